@@ -1,0 +1,84 @@
+// Package arch defines blocks, stems, heads and the families of networks that
+// are made of them, each once, as builders that write into a graph.Sink; the
+// zoo of published models; and spec files.
+package arch
+
+import "netspace/graph"
+
+// Input is what a network is built for.
+type Input struct {
+	Channels int // of the images: 1 or 3
+	Height   int // pixels
+	Width    int // pixels
+	Classes  int // outputs of the head
+}
+
+// ImageNet is the input of published complexities: 3×224×224, 1000 classes.
+var ImageNet = Input{Channels: 3, Height: 224, Width: 224, Classes: 1000}
+
+// StemType is the kind of a stem (DDS §3.2).
+type StemType uint8
+
+// The stems.
+const (
+	SimpleStem StemType = iota // 3×3 convolution, stride 2, BN, activation
+	CIFARStem                  // 3×3 convolution, stride 1, BN, activation
+	ResNetStem                 // 7×7 convolution, stride 2, BN, activation, 3×3 max-pool, stride 2
+)
+
+// Stem is the beginning of a network.
+type Stem struct {
+	Type  StemType
+	Width int // output channels
+}
+
+// BlockType is the kind of the blocks of a body (METHOD §2).
+type BlockType uint8
+
+// The blocks. Y is X with AnyNet.SE > 0.
+const (
+	Bottleneck       BlockType = iota // X: 1×1, 3×3 group, 1×1, residual
+	Basic                             // R: two 3×3, residual
+	Vanilla                           // V: two 3×3, no shortcut
+	VanillaResidual                   // VR: V with R's shortcut
+	BottleneckLinear                  // X without the activation after the addition, identity shortcut or none
+)
+
+// Stage is a run of identical blocks. Spaces store what was asked for, networks
+// the adjusted numbers: see Adjust.
+type Stage struct {
+	Depth      int     // blocks, at least 1
+	Width      int     // output channels of each block
+	Stride     int     // of the first block
+	Bottleneck float64 // b = Width / width of the 3×3 (the paper's b); 0.25 is a four-fold inverted bottleneck. Ignored by basic and vanilla blocks
+	GroupWidth int     // g, channels of one group of the 3×3. Ignored by basic and vanilla blocks
+}
+
+// AnyNet is a network of stages (DDS §3.2). It is a plain value: copying it
+// shares the Stages slice.
+type AnyNet struct {
+	Block      BlockType
+	Stem       Stem
+	Stages     []Stage
+	SE         float64          // squeeze ratio to the block's input width; 0: none
+	Activation graph.Activation // ReLU or SiLU
+	HeadWidth  int              // channels of the 1×1 convolution before the pooling; 0: none
+	DropPath   float64          // rate of the last block, growing linearly from 0 with depth; 0: none
+	Dropout    float64          // rate before the classifier; 0: none
+}
+
+// RegNet is a network whose widths follow a quantised line (DDS §3.3, eq. 2–4).
+type RegNet struct {
+	Depth      int
+	W0, WA, WM float64
+	GroupWidth int
+	Bottleneck float64 // b, as in Stage
+	Stride     int     // of every stage's first block; 0 means 2
+	Block      BlockType
+	Stem       Stem
+	SE         float64
+	Activation graph.Activation
+	HeadWidth  int
+	DropPath   float64
+	Dropout    float64
+}

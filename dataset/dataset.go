@@ -1,0 +1,63 @@
+// Package dataset reads labelled images and turns them into batches.
+//
+// A Split hands out decoded images by index; a Loader draws, augments and
+// normalises batches off the training thread. Everything random derives from a seed, the
+// epoch and the image's place in the epoch, never from timing or the number of goroutines.
+package dataset
+
+import "fmt"
+
+// Info describes the images of a data set.
+type Info struct {
+	Name     string
+	Channels int // 1 or 3 (RGB)
+	Height   int // pixels of the decoded images
+	Width    int // pixels
+	Classes  int
+	Labels   []string  // names of the classes, nil if unknown
+	Mean     []float32 // per channel, over the training images, of values scaled to [0,1]
+	Std      []float32
+}
+
+// Split is a set of labelled images. It is safe for concurrent use.
+type Split interface {
+	Len() int
+	// Label is the class of image i, in [0, Info.Classes).
+	Label(i int) int
+	// Image copies image i into dst as [C,H,W] bytes, after decoding (and
+	// resizing) where needed.
+	Image(i int, dst []byte) error
+}
+
+// Data is an opened data set.
+type Data struct {
+	Info  Info
+	Train Split // the training images, less the validation images
+	Val   Split // held out of the training images, or as the data set defines it
+	Test  Split // nil if there is none; touched by a final evaluation alone
+}
+
+// MissingError says that a data set is not on this machine and how to get it.
+type MissingError struct {
+	Name string
+	Path string // where it was looked for
+	Hint string // the command that installs it, or what to do
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("data set %s: not found at %s; %s", e.Name, e.Path, e.Hint)
+}
+
+// FormatError says which file is damaged and how.
+type FormatError struct {
+	File   string
+	Offset int64 // byte where the fault was seen, -1 if that means nothing
+	Reason string
+}
+
+func (e *FormatError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("%s: %s", e.File, e.Reason)
+	}
+	return fmt.Sprintf("%s: at byte %d: %s", e.File, e.Offset, e.Reason)
+}

@@ -1,0 +1,144 @@
+// Package engine says what an engine is: something that compiles a graph into
+// a program that trains and evaluates it on batches of one size.
+//
+// engine/reference is plain Go in float64, slow and obvious; engine/onednn is
+// the fast one. Both pass the suite in engine/enginetest.
+package engine
+
+import (
+	"fmt"
+
+	"netspace/graph"
+)
+
+// Engine compiles graphs. It is safe for concurrent use.
+type Engine interface {
+	Name() string
+	// Compile makes a program for batches of exactly o.Batch images. Parameters
+	// start at zero, running means at 0 and running variances at 1.
+	Compile(g *graph.Graph, o Options) (Program, error)
+}
+
+// Options of a compilation.
+type Options struct {
+	Batch      int     // images per batch, at least 1
+	Threads    int     // threads for one step; 0 means 1
+	Inference  bool    // only Forward in Evaluate mode will be used: keep no gradients
+	BNEpsilon  float64 // added to the variance; 0 means 1e-5
+	BNMomentum float64 // weight of a batch in the running statistics of Step; 0 means 0.1
+}
+
+// WithDefaults replaces zero values by their meaning.
+func (o Options) WithDefaults() Options {
+	if o.Threads == 0 {
+		o.Threads = 1
+	}
+	if o.BNEpsilon == 0 {
+		o.BNEpsilon = 1e-5
+	}
+	if o.BNMomentum == 0 {
+		o.BNMomentum = 0.1
+	}
+	return o
+}
+
+// Batch is what one training step consumes. The program reads the slices
+// during the call and keeps none of them.
+type Batch struct {
+	Images  []float32 // [N,C,H,W], normalised
+	Targets []float32 // [N,classes]; rows of weights that sum to 1 (one-hot, smoothed or mixed)
+	// Masks has one slice per node of Graph.Stochastic, in that order: for
+	// drop-path [N], for dropout [N,C,H,W] factors, 0 or 1/(1-rate). Nil means no dropping.
+	Masks [][]float32
+}
+
+// Set names one of the sets of tensors that a program holds.
+type Set uint8
+
+// The sets of tensors of a program. All but Buffers and EMABuffers have one tensor per
+// Graph.Params, by that name; those one per Graph.Buffers.
+const (
+	Params     Set = iota // the weights
+	Buffers               // BN running mean and variance
+	Gradients             // of the last Step, before clipping and weight decay
+	Moment1               // SGD momentum, Adam first moment
+	Moment2               // Adam second moment
+	EMAParams             // exponential moving average of Params
+	EMABuffers            // exponential moving average of Buffers
+)
+
+// Optimizer is the rule of Update.
+type Optimizer uint8
+
+// The optimizers, with PyTorch's formulas.
+const (
+	SGD   Optimizer = iota // v = mu*v + (g + wd*p); p -= lr*v, or lr*(g + wd*p + mu*v) with Nesterov
+	Adam                   // weight decay added to the gradient
+	AdamW                  // decoupled weight decay: p -= lr*wd*p
+)
+
+// Update holds the numbers of one optimizer step.
+type Update struct {
+	Optimizer Optimizer
+	LR        float64
+	Momentum  float64 // SGD
+	Nesterov  bool    // SGD
+	Beta1     float64 // Adam, AdamW
+	Beta2     float64 // Adam, AdamW
+	Epsilon   float64 // Adam, AdamW: added to the root
+	Step      int     // number of this update from 1, for Adam's bias correction
+	// Weight decay of convolution and linear weights, of BN gamma and beta, and of biases.
+	WeightDecay, BNWeightDecay, BiasWeightDecay float64
+	// ClipNorm scales all gradients so that their joint L2 norm is at most this; 0 means no clipping.
+	ClipNorm float64
+	// EMADecay d > 0: after the update ema = d*ema + (1-d)*value, for parameters and buffers.
+	EMADecay float64
+}
+
+// Mode of Forward.
+type Mode uint8
+
+// The modes of Forward.
+const (
+	Evaluate    Mode = iota // BN uses the running statistics
+	EvaluateEMA             // as Evaluate, with EMAParams and EMABuffers
+	Calibrate               // BN uses the batch's statistics and updates the running ones (precise BN)
+)
+
+// Program is a compiled network with its parameters and optimizer state. It
+// is not safe for concurrent use. After an error its state is undefined,
+// except where stated.
+type Program interface {
+	// Step runs forward and backward on a batch, leaves the gradients in the
+	// program, updates the BN running statistics and returns the mean
+	// cross-entropy: mean over N of -sum_c targets*log_softmax(logits). logits,
+	// if not nil, receives [N,classes].
+	Step(b Batch, logits []float32) (loss float64, err error)
+	// Update applies the gradients of the last Step. It returns the joint L2
+	// norm of the gradients when ClipNorm > 0, else 0.
+	Update(u Update) (gradNorm float64, err error)
+	// Forward computes logits [N,classes] without gradients. momentum is the
+	// weight of this batch in the running statistics in mode Calibrate
+	// (running = (1-momentum)*running + momentum*batch, variance unbiased);
+	// 1/(k+1) in the k-th call, k from 0, averages the batches.
+	Forward(images, logits []float32, mode Mode, momentum float64) error
+	// Get copies a tensor out, in PyTorch layout. dst has the tensor's size.
+	Get(set Set, name string, dst []float32) error
+	// Set copies a tensor in. Setting EMA or moments that were never used creates them.
+	Set(set Set, name string, src []float32) error
+	// Memory is the number of bytes the program holds.
+	Memory() int64
+	// Close frees what the program holds. The program must not be used after.
+	Close() error
+}
+
+// ErrUnavailable is returned by engines that this build or machine lacks; Reason says
+// what to do about it.
+type ErrUnavailable struct {
+	Engine string
+	Reason string
+}
+
+func (e *ErrUnavailable) Error() string {
+	return fmt.Sprintf("engine %s is not available: %s", e.Engine, e.Reason)
+}

@@ -1,0 +1,109 @@
+// Package graph describes a network as a list of ops with shapes and named
+// parameters, and counts its complexity.
+//
+// A network is *written into a sink*: the builders of package arch call the
+// methods of Sink once per op. A Counter adds up flops, params and acts and
+// allocates nothing; a Recorder keeps the ops as a Graph that engines compile.
+// So there is one description of a block and no second formula beside it.
+//
+// Everything here is per image; a batch is the engines' business. Tensors are
+// [N,C,H,W], convolution weights [out, in/groups, k, k] (OIHW), linear weights
+// [out, in].
+package graph
+
+import "strconv"
+
+// Op is the kind of a node.
+type Op uint8
+
+// The ops a network consists of.
+const (
+	OpInput      Op = iota // the images, [C,H,W]
+	OpConv                 // 2-D convolution, padding (k-1)/2, optional bias
+	OpLinear               // fully connected layer with bias on a [C,1,1] value
+	OpBatchNorm            // batch normalisation over N, H, W
+	OpActivation           // element-wise activation
+	OpMaxPool              // max pooling, padding (k-1)/2
+	OpGlobalPool           // global average pooling, [C,H,W] -> [C,1,1]
+	OpAdd                  // element-wise sum of two values of one shape
+	OpScale                // x[c,h,w] * gate[c]: squeeze-and-excitation
+	OpDropPath             // per image: zero with probability Rate, else x/(1-Rate); training only
+	OpDropout              // per element: zero with probability Rate, else x/(1-Rate); training only
+)
+
+var opNames = [...]string{"input", "conv", "linear", "batch-norm", "activation", "max-pool", "global-pool", "add", "scale", "drop-path", "dropout"}
+
+func (o Op) String() string { return opNames[o] }
+
+// Activation is an element-wise function.
+type Activation uint8
+
+// The activations.
+const (
+	Identity Activation = iota
+	ReLU                // max(0, x)
+	SiLU                // x * sigmoid(x), also called swish
+	Sigmoid             // 1 / (1 + exp(-x))
+)
+
+var activationNames = [...]string{"identity", "relu", "silu", "sigmoid"}
+
+func (a Activation) String() string { return activationNames[a] }
+
+// Name says where in a network an op is. It is a value, so that a Counter
+// pays nothing for names. Stage and Block count from 1; both are 0 for ops
+// outside the body, whose Part is then the whole name.
+type Name struct {
+	Stage, Block int
+	Part         string // "f.a", "f.a_bn", "proj", "f.se.f_ex.0"; or "stem.conv", "head.fc"
+}
+
+// String gives the name the paper authors' tool uses: "s1.b2.f.a".
+func (n Name) String() string {
+	if n.Stage == 0 {
+		return n.Part
+	}
+	return "s" + strconv.Itoa(n.Stage) + ".b" + strconv.Itoa(n.Block) + "." + n.Part
+}
+
+// Value is the output of an op on its way to the next: its shape, and in a
+// recording the number of the node that made it.
+type Value struct {
+	C, H, W int
+	Node    int
+}
+
+// Conv holds the attributes of a convolution. Padding is (Kernel-1)/2 on every side.
+type Conv struct {
+	Out    int  // output channels, a multiple of Groups
+	Kernel int  // odd
+	Stride int  // at least 1
+	Groups int  // divides the input and the output channels
+	Bias   bool // add a learned bias per output channel
+}
+
+// Sink receives a network op by op, in topological order.
+type Sink interface {
+	// Input starts a network with images of c×h×w.
+	Input(c, h, w int) Value
+	Conv(n Name, x Value, c Conv) Value
+	// BatchNorm normalises x. last marks the last BN of a residual branch,
+	// the one that a zero-gamma initialisation sets to zero.
+	BatchNorm(n Name, x Value, last bool) Value
+	Activation(x Value, a Activation) Value
+	MaxPool(x Value, kernel, stride int) Value
+	GlobalPool(x Value) Value
+	// Linear maps a [C,1,1] value to out values, with bias.
+	Linear(n Name, x Value, out int) Value
+	Add(a, b Value) Value
+	// Scale multiplies x[c,h,w] by gate[c,0,0].
+	Scale(x, gate Value) Value
+	DropPath(x Value, rate float64) Value
+	Dropout(x Value, rate float64) Value
+}
+
+// ConvSize is the output size of a convolution or pooling with padding
+// (kernel-1)/2 on an input of the given size.
+func ConvSize(size, kernel, stride int) int {
+	return (size+2*((kernel-1)/2)-kernel)/stride + 1
+}
