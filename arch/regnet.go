@@ -1,0 +1,124 @@
+package arch
+
+import "math"
+
+// WidthStep is what block widths of a RegNet are multiples of (DDS §3.3).
+const WidthStep = 8
+
+// quantize gives for block j of the quantised line the step ⌊s_j⌉ and the width
+// w_j of eq. 3 and 4; logWM is log(w_m).
+func (r RegNet) quantize(j int, logWM float64) (s, level float64) {
+	u := r.W0 + r.WA*float64(j)
+	s = math.Log(u/r.W0) / logWM
+	return s, math.RoundToEven(s)
+}
+
+// width of a quantisation level: w_0·w_m^level rounded to a multiple of 8, at
+// least 8 (a w_0 under 4 would round to nothing).
+func (r RegNet) width(level float64) int {
+	w := r.W0 * math.Pow(r.WM, level)
+	return max(WidthStep, WidthStep*int(math.RoundToEven(w/WidthStep)))
+}
+
+// AppendStages appends the adjusted stages that the quantised line gives (DDS
+// §3.3, eq. 2–4): a stage is a run of blocks of one width. It allocates
+// nothing when dst has room. r must be valid.
+func (r RegNet) AppendStages(dst []Stage) []Stage {
+	from := len(dst)
+	dst = r.appendQuantized(dst)
+	if r.Block.HasGroups() {
+		for i := from; i < len(dst); i++ {
+			dst[i] = dst[i].Adjusted()
+		}
+	}
+	return dst
+}
+
+// appendQuantized appends the stages before their adjustment to the group width.
+func (r RegNet) appendQuantized(dst []Stage) []Stage {
+	stride := r.Stride
+	if stride == 0 {
+		stride = 2
+	}
+	st := Stage{Stride: stride}
+	if r.Block.HasGroups() {
+		st.Bottleneck, st.GroupWidth = r.Bottleneck, r.GroupWidth
+	}
+	logWM := math.Log(r.WM)
+	last := math.Inf(-1)
+	for j := range r.Depth {
+		_, level := r.quantize(j, logWM)
+		if level != last {
+			last = level
+			if w := r.width(level); w != st.Width {
+				if st.Depth > 0 {
+					dst = append(dst, st)
+				}
+				st.Width, st.Depth = w, 0
+			}
+		}
+		st.Depth++
+	}
+	return append(dst, st)
+}
+
+// SkipsLevel says whether the line jumps over a quantisation level between two
+// blocks: DDS samples only networks where it does not.
+func (r RegNet) SkipsLevel() bool {
+	logWM := math.Log(r.WM)
+	last := 0.0
+	for j := range r.Depth {
+		_, level := r.quantize(j, logWM)
+		if level > last+1 {
+			return true
+		}
+		last = level
+	}
+	return false
+}
+
+// AnyNet expands the RegNet to its adjusted stages. The error is Validate's.
+func (r RegNet) AnyNet() (AnyNet, error) {
+	if err := r.Validate(); err != nil {
+		return AnyNet{}, err
+	}
+	return r.anyNet(nil), nil
+}
+
+// anyNet expands a valid RegNet, appending its stages to dst.
+func (r RegNet) anyNet(dst []Stage) AnyNet {
+	n := AnyNet{
+		Block: r.Block, Stem: r.Stem, Stages: r.AppendStages(dst), SE: r.SE,
+		Activation: r.Activation, HeadWidth: r.HeadWidth, DropPath: r.DropPath, Dropout: r.Dropout,
+	}
+	n.Adjust()
+	return n
+}
+
+// adjusted fills defaults and replaces a group width wider than every stage by
+// the widest one in use, which gives the same network.
+func (r RegNet) adjusted() RegNet {
+	if r.Stride == 0 {
+		r.Stride = 2
+	}
+	if r.Block == VanillaResidual {
+		r.Block = Basic
+	}
+	if !r.Block.HasGroups() {
+		r.SE, r.GroupWidth, r.Bottleneck = 0, 0, 0
+		if r.Block == Vanilla {
+			r.DropPath = 0
+		}
+		return r
+	}
+	if r.Bottleneck == 0 {
+		r.Bottleneck = 1
+	}
+	g := 0
+	for _, s := range r.AppendStages(nil) {
+		g = max(g, s.GroupWidth)
+		r.Bottleneck = s.Bottleneck
+	}
+	r.GroupWidth = g
+	return r
+}
