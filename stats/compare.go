@@ -1,0 +1,133 @@
+package stats
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+)
+
+// Difference is a statistic of population B less that of A.
+type Difference struct {
+	Estimate
+	// Better is the bootstrap probability that B is better: the share of the
+	// pairs of resamples in which B's statistic is (an area larger, the others
+	// smaller), a tie counting half. 0.5 is even.
+	Better float64
+}
+
+// Comparison is what two populations of errors say about each other. All
+// differences are B − A in percentage points: negative is better for B, but for
+// Area, where positive is.
+type Comparison struct {
+	NA, NB                  int
+	EMax                    float64 // where the areas end, percent
+	Min, Mean, Median, Area Difference
+	KS                      KS
+	NotWorse                NotWorse // on the means, unpaired
+}
+
+// Pair is the comparison of two of several populations, B against A.
+type Pair struct {
+	A, B int // places in the list of populations; A < B
+	Comparison
+}
+
+// Compare describes independent populations of errors in percent, and compares
+// each pair of them, in the order (0,1), (0,2), … (1,2), …. emax is where areas
+// end. delta is the margin of the tests that B is not worse, in percentage
+// points, not negative. Populations of one value have no intervals and no
+// tests: Better and p-values are NaN.
+//
+// Every population is resampled once: the intervals of the summaries and of all
+// pairs come from the same resamples.
+func Compare(populations [][]float64, emax, delta float64, o Options) ([]Summary, []Pair, error) {
+	o, err := o.defaults()
+	if err := errors.Join(err, checkEMax(emax), checkDelta(delta)); err != nil {
+		return nil, nil, err
+	}
+	for i, p := range populations {
+		if err := check(p); err != nil {
+			return nil, nil, fmt.Errorf("population %d: %w", i, err)
+		}
+	}
+	boot := make([]*replicates, len(populations))
+	var wait sync.WaitGroup
+	for i, p := range populations {
+		wait.Go(func() { boot[i] = resample(p, emax, o, uint64(i)) })
+	}
+	wait.Wait()
+
+	var pairs []Pair
+	for i := range populations {
+		for j := i + 1; j < len(populations); j++ {
+			c, err := compare(boot[i], boot[j], emax, delta, o.Level)
+			if err != nil {
+				return nil, nil, err
+			}
+			if c.KS, err = KolmogorovSmirnov(populations[i], populations[j]); err != nil {
+				return nil, nil, err
+			}
+			pairs = append(pairs, Pair{i, j, c})
+		}
+	}
+	summaries := make([]Summary, len(populations))
+	for i, r := range boot {
+		summaries[i] = r.summary(emax, o.Level)
+	}
+	return summaries, pairs, nil
+}
+
+func compare(a, b *replicates, emax, delta, level float64) (Comparison, error) {
+	c := Comparison{NA: a.n, NB: b.n, EMax: emax, NotWorse: NotWorse{delta, math.NaN()}}
+	if a.n == 1 || b.n == 1 {
+		none := func(d float64) Difference { return Difference{unknown(d), math.NaN()} }
+		c.Min, c.Median = none(b.min-a.min), none(b.median-a.median)
+		c.Mean, c.Area = none(b.mean.mean-a.mean.mean), none(b.area.mean-a.area.mean)
+		return c, nil
+	}
+	plain := func(va, vb float64, xa, xb []float64) Difference {
+		d := make([]float64, len(xa))
+		for i := range d {
+			d[i] = xb[i] - xa[i]
+		}
+		return Difference{percentile(vb-va, d, level), shareBelow(d)}
+	}
+	c.Min = plain(a.min, b.min, a.mins, b.mins)
+	c.Median = plain(a.median, b.median, a.meds, b.meds)
+	c.Mean = meanDifference(a.mean, b.mean, a.means, b.means, level, math.Inf(1))
+	c.Area = meanDifference(a.area, b.area, a.areas, b.areas, level, emax)
+	c.Area.Better = 1 - c.Area.Better
+	c.NotWorse.P = notWorse(a, b, delta)
+	return c, nil
+}
+
+// meanDifference is B − A of two means that lie in [0, limit], with the
+// bootstrap-t interval.
+func meanDifference(a, b moments, as, bs []moments, level, limit float64) Difference {
+	d, boot := difference(a, b), make([]moments, len(as))
+	raw := make([]float64, len(as))
+	for i := range boot {
+		boot[i] = difference(as[i], bs[i])
+		raw[i] = boot[i].mean
+	}
+	return Difference{studentised(d, boot, level, -limit, limit), shareBelow(raw)}
+}
+
+func difference(a, b moments) moments {
+	return moments{b.mean - a.mean, a.variance + b.variance}
+}
+
+// shareBelow is the share of values below zero, zeros counting half.
+func shareBelow(d []float64) float64 {
+	k := 0.0
+	for _, v := range d {
+		switch {
+		case v < 0:
+			k++
+		case v == 0:
+			k += 0.5
+		}
+	}
+	return k / float64(len(d))
+}

@@ -1,0 +1,73 @@
+package stats
+
+import (
+	"fmt"
+	"math"
+)
+
+// Summary describes one population of errors.
+type Summary struct {
+	N      int
+	EMax   float64 // where Area ends, percent
+	Min    Estimate
+	Mean   Estimate
+	Median Estimate
+	Area   Estimate // under the EDF up to EMax, percentage points
+	StdDev float64  // of the sample, divisor n − 1; 0 for one value
+}
+
+// Summarise describes a population of errors in percent (0 to 100) with
+// bootstrap intervals: bootstrap-t for Mean and Area, percentile for Median and
+// Min. The interval of Min begins at Min itself: a resample cannot hold a value
+// better than the best. It says how much of that best was luck, not how good
+// the space's best is. One value has no intervals.
+func Summarise(errs []float64, emax float64, o Options) (Summary, error) {
+	if err := check(errs); err != nil {
+		return Summary{}, err
+	}
+	o, err := o.defaults()
+	if err != nil {
+		return Summary{}, err
+	}
+	if err := checkEMax(emax); err != nil {
+		return Summary{}, err
+	}
+	return resample(errs, emax, o, 0).summary(emax, o.Level), nil
+}
+
+func (r *replicates) summary(emax, level float64) Summary {
+	s := Summary{N: r.n, EMax: emax, StdDev: math.Sqrt(r.mean.variance * float64(r.n))}
+	if r.n == 1 {
+		s.Min, s.Mean, s.Median, s.Area = unknown(r.min), unknown(r.mean.mean), unknown(r.median), unknown(r.area.mean)
+		return s
+	}
+	s.Min = percentile(r.min, r.mins, level)
+	s.Median = percentile(r.median, r.meds, level)
+	s.Mean = studentised(r.mean, r.means, level, 0, math.Inf(1))
+	s.Area = studentised(r.area, r.areas, level, 0, emax)
+	return s
+}
+
+func checkEMax(emax float64) error {
+	if !(emax > 0) || math.IsInf(emax, 0) {
+		return fmt.Errorf("stats: the area under an EDF ends at a positive error, not at %v", emax)
+	}
+	return nil
+}
+
+// DefaultEMax is the end of the area for populations that are compared: the
+// third quartile of all their errors together, rounded up to a multiple of 5.
+// There the curves have parted but the failures, whose error is that of chance,
+// do not yet weigh. It depends on the populations, so whoever prints an area
+// prints its end.
+func DefaultEMax(populations ...[]float64) (float64, error) {
+	var all []float64
+	for _, p := range populations {
+		all = append(all, p...)
+	}
+	f, err := NewEDF(all, nil)
+	if err != nil {
+		return 0, err
+	}
+	return math.Max(5, 5*math.Ceil(f.Quantile(0.75)/5)), nil
+}
