@@ -1,0 +1,194 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Fault is one thing wrong with a recipe.
+type Fault struct {
+	Field   string // key of the recipe, as in a file: "weight_decay"
+	Value   any    // what it says; nil if that means nothing
+	Allowed string // what it may say
+	Line    int    // in the file, from 1; 0 if unknown
+}
+
+// String states the fault without its place: "momentum: 1.5 is not allowed: [0, 1)".
+func (f Fault) String() string {
+	if f.Value == nil {
+		return f.Field + ": " + f.Allowed
+	}
+	return fmt.Sprintf("%s: %v is not allowed: %s", f.Field, f.Value, f.Allowed)
+}
+
+// RecipeError lists all the faults of a recipe.
+type RecipeError struct {
+	File   string // where the recipe was stated, "" if in no file
+	Faults []Fault
+}
+
+func (e *RecipeError) Error() string {
+	var b strings.Builder
+	for i, f := range e.Faults {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		switch {
+		case e.File != "" && f.Line > 0:
+			fmt.Fprintf(&b, "%s:%d: ", e.File, f.Line)
+		case e.File != "":
+			b.WriteString(e.File + ": ")
+		}
+		b.WriteString("recipe." + f.String())
+	}
+	return b.String()
+}
+
+// Upper bounds that no sensible recipe reaches: they catch slips (a batch
+// where an lr was meant) before hours are spent.
+const (
+	maxEpochs = 100_000
+	maxBatch  = 65_536
+	maxLR     = 1000
+)
+
+// Validate checks every field and returns a *RecipeError with all faults, or nil.
+func (r Recipe) Validate() error {
+	var faults []Fault
+	fault := func(field string, value any, allowed string) {
+		faults = append(faults, Fault{Field: field, Value: value, Allowed: allowed})
+	}
+	whole := func(field string, v, lo, hi int) {
+		if v < lo || v > hi {
+			fault(field, v, fmt.Sprintf("a whole number from %d to %d", lo, hi))
+		}
+	}
+	// within takes an interval as text: "[0, 1)" — square ends are included.
+	within := func(field string, v, lo float64, loIn bool, hi float64, hiIn bool) {
+		if v > lo && v < hi || loIn && v == lo || hiIn && v == hi {
+			return
+		}
+		fault(field, v, "a number in "+interval(lo, loIn, hi, hiIn))
+	}
+	oneOf := func(field, v string, allowed ...string) {
+		for _, a := range allowed {
+			if v == a {
+				return
+			}
+		}
+		fault(field, fmt.Sprintf("%q", v), strings.Join(allowed, ", ")+nearest(v, allowed))
+	}
+	inf := math.Inf(1)
+
+	whole("epochs", r.Epochs, 1, maxEpochs)
+	whole("batch", r.Batch, 1, maxBatch)
+	within("lr", r.LR, 0, false, maxLR, true)
+	whole("lr_batch", r.LRBatch, 0, maxBatch)
+
+	oneOf("schedule", string(r.Schedule), string(Cosine), string(Linear), string(Exponential), string(Step), string(Constant))
+	oneOf("lr_update", string(r.LRUpdate), string(PerEpoch), string(PerStep))
+	within("final_factor", r.FinalFactor, 0, true, 1, true)
+	if r.Schedule == Exponential && r.FinalFactor == 0 {
+		fault("final_factor", r.FinalFactor, "with schedule exponential a number in (0, 1]")
+	}
+	if r.Schedule == Step && len(r.DecayEpochs) == 0 {
+		fault("decay_epochs", nil, "missing; with schedule step it lists the epochs at which lr is multiplied by decay, such as [3, 6]")
+	}
+	for i, e := range r.DecayEpochs {
+		if !(e > 0 && e < float64(r.Epochs)) || i > 0 && e <= r.DecayEpochs[i-1] {
+			fault("decay_epochs", r.DecayEpochs, fmt.Sprintf("increasing epochs in (0, %d)", r.Epochs))
+			break
+		}
+	}
+	within("decay", r.Decay, 0, false, 1, true)
+	within("warmup_epochs", r.WarmupEpochs, 0, true, float64(max(r.Epochs, 0)), true)
+	within("warmup_factor", r.WarmupFactor, 0, true, 1, true)
+
+	oneOf("optimizer", string(r.Optimizer), string(SGD), string(Adam), string(AdamW))
+	within("momentum", r.Momentum, 0, true, 1, false)
+	if r.Nesterov && (r.Optimizer != SGD || r.Momentum == 0) {
+		fault("nesterov", true, "only with optimizer sgd and momentum above 0")
+	}
+	within("beta1", r.Beta1, 0, true, 1, false)
+	within("beta2", r.Beta2, 0, true, 1, false)
+	within("epsilon", r.Epsilon, 0, false, 1, true)
+	within("clip_norm", r.ClipNorm, 0, true, inf, false)
+	within("weight_decay", r.WeightDecay, 0, true, 1, true)
+	within("bn_weight_decay", r.BNDecay(), 0, true, 1, true)
+	within("bias_weight_decay", r.BiasDecay(), 0, true, 1, true)
+
+	within("bn_momentum", r.BNMomentum, 0, false, 1, true)
+	within("bn_epsilon", r.BNEpsilon, 0, false, 1, true)
+	whole("precise_bn", r.PreciseBN, 0, math.MaxInt32)
+
+	within("label_smoothing", r.LabelSmoothing, 0, true, 1, false)
+	within("mixup", r.Mixup, 0, true, 100, true)
+	within("cutmix", r.CutMix, 0, true, 100, true)
+	within("drop_path", r.DropPath, 0, true, 1, false)
+	within("dropout", r.Dropout, 0, true, 1, false)
+	within("ema", r.EMA, 0, true, 1, false)
+
+	oneOf("crop", string(r.Crop), string(AutoCrop), string(NoCrop), string(PadCrop), string(ResizedCrop))
+	whole("pad", r.Pad, 0, 1024)
+	within("color_jitter", r.ColorJitter, 0, true, 1, true)
+	within("lighting", r.Lighting, 0, true, 10, true)
+	whole("randaugment", r.RandAugment, 0, 16)
+	within("randaugment_magnitude", r.RandAugmentMagnitude, 0, true, 10, true)
+	whole("eval_every", r.EvalEvery, 1, maxEpochs)
+
+	if len(faults) == 0 {
+		return nil
+	}
+	return &RecipeError{Faults: faults}
+}
+
+// interval writes an interval the mathematical way.
+func interval(lo float64, loIn bool, hi float64, hiIn bool) string {
+	open, shut := "(", ")"
+	if loIn {
+		open = "["
+	}
+	if hiIn {
+		shut = "]"
+	}
+	h := fmt.Sprint(hi)
+	if math.IsInf(hi, 1) {
+		h = "∞"
+	}
+	return fmt.Sprintf("%s%v, %s%s", open, lo, h, shut)
+}
+
+// nearest suggests the closest of the allowed words, if one is close.
+func nearest(word string, allowed []string) string {
+	best, least := "", 3
+	for _, a := range allowed {
+		if d := editDistance(strings.ToLower(word), a); d < least {
+			best, least = a, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diag
+			if a[i] != b[j] {
+				d = 1 + min(diag, row[j], row[j+1])
+			}
+			diag, row[j+1] = row[j+1], d
+		}
+	}
+	return row[len(b)]
+}
