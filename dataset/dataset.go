@@ -1,11 +1,16 @@
 // Package dataset reads labelled images and turns them into batches.
 //
 // A Split hands out decoded images by index; a Loader draws, augments and
-// normalises batches off the training thread. Everything random derives from a seed, the
+// normalises batches off the training thread; Mixup and CutMix blend the images of a batch.
+// Data sets that are costly to decode are decoded once into a cache that all processes of
+// the machine map. Everything random derives from a seed, the
 // epoch and the image's place in the epoch, never from timing or the number of goroutines.
 package dataset
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Info describes the images of a data set.
 type Info struct {
@@ -16,7 +21,14 @@ type Info struct {
 	Classes  int
 	Labels   []string  // names of the classes, nil if unknown
 	Mean     []float32 // per channel, over the training images, of values scaled to [0,1]
-	Std      []float32
+	Std      []float32 // per channel, likewise; never 0
+
+	// MomentImages is the number of training images, from the first, that Mean and
+	// Std were computed over: all, but for photographs that are not cached.
+	MomentImages int
+	// Photos says that the images are photographs of varied or large size: they are
+	// kept with a shorter side of 256/224 of Height, and a loader crops them.
+	Photos bool
 }
 
 // Split is a set of labelled images. It is safe for concurrent use.
@@ -33,8 +45,23 @@ type Split interface {
 type Data struct {
 	Info  Info
 	Train Split // the training images, less the validation images
-	Val   Split // held out of the training images, or as the data set defines it
+	Val   Split // held out of the training images, or as the data set defines it; nil if Options.Val is -1
 	Test  Split // nil if there is none; touched by a final evaluation alone
+
+	// Corrupt names the unreadable images, which are in no split.
+	Corrupt []*FormatError
+
+	closers []func() error
+}
+
+// Close gives back the mapped files. The splits must not be used after.
+func (d *Data) Close() error {
+	var errs []error
+	for _, c := range d.closers {
+		errs = append(errs, c())
+	}
+	d.closers = nil
+	return errors.Join(errs...)
 }
 
 // MissingError says that a data set is not on this machine and how to get it.

@@ -1,0 +1,148 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"netspace/internal/atomicfile"
+)
+
+// DefaultCache is the folder of decoded images: netspace in $XDG_CACHE_HOME, or in
+// the user's cache folder of the system; "" if there is none.
+func DefaultCache() string {
+	dir := os.Getenv("XDG_CACHE_HOME")
+	if !filepath.IsAbs(dir) {
+		var err error
+		if dir, err = os.UserCacheDir(); err != nil {
+			return ""
+		}
+	}
+	return filepath.Join(dir, "netspace")
+}
+
+// origin is what a store is made of: it names the cache file, which is
+// replaced when the fingerprint changes, so that stale copies do not pile up.
+type origin struct {
+	path  string // of the first source file or the folder, absolute
+	how   string // what is done to the images, for the name of the cache file
+	files []fileID
+}
+
+// fileID identifies a version of a file without reading it.
+type fileID struct {
+	name  string
+	size  int64
+	mtime int64 // nanoseconds
+}
+
+func identify(name string, st os.FileInfo) fileID {
+	return fileID{name, st.Size(), st.ModTime().UnixNano()}
+}
+
+// fingerprint changes when a source file does.
+func (g origin) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %s\n", g.path, g.how)
+	for _, f := range g.files {
+		fmt.Fprintf(h, "%q %d %d\n", f.name, f.size, f.mtime)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// file is the name of the cache file.
+func (g origin) file() string {
+	h := sha256.Sum256([]byte(g.path + "\x00" + g.how))
+	base := strings.Map(func(r rune) rune {
+		if r < 128 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("-_.", r)) {
+			return r
+		}
+		return '_'
+	}, filepath.Base(g.path))
+	if len(base) > 60 {
+		base = base[:60]
+	}
+	return fmt.Sprintf("%s-%s.nsdata", base, hex.EncodeToString(h[:8]))
+}
+
+// load returns the store of g: the cached one if it is of the present files, else
+// a new one, in the cache where that is possible and in memory where not. Several
+// processes may do so at once: each writes the same bytes under a name of its own
+// and renames them into place.
+func (o Options) load(g origin, build buildFunc) (*store, error) {
+	source := g.fingerprint()
+	dir := o.Cache
+	if dir == "" {
+		dir = DefaultCache()
+	}
+	if o.NoCache || dir == "" {
+		return buildInMemory(source, build)
+	}
+	path := filepath.Join(dir, g.file())
+	if s, err := openStore(path, source); err == nil {
+		return s, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return buildInMemory(source, build)
+	}
+	var fault error // of the data, not of the cache
+	err := atomicfile.Write(path, 0o644, func(w io.Writer) error {
+		cw := &checkedWriter{w: w}
+		err := build(cw, source)
+		if err != nil && cw.err == nil {
+			fault = err
+		}
+		return err
+	})
+	if fault != nil {
+		return nil, fault
+	}
+	if err == nil {
+		if s, err := openStore(path, source); err == nil {
+			return s, nil
+		}
+	}
+	return buildInMemory(source, build)
+}
+
+// checkedWriter remembers whether writing failed.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if err != nil {
+		c.err = err
+	}
+	return n, err
+}
+
+// openStore maps a cache file.
+func openStore(path, source string) (*store, error) {
+	data, unmap, err := mapFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := parseStore(data, source)
+	if err != nil {
+		return nil, errors.Join(err, unmap())
+	}
+	s.unmap = unmap
+	return s, nil
+}
+
+// readWhole is mapFile without mapping.
+func readWhole(path string) ([]byte, func() error, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return data, func() error { return nil }, nil
+}

@@ -1,0 +1,53 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// detect finds out what kind of data set is at path, and decodes it.
+func detect(ctx context.Context, name, path string, st os.FileInfo, o Options) (*parts, error) {
+	if !st.IsDir() {
+		m := idxName.FindStringSubmatch(filepath.Base(path))
+		if m == nil || m[2] != "train" || m[3] != "images" {
+			return nil, &FormatError{path, -1, "not a folder, nor a file of IDX training images (…train-images-idx3-ubyte, plain or .gz)"}
+		}
+		dir := filepath.Dir(path)
+		names, err := fileNames(dir)
+		if err != nil {
+			return nil, err
+		}
+		set := findIDX(dir, names)[m[1]]
+		set.images["train"] = path
+		return openIDXSet(dir, m[1], set, o)
+	}
+	names, err := fileNames(path)
+	if err != nil {
+		return nil, err
+	}
+	sets := findIDX(path, names)
+	switch {
+	case len(sets) == 1:
+		for prefix, set := range sets {
+			return openIDXSet(path, prefix, set, o)
+		}
+	case len(sets) > 1:
+		return nil, &FormatError{path, -1, fmt.Sprintf("several IDX data sets, with names that begin with %s: give the path of the training images of one", setNames(sets))}
+	}
+	return nil, &MissingError{Name: name, Path: path, Hint: missingHint(name)}
+}
+
+// fileNames lists a folder.
+func fileNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}

@@ -1,0 +1,228 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Options say which images of a data set to use, and how they are prepared. The zero value
+// uses all of them as they are.
+type Options struct {
+	// Train is the number of training images: the first ones of the training
+	// set. 0 means all that validation leaves.
+	Train int
+	// Val is the number of validation images. Where the data set has no
+	// validation set of its own they are the last images of the training set, and 0
+	// means a tenth of it; where it has one they are its first images, and 0 means all.
+	// -1 means no validation images.
+	Val int
+	// Resolution is the height and width in pixels that images are resized
+	// to; 0 means the size they have (see Info). At most 4096.
+	Resolution int
+	// MaxCorrupt is the share of unreadable images of a folder, in (0,1], above which
+	// Open fails. 0 means 0.01; a negative number means that none is accepted.
+	MaxCorrupt float64
+	// Cache is the folder for decoded images; "" means DefaultCache(). Where it
+	// cannot be written the images are kept in memory.
+	Cache string
+	// NoCache keeps decoded images in the memory of this process.
+	NoCache bool
+	// CacheLimit is the size in bytes of the decoded images of a folder of photographs
+	// above which they are decoded each time they are used. 0 means 8 GiB.
+	CacheLimit int64
+	// Progress, if not nil, is called now and then while the images of a folder are read
+	// for the first time.
+	Progress func(done, total int)
+}
+
+const (
+	maxResolution     = 4096
+	defaultMaxCorrupt = 0.01
+	defaultCacheLimit = 8 << 30
+	valShare          = 10 // by default one training image in so many is held out
+)
+
+// OptionError says which of the Options cannot be met, and why.
+type OptionError struct {
+	Data   string // name of the data set
+	Option string // name of the option: train, val, resolution, …
+	Value  any
+	Reason string
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("data set %s: %s %v: %s", e.Data, e.Option, e.Value, e.Reason)
+}
+
+// known is a data set that is found by its name.
+type known struct {
+	name string
+	path string
+	hint string
+}
+
+// knownSets lists the named data sets.
+func knownSets() []known {
+	return []known{{
+		name: "fashion-mnist",
+		path: "/usr/share/datasets/fashion-mnist",
+		hint: "install it with: apt-get install dataset-fashion-mnist",
+	}}
+}
+
+// Names lists the data sets that Open knows by name.
+func Names() []string {
+	var names []string
+	for _, k := range knownSets() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// Open reads the data set of that name, or in that folder: IDX files (plain or
+// gzip), CIFAR-10 or CIFAR-100 binary files, or folders of JPEG and PNG images,
+// one per class. For a folder that holds several IDX data sets (EMNIST), give
+// the path of the file of training images.
+//
+// The error is a *MissingError, a *FormatError or an *OptionError where the
+// data set is not there, is damaged or cannot give what o asks for.
+func Open(nameOrPath string, o Options) (*Data, error) {
+	return OpenContext(context.Background(), nameOrPath, o)
+}
+
+// OpenContext is Open that stops when ctx is cancelled: reading a large folder of
+// photographs for the first time takes a while.
+func OpenContext(ctx context.Context, nameOrPath string, o Options) (*Data, error) {
+	name, path := nameOrPath, nameOrPath
+	hint := missingHint(nameOrPath)
+	for _, k := range knownSets() {
+		if sameName(nameOrPath, k.name) {
+			name, path, hint = k.name, k.path, k.hint
+		}
+	}
+	if err := o.check(name); err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &MissingError{Name: name, Path: path, Hint: hint}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data set %s: %w", name, err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("data set %s: %w", name, err)
+	}
+	if name == nameOrPath && name != filepath.Base(path) {
+		name = filepath.Base(path)
+	}
+	p, err := detect(ctx, name, path, st, o)
+	if err != nil {
+		return nil, err
+	}
+	d, err := p.split(name, o)
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// sameName reports whether a is how one might write the name b.
+func sameName(a, b string) bool {
+	return strings.ReplaceAll(strings.ToLower(a), "_", "-") == b
+}
+
+func missingHint(nameOrPath string) string {
+	return "give the path of a folder with IDX files, CIFAR binary files or one folder of JPEG or PNG images per class, or a name: " +
+		strings.Join(Names(), ", ")
+}
+
+// check refuses options that make no sense for any data set.
+func (o Options) check(name string) error {
+	switch {
+	case o.Train < 0:
+		return &OptionError{name, "train", o.Train, "must be 0 (all) or a number of images"}
+	case o.Val < -1:
+		return &OptionError{name, "val", o.Val, "must be -1 (none), 0 (default) or a number of images"}
+	case o.Resolution < 0 || o.Resolution > maxResolution:
+		return &OptionError{name, "resolution", o.Resolution, fmt.Sprintf("must be between 1 and %d pixels, or 0", maxResolution)}
+	case o.MaxCorrupt > 1 || o.MaxCorrupt != o.MaxCorrupt:
+		return &OptionError{name, "max corrupt", o.MaxCorrupt, "must be a share of at most 1"}
+	case o.CacheLimit < 0:
+		return &OptionError{name, "cache limit", o.CacheLimit, "must be 0 or a number of bytes"}
+	}
+	return nil
+}
+
+// parts are the image sets of a data set as its files have them.
+type parts struct {
+	train, val, test *store // val and test may be nil
+	classes          int
+	labels           []string // names of the classes or nil
+	photos           bool
+	height, width    int // of what the splits hand out
+	corrupt          []*FormatError
+}
+
+func (p *parts) close() error {
+	var errs []error
+	for _, s := range []*store{p.train, p.val, p.test} {
+		if s != nil {
+			errs = append(errs, s.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// split cuts the parts into what o asks for.
+func (p *parts) split(name string, o Options) (*Data, error) {
+	n := p.train.len()
+	held := 0 // images at the end of the training set that are held out
+	d := &Data{closers: []func() error{p.close}, Corrupt: p.corrupt}
+	h, w := p.height, p.width
+	switch {
+	case o.Val < 0:
+	case p.val != nil:
+		v := o.Val
+		if v == 0 {
+			v = p.val.len()
+		}
+		if v > p.val.len() {
+			return nil, &OptionError{name, "val", o.Val, fmt.Sprintf("it has %d validation images", p.val.len())}
+		}
+		d.Val = &subset{p.val, 0, v, h, w}
+	default:
+		held = o.Val
+		if held == 0 {
+			held = max(n/valShare, 1)
+		}
+		if held >= n {
+			return nil, &OptionError{name, "val", o.Val, fmt.Sprintf("it has %d training images to hold them out of, and one at least must remain", n)}
+		}
+		d.Val = &subset{p.train, n - held, n, h, w}
+	}
+	train := o.Train
+	if train == 0 {
+		train = n - held
+	}
+	if train > n-held {
+		return nil, &OptionError{name, "train", o.Train, fmt.Sprintf("it has %d training images, of which %d are held out for validation", n, held)}
+	}
+	d.Train = &subset{p.train, 0, train, h, w}
+	if p.test != nil {
+		d.Test = &subset{p.test, 0, p.test.len(), h, w}
+	}
+	mean, std, sample := p.train.moments(train)
+	d.Info = Info{
+		Name: name, Channels: p.train.Channels, Height: h, Width: w,
+		Classes: p.classes, Labels: p.labels, Photos: p.photos,
+		Mean: mean, Std: std, MomentImages: sample,
+	}
+	return d, nil
+}

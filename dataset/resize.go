@@ -1,0 +1,107 @@
+package dataset
+
+import "math"
+
+// box is a rectangle of an image in pixels, from (top, left) to (bottom, right).
+type box struct{ top, left, bottom, right float64 }
+
+// resizer resizes by the triangle filter, widened where it shrinks so that all
+// pixels count (antialias): bilinear interpolation as Pillow does it, in the same
+// fixed-point arithmetic, hence with the same bits on every machine. The zero
+// value is ready; it keeps its buffers.
+type resizer struct {
+	x, y taps
+	mid  []byte // after the horizontal pass
+}
+
+// taps says which pixels of a line each pixel of the result is made of.
+type taps struct {
+	start  []int32
+	count  []int32
+	weight []int32 // width per pixel, in units of 2^-tapBits
+	width  int
+}
+
+const tapBits = 22 // Pillow's precision: 8 bits of a pixel and 2 of headroom are left
+
+// prepare fills t for a line of in pixels, of which [from, to) becomes out pixels.
+// The conversions to float64 keep compilers from fusing multiplications with additions.
+func (t *taps) prepare(in, out int, from, to float64) {
+	scale := (to - from) / float64(out)
+	filter := max(scale, 1)
+	t.width = 2*int(math.Ceil(filter)) + 1
+	t.start = grow(t.start, out)
+	t.count = grow(t.count, out)
+	t.weight = grow(t.weight, out*t.width)
+	for i := range out {
+		centre := from + float64((float64(i)+0.5)*scale)
+		lo := max(int(centre-filter+0.5), 0)
+		hi := min(int(centre+filter+0.5), in)
+		n := max(hi-lo, 1)
+		lo = min(lo, in-1)
+		var sum float64
+		for k := range n {
+			sum += triangle((float64(lo+k) - centre + 0.5) / filter)
+		}
+		w := t.weight[i*t.width : i*t.width+n]
+		for k := range w {
+			v := 1.0
+			if sum != 0 {
+				v = triangle((float64(lo+k)-centre+0.5)/filter) / sum
+			}
+			w[k] = int32(math.Floor(float64(v*(1<<tapBits)) + 0.5))
+		}
+		t.start[i], t.count[i] = int32(lo), int32(n)
+	}
+}
+
+func triangle(x float64) float64 { return max(1-math.Abs(x), 0) }
+
+// resize makes dst of the part b of src. b must lie within src.
+func (r *resizer) resize(dst, src picture, channels int, b box) {
+	r.x.prepare(src.w, dst.w, b.left, b.right)
+	r.y.prepare(src.h, dst.h, b.top, b.bottom)
+	first := int(r.y.start[0])
+	last := int(r.y.start[dst.h-1] + r.y.count[dst.h-1])
+	rows := last - first
+	r.mid = grow(r.mid, rows*dst.w)
+	for c := range channels {
+		for y := range rows {
+			line := src.pix[(c*src.h+first+y)*src.w : (c*src.h+first+y+1)*src.w]
+			out := r.mid[y*dst.w : (y+1)*dst.w]
+			for x := range out {
+				n := int(r.x.count[x])
+				w := r.x.weight[x*r.x.width : x*r.x.width+n]
+				p := line[r.x.start[x]:][:n]
+				acc := int32(1 << (tapBits - 1))
+				for k, v := range w {
+					acc += v * int32(p[k])
+				}
+				out[x] = clip8(acc >> tapBits)
+			}
+		}
+		for y := range dst.h {
+			n := int(r.y.count[y])
+			w := r.y.weight[y*r.y.width : y*r.y.width+n]
+			mid := r.mid[(int(r.y.start[y])-first)*dst.w:]
+			out := dst.pix[(c*dst.h+y)*dst.w : (c*dst.h+y+1)*dst.w]
+			for x := range out {
+				acc := int32(1 << (tapBits - 1))
+				for k, v := range w {
+					acc += v * int32(mid[k*dst.w+x])
+				}
+				out[x] = clip8(acc >> tapBits)
+			}
+		}
+	}
+}
+
+func clip8(v int32) byte { return byte(min(max(v, 0), 255)) }
+
+// grow returns s with length n; its contents do not matter.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
