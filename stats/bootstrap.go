@@ -143,9 +143,9 @@ func medianSorted(s []float64) float64 {
 }
 
 // percentile is the bootstrap percentile interval of value (Efron & Tibshirani,
-// §13.3) from the statistics of its resamples, which it sorts.
+// §13.3) from the statistics of its resamples.
 func percentile(value float64, boot []float64, level float64) Estimate {
-	slices.Sort(boot)
+	boot = sorted(boot)
 	alpha := (1 - level) / 2
 	return Estimate{value, quantileSorted(boot, alpha), quantileSorted(boot, 1-alpha)}
 }
