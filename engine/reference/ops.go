@@ -29,6 +29,7 @@ func (p *Program) factor(f pass, i, k int) float64 {
 
 func (p *Program) forward(images []float32, f pass) {
 	p.kink = math.Inf(1)
+	p.reseed()
 	for i := range p.g.Nodes {
 		n := &p.g.Nodes[i]
 		y := p.val[i]

@@ -53,6 +53,8 @@ func (t tensors) zero() {
 }
 
 // Program is a compiled network. Its tensors are in the layout of PyTorch.
+// What Get returns is kept as float32 numbers between calls, so that state
+// moves from program to program without loss; all arithmetic is in float64.
 type Program struct {
 	g    *graph.Graph
 	o    engine.Options
@@ -63,7 +65,7 @@ type Program struct {
 	winner    [][]int // per max-pool node and output element: the input element taken
 	mask      []int   // per node: its index in Batch.Masks
 	kink      float64 // see Kink
-	unit      float64 // see WithRounding
+	rounding  Engine  // see WithRounding
 	rng       *rand.Rand
 }
 
@@ -80,7 +82,7 @@ func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error
 	}
 	nodes := len(g.Nodes)
 	p := &Program{
-		g: g, o: o, unit: e.unit, rng: rand.New(rand.NewPCG(e.seed, 0)),
+		g: g, o: o, rounding: e,
 		val: make(tensors, nodes), grad: make(tensors, nodes),
 		mean: make(tensors, nodes), inv: make(tensors, nodes),
 		winner: make([][]int, nodes), mask: make([]int, nodes),
@@ -135,6 +137,7 @@ func (p *Program) Step(b engine.Batch, logits []float32) (float64, error) {
 	toFloat32(logits, p.val[len(p.val)-1])
 	loss := p.loss(b.Targets)
 	p.backward(f)
+	p.keep(engine.Gradients, engine.Buffers)
 	return loss, nil
 }
 
@@ -164,8 +167,20 @@ func (p *Program) Forward(images, logits []float32, mode engine.Mode, momentum f
 		return fmt.Errorf("reference: forward: mode %d", mode)
 	}
 	p.forward(images, f)
+	p.keep(engine.Buffers)
 	toFloat32(logits, out)
 	return nil
+}
+
+// keep rounds sets to float32.
+func (p *Program) keep(sets ...engine.Set) {
+	for _, s := range sets {
+		for _, t := range p.sets[s] {
+			for k := range t {
+				t[k] = float64(float32(t[k]))
+			}
+		}
+	}
 }
 
 // tensor finds a tensor's index in its set and its size.
@@ -266,18 +281,21 @@ func (p *Program) Kink() float64 { return p.kink }
 // round disturbs y as sums of that many terms would in arithmetic of the
 // program's unit roundoff; no terms, no error.
 func (p *Program) round(y []float64, terms int) {
-	if p.unit == 0 || terms == 0 {
+	if p.rounding.unit == 0 || terms == 0 {
 		return
 	}
 	size := 0.0
 	if terms > 1 {
 		size = rms(y)
 	}
-	e := p.unit * math.Sqrt(float64(terms))
+	e := p.rounding.unit * math.Sqrt(float64(terms))
 	for i := range y {
 		y[i] += e * (math.Abs(y[i]) + size) * p.rng.NormFloat64()
 	}
 }
+
+// reseed makes every pass and update depend on the program's tensors alone.
+func (p *Program) reseed() { p.rng = rand.New(rand.NewPCG(p.rounding.seed, 0)) }
 
 func rms(x []float64) float64 {
 	s := 0.0

@@ -35,6 +35,7 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 	if u.Optimizer != engine.SGD {
 		p.create(engine.Moment2)
 	}
+	p.reseed()
 	for i, param := range p.g.Params {
 		w, decay := p.sets[engine.Params][i], decayOf(u, param.Role)
 		for k := range w {
@@ -64,6 +65,7 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 	if u.EMADecay > 0 {
 		p.average(u.EMADecay)
 	}
+	p.keep(engine.Params, engine.Moment1, engine.Moment2, engine.EMAParams, engine.EMABuffers)
 	return norm, nil
 }
 
