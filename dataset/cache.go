@@ -93,7 +93,7 @@ func (o Options) load(g origin, build buildFunc) (*store, error) {
 	var fault error // of the data, not of the cache
 	err := atomicfile.Write(path, 0o644, func(w io.Writer) error {
 		cw := &checkedWriter{w: w}
-		err := build(cw, source)
+		err := build(cw, source, false)
 		if err != nil && cw.err == nil {
 			fault = err
 		}

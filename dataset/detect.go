@@ -36,6 +36,9 @@ func detect(ctx context.Context, name, path string, st os.FileInfo, o Options) (
 	case len(sets) > 1:
 		return nil, &FormatError{path, -1, fmt.Sprintf("several IDX data sets, with names that begin with %s: give the path of the training images of one", setNames(sets))}
 	}
+	if kind, dir, ok := findCIFAR(path, names); ok {
+		return openCIFAR(kind, dir, o)
+	}
 	return nil, &MissingError{Name: name, Path: path, Hint: missingHint(name)}
 }
 

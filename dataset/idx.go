@@ -240,7 +240,7 @@ func loadIDX(images, labels string, o Options) (*store, error) {
 		}
 		g.files = append(g.files, identify(filepath.Base(file), st))
 	}
-	return o.load(g, func(w io.Writer, source string) error {
+	return o.load(g, func(w io.Writer, source string, _ bool) error {
 		return decodeIDX(w, source, images, labels, o.Resolution)
 	})
 }
@@ -299,7 +299,7 @@ func copyIDX(w io.Writer, source string, ir, lr *idxReader, resolution int) erro
 		}
 		p := buf
 		if outH != h || outW != width {
-			rs.resize(out, buf, c, box{0, 0, float64(h), float64(width)})
+			rs.resize(out, buf, c, whole(buf))
 			p = out
 		}
 		if err := sw.add(int(label[0]), p); err != nil {

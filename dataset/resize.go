@@ -5,6 +5,8 @@ import "math"
 // box is a rectangle of an image in pixels, from (top, left) to (bottom, right).
 type box struct{ top, left, bottom, right float64 }
 
+func whole(p picture) box { return box{0, 0, float64(p.h), float64(p.w)} }
+
 // resizer resizes by the triangle filter, widened where it shrinks so that all
 // pixels count (antialias): bilinear interpolation as Pillow does it, in the same
 // fixed-point arithmetic, hence with the same bits on every machine. The zero

@@ -287,15 +287,15 @@ func (s *storeWriter) finish(source string) error {
 // buildInMemory makes a store without a file.
 func buildInMemory(source string, build buildFunc) (*store, error) {
 	var b bytes.Buffer
-	if err := build(&b, source); err != nil {
+	if err := build(&b, source, true); err != nil {
 		return nil, err
 	}
 	return parseStore(b.Bytes(), source)
 }
 
-// buildFunc decodes the images of one part into a store. Faults of w are
-// returned as they are.
-type buildFunc func(w io.Writer, source string) error
+// buildFunc decodes the images of one part into a store; memory says that w is
+// memory of this process. Faults of w are returned as they are.
+type buildFunc func(w io.Writer, source string, memory bool) error
 
 // subset is a run of the images of a store, with the size they are handed out at.
 type subset struct {
