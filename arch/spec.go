@@ -16,8 +16,8 @@ type Network interface {
 	Validate() error
 	family() string
 	check(c *checker)
-	canonical() Network
-	build(sink graph.Sink, in Input)
+	canonical() Network // adjusted, in the one form that equal networks have
+	build(sink graph.Sink, in Input) // adjusts first; the network and the input are valid
 	key(b []byte) []byte
 }
 
@@ -81,7 +81,7 @@ func (s Spec) Build(sink graph.Sink, in Input) error {
 	if err := c.faults.Err(); err != nil {
 		return err
 	}
-	s.Network.canonical().build(sink, in)
+	s.Network.build(sink, in)
 	return nil
 }
 
@@ -153,8 +153,11 @@ func (n AnyNet) canonical() Network { return n.adjusted() }
 func (r RegNet) canonical() Network { return r.adjusted() }
 func (n EffNet) canonical() Network { return n }
 
-func (n AnyNet) build(sink graph.Sink, in Input) { n.Build(sink, in) }
-func (r RegNet) build(sink graph.Sink, in Input) { r.anyNet(nil).Build(sink, in) }
+func (n AnyNet) build(sink graph.Sink, in Input) { n.adjusted().Build(sink, in) }
+func (r RegNet) build(sink graph.Sink, in Input) {
+	var room [8]Stage
+	r.anyNet(room[:0]).Build(sink, in)
+}
 func (n EffNet) build(sink graph.Sink, in Input) { n.Build(sink, in) }
 
 func (r RegNet) key(b []byte) []byte { return r.anyNet(nil).key(b) }
@@ -338,8 +341,8 @@ func (r RegNet) check(c *checker) {
 		c.fail("wa", strconv.FormatFloat(r.WA, 'g', -1, 64), "gives a last block of width %.0f: at most %d is allowed", u, maxWidth)
 		return
 	}
-	stages := r.AppendStages(nil)
-	for _, s := range stages {
+	var room [8]Stage
+	for _, s := range r.AppendStages(room[:0]) {
 		if s.Width > maxWidth || r.Block.HasGroups() && s.mid() > maxWidth {
 			c.fail("wm", strconv.FormatFloat(r.WM, 'g', -1, 64), "gives a stage of width %d: at most %d channels are allowed", s.Width, maxWidth)
 			return
