@@ -1,0 +1,148 @@
+package train
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"netspace/dataset"
+	"netspace/engine"
+	"netspace/engine/reference"
+	"netspace/graph"
+)
+
+const (
+	testSize    = 6
+	testClasses = 3
+)
+
+// memorySplit is a split of made-up images.
+type memorySplit struct {
+	labels []int
+	images [][]byte
+}
+
+func (s *memorySplit) Len() int        { return len(s.labels) }
+func (s *memorySplit) Label(i int) int { return s.labels[i] }
+func (s *memorySplit) Image(i int, dst []byte) error {
+	copy(dst, s.images[i])
+	return nil
+}
+
+// madeUp makes n images of testSize² whose class is where their bright bar is, in noise.
+func madeUp(n int, seed uint64) *memorySplit {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	s := &memorySplit{}
+	for i := range n {
+		label := i % testClasses
+		img := make([]byte, testSize*testSize)
+		for p := range img {
+			img[p] = byte(rng.IntN(120))
+			if y := p / testSize; y/2 == label {
+				img[p] += 80
+			}
+		}
+		s.labels, s.images = append(s.labels, label), append(s.images, img)
+	}
+	return s
+}
+
+func testData(train, val int) *dataset.Data {
+	return &dataset.Data{
+		Info: dataset.Info{
+			Name: "bars", Channels: 1, Height: testSize, Width: testSize, Classes: testClasses,
+			Mean: []float32{0.3}, Std: []float32{0.2},
+		},
+		Train: madeUp(train, 1), Val: madeUp(val, 2), Test: madeUp(val, 3),
+	}
+}
+
+// testNet is a stem, one residual block with group convolution and squeeze-and-excitation,
+// and a head.
+func testNet(t testing.TB, dropPath, dropout float64) *graph.Graph {
+	t.Helper()
+	var r graph.Recorder
+	name := func(part string) graph.Name { return graph.Name{Stage: 1, Block: 1, Part: part} }
+	x := r.Input(1, testSize, testSize)
+	x = r.Conv(graph.Name{Part: "stem.conv"}, x, graph.Conv{Out: 4, Kernel: 3, Stride: 1, Groups: 1})
+	x = r.Activation(r.BatchNorm(graph.Name{Part: "stem.bn"}, x, false), graph.ReLU)
+	f := r.Conv(name("f.a"), x, graph.Conv{Out: 4, Kernel: 3, Stride: 2, Groups: 2})
+	f = r.Activation(r.BatchNorm(name("f.a_bn"), f, false), graph.ReLU)
+	g := r.GlobalPool(f)
+	g = r.Activation(r.Conv(name("f.se.f_ex.0"), g, graph.Conv{Out: 2, Kernel: 1, Stride: 1, Groups: 1, Bias: true}), graph.ReLU)
+	g = r.Activation(r.Conv(name("f.se.f_ex.2"), g, graph.Conv{Out: 4, Kernel: 1, Stride: 1, Groups: 1, Bias: true}), graph.Sigmoid)
+	f = r.Scale(f, g)
+	f = r.Conv(name("f.b"), f, graph.Conv{Out: 6, Kernel: 1, Stride: 1, Groups: 1})
+	f = r.DropPath(r.BatchNorm(name("f.b_bn"), f, true), dropPath)
+	p := r.Conv(name("proj"), x, graph.Conv{Out: 6, Kernel: 1, Stride: 2, Groups: 1})
+	x = r.Activation(r.Add(r.BatchNorm(name("bn"), p, false), f), graph.ReLU)
+	x = r.Dropout(r.GlobalPool(x), dropout)
+	r.Linear(graph.Name{Part: "head.fc"}, x, testClasses)
+	out, err := r.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// single is the reference engine with its state kept in single precision, as
+// the fast engines keep it: what is read from a program is then all there is.
+type single struct{ engine.Engine }
+
+func newEngine() engine.Engine { return single{reference.New()} }
+
+func (s single) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
+	p, err := s.Engine.Compile(g, o)
+	return &singleProgram{p, g}, err
+}
+
+type singleProgram struct {
+	engine.Program
+	g *graph.Graph
+}
+
+func (p *singleProgram) round(sets ...engine.Set) {
+	for _, set := range sets {
+		for _, t := range setTensors(p.g, set) {
+			buf := make([]float32, t.size())
+			if p.Get(set, t.name, buf) == nil { // else it was never used
+				if err := p.Set(set, t.name, buf); err != nil {
+					panic(err)
+				}
+			}
+		}
+	}
+}
+
+func (p *singleProgram) Step(b engine.Batch, logits []float32) (float64, error) {
+	loss, err := p.Program.Step(b, logits)
+	p.round(engine.Buffers)
+	return loss, err
+}
+
+func (p *singleProgram) Update(u engine.Update) (float64, error) {
+	norm, err := p.Program.Update(u)
+	p.round(engine.Params, engine.Moment1, engine.Moment2, engine.EMAParams, engine.EMABuffers)
+	return norm, err
+}
+
+func (p *singleProgram) Forward(images, logits []float32, mode engine.Mode, momentum float64) error {
+	err := p.Program.Forward(images, logits, mode, momentum)
+	if mode == engine.Calibrate {
+		p.round(engine.Buffers)
+	}
+	return err
+}
+
+// testRecipe trains in a fraction of a second.
+func testRecipe() Recipe {
+	r := DefaultRecipe()
+	r.Epochs, r.Batch, r.Pad = 3, 8, 1
+	return r
+}
+
+func testJob(t testing.TB, r Recipe) Job {
+	t.Helper()
+	return Job{
+		Graph: testNet(t, r.DropPath, r.Dropout), Data: testData(40, 21), Recipe: r, Seed: 5, Engine: newEngine(),
+	}
+}

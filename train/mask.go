@@ -1,0 +1,72 @@
+package train
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"netspace/graph"
+)
+
+// drawer draws what a step takes at random, without allocating.
+type drawer struct {
+	seed uint64
+	pcg  rand.PCG
+	rng  *rand.Rand
+}
+
+func (d *drawer) init(seed uint64) {
+	d.seed = seed
+	d.rng = rand.New(&d.pcg)
+}
+
+// at returns the generator for one purpose in one step.
+func (d *drawer) at(purpose string, step int) *rand.Rand {
+	reseed(&d.pcg, d.seed, purpose, uint64(step))
+	return d.rng
+}
+
+// maskSize is the number of factors that a node takes for a batch (see engine.Batch.Masks).
+func maskSize(n *graph.Node, batch int) int {
+	if n.Op == graph.OpDropPath {
+		return batch
+	}
+	return batch * n.C * n.H * n.W
+}
+
+// masks draws the factors of drop-path and dropout nodes for a step: 0 with the
+// node's rate as probability, else 1/(1-rate), so that the mean is 1.
+func (d *drawer) masks(g *graph.Graph, nodes []int, masks [][]float32, step int) {
+	if len(nodes) == 0 {
+		return
+	}
+	rng := d.at("drop", step)
+	for k, i := range nodes {
+		rate := g.Nodes[i].Rate
+		keep := float32(1 / (1 - rate))
+		for e := range masks[k] {
+			if rng.Float64() < rate {
+				masks[k][e] = 0
+			} else {
+				masks[k][e] = keep
+			}
+		}
+	}
+}
+
+// checkStochastic refuses a graph that was built without what the recipe asks
+// for: the rates are part of the network's structure, so whoever builds it
+// must have passed them on.
+func (j *Job) checkStochastic() error {
+	var path, out bool
+	for _, i := range j.Graph.Stochastic() {
+		path = path || j.Graph.Nodes[i].Op == graph.OpDropPath
+		out = out || j.Graph.Nodes[i].Op == graph.OpDropout
+	}
+	if j.Recipe.DropPath > 0 && !path {
+		return fmt.Errorf("recipe.drop_path is %g, but the network has no residual branch to drop", j.Recipe.DropPath)
+	}
+	if j.Recipe.Dropout > 0 && !out {
+		return fmt.Errorf("recipe.dropout is %g, but the network has no dropout before its classifier", j.Recipe.Dropout)
+	}
+	return nil
+}

@@ -1,0 +1,403 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"netspace/dataset"
+	"netspace/engine"
+)
+
+// Run trains a network and evaluates it on the validation images.
+//
+// A loss that is not finite ends it at once with a *DivergedError; a cancelled
+// ctx within a step, after a checkpoint was written (if j.Dir is set), with an
+// error that wraps ctx's. A recipe out of range is a *RecipeError.
+func Run(ctx context.Context, j Job) (res Result, err error) {
+	r, err := newRun(j)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, r.prog.Close()) }()
+	if err := r.begin(); err != nil {
+		return Result{}, err
+	}
+	err = r.train(ctx)
+	if err == nil {
+		err = r.finish(ctx)
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("stopped in epoch %d of %d after %d of %d steps: %w", min(r.at.Epoch+1, j.Recipe.Epochs), j.Recipe.Epochs, r.at.Step, r.steps, err)
+		if j.Dir != "" && r.at != r.savedAt {
+			err = errors.Join(err, r.save())
+		}
+	}
+	return r.result, err
+}
+
+// position is how far a training is: Step steps of epoch Epoch (from 0) are
+// done. Step is the number of steps while the epoch's evaluation is under way.
+type position struct {
+	Epoch int `json:"epoch"`
+	Step  int `json:"step"`
+}
+
+// run is a training under way.
+type run struct {
+	Job
+	prog    engine.Program
+	loader  *dataset.Loader
+	steps   int   // per epoch
+	stochas []int // the graph's drop-path and dropout nodes
+
+	// What a checkpoint holds beside the tensors.
+	at    position
+	sums  sums         // of the current epoch
+	curve []EpochStats // of finished epochs
+	spent float64      // seconds of earlier sessions
+
+	targets, logits []float32
+	masks           [][]float32
+	draw            drawer
+	eval            *evaluator
+
+	result   Result
+	started  time.Time
+	saved    time.Time // when the last checkpoint was written
+	savedAt  position  // of the last checkpoint
+	ident    map[string]string
+	clock    clock
+	lastLR   float64
+	evalTime time.Duration // of the last evaluation, for the ETA
+}
+
+// sums are running totals of an epoch's training.
+type sums struct {
+	Loss   float64 `json:"loss"` // of steps
+	Wrong  int     `json:"wrong"`
+	Images int     `json:"images"`
+}
+
+func newRun(j Job) (*run, error) {
+	if err := j.Recipe.Validate(); err != nil {
+		return nil, err
+	}
+	if err := j.check(); err != nil {
+		return nil, err
+	}
+	r := &run{Job: j, stochas: j.Graph.Stochastic()}
+	if r.CheckpointEvery == 0 {
+		r.CheckpointEvery = DefaultCheckpointEvery
+	}
+	rec := &r.Recipe
+	r.steps = j.Data.Train.Len() / rec.Batch
+	augment, err := rec.augmentation(j.Data.Info)
+	if err != nil {
+		return nil, err
+	}
+	options := dataset.LoaderOptions{Batch: rec.Batch, Seed: j.Seed, Shuffle: rec.Shuffle, Augment: augment, DropLast: true}
+	if err := options.Check(j.Data.Info); err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	r.loader = dataset.NewLoader(j.Data.Train, j.Data.Info, options)
+
+	classes := j.Data.Info.Classes
+	r.targets = make([]float32, rec.Batch*classes)
+	r.logits = make([]float32, rec.Batch*classes)
+	for _, i := range r.stochas {
+		n := &j.Graph.Nodes[i]
+		r.masks = append(r.masks, make([]float32, maskSize(n, rec.Batch)))
+	}
+	r.draw.init(j.Seed)
+
+	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
+		Batch: rec.Batch, Threads: j.Threads, BNEpsilon: rec.BNEpsilon, BNMomentum: rec.BNMomentum,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compile for training: %w", err)
+	}
+	r.eval = newEvaluator(r.prog, j.Data.Info, rec.Batch)
+	return r, nil
+}
+
+// check finds what does not fit together before anything is compiled.
+func (j *Job) check() error {
+	in, out, info := j.Graph.Input(), j.Graph.Output(), j.Data.Info
+	switch {
+	case in.C != info.Channels || in.H != info.Height || in.W != info.Width || out.C != info.Classes:
+		return fmt.Errorf("the network is for %d×%d×%d images of %d classes, data set %s has %d×%d×%d and %d", in.C, in.H, in.W, out.C, info.Name, info.Channels, info.Height, info.Width, info.Classes)
+	case j.Data.Train.Len() < j.Recipe.Batch:
+		return &RecipeError{Faults: []Fault{{Field: "batch", Value: j.Recipe.Batch, Allowed: fmt.Sprintf("at most the %d training images", j.Data.Train.Len())}}}
+	case j.Data.Val == nil || j.Data.Val.Len() == 0:
+		return fmt.Errorf("data set %s has no validation images to evaluate on", info.Name)
+	case j.Final && (j.Data.Test == nil || j.Data.Test.Len() == 0):
+		return fmt.Errorf("data set %s has no test images for a final evaluation", info.Name)
+	case j.MaxSteps < 0 || j.MaxSteps > j.Recipe.Epochs*(j.Data.Train.Len()/j.Recipe.Batch):
+		return fmt.Errorf("%d steps: the %d epochs of the recipe have %d", j.MaxSteps, j.Recipe.Epochs, j.Recipe.Epochs*(j.Data.Train.Len()/j.Recipe.Batch))
+	}
+	return j.checkStochastic()
+}
+
+// begin sets the state that the first step starts from.
+func (r *run) begin() error {
+	if r.Dir != "" {
+		if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+			return err
+		}
+	}
+	r.started, r.saved = time.Now(), time.Now()
+	if r.Resume && r.Dir != "" {
+		found, err := r.load()
+		if found || err != nil {
+			return err
+		}
+	}
+	if err := Initialize(r.prog, r.Graph, r.Seed, r.Recipe.ZeroGamma); err != nil {
+		return err
+	}
+	if r.Init != nil {
+		if err := LoadWeights(r.prog, r.Graph, r.Init); err != nil {
+			return err
+		}
+	}
+	if r.Recipe.EMA > 0 {
+		return r.copySets(engine.EMAParams, engine.Params, engine.EMABuffers, engine.Buffers)
+	}
+	return nil
+}
+
+// train runs the epochs from the current position on.
+func (r *run) train(ctx context.Context) error {
+	for r.at.Epoch < r.Recipe.Epochs && !r.enough() {
+		if err := r.epoch(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done is the number of finished steps over all epochs.
+func (r *run) done() int { return r.at.Epoch*r.steps + r.at.Step }
+
+// enough says whether MaxSteps ends the training here. The evaluation of an
+// epoch that is complete still belongs to it.
+func (r *run) enough() bool {
+	return r.MaxSteps > 0 && r.done() >= r.MaxSteps && r.at.Step < r.steps
+}
+
+// epoch runs the rest of the current epoch.
+func (r *run) epoch(ctx context.Context) error {
+	if r.at.Step < r.steps {
+		if err := r.steppingThrough(ctx); err != nil {
+			return err
+		}
+		if r.at.Step < r.steps { // MaxSteps
+			return nil
+		}
+	}
+	stats := r.epochStats()
+	if e := r.at.Epoch + 1; e%r.Recipe.EvalEvery == 0 || e == r.Recipe.Epochs {
+		if err := r.evaluateInto(ctx, &stats); err != nil {
+			return err
+		}
+	}
+	r.curve = append(r.curve, stats)
+	r.at = position{Epoch: r.at.Epoch + 1}
+	r.sums = sums{}
+	r.report(Training, 0, r.steps, &stats)
+	if r.Dir != "" {
+		return r.save()
+	}
+	return nil
+}
+
+// steppingThrough trains on the remaining batches of the current epoch.
+func (r *run) steppingThrough(ctx context.Context) error {
+	it := r.loader.Epoch(r.at.Epoch, r.at.Step)
+	defer it.Close()
+	r.clock.start()
+	defer r.clock.stop()
+	for r.at.Step < r.steps && !r.enough() {
+		b, err := it.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("training images: %w", err)
+		}
+		if err := r.step(b); err != nil {
+			return err
+		}
+		if r.Dir != "" && time.Since(r.saved) >= r.CheckpointEvery {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step trains on one batch and moves the position.
+func (r *run) step(b *dataset.Batch) error {
+	rec, number := &r.Recipe, r.done()
+	lr := rec.StepLR(r.at.Epoch, r.at.Step, r.steps)
+	r.mix(b, number)
+	r.draw.masks(r.Graph, r.stochas, r.masks, number)
+	loss, err := r.prog.Step(engine.Batch{Images: b.Images, Targets: r.targets, Masks: r.masks}, r.logits)
+	if err != nil {
+		return fmt.Errorf("epoch %d, step %d: %w", r.at.Epoch+1, number, err)
+	}
+	if !finite(loss) {
+		return &DivergedError{Epoch: r.at.Epoch + 1, Step: number, LR: lr, Loss: loss, Where: Training}
+	}
+	norm, err := r.prog.Update(rec.update(lr, number))
+	if err != nil {
+		return fmt.Errorf("epoch %d, step %d: update: %w", r.at.Epoch+1, number, err)
+	}
+	r.sums.Loss += loss
+	r.sums.Images += b.N
+	r.sums.Wrong += wrongTop1(r.logits, r.targets, r.Data.Info.Classes)
+	r.at.Step++
+	r.lastLR = lr
+	r.clock.tick(b.N)
+	r.report(Training, r.at.Step, r.steps, nil)
+	if r.OnStep != nil {
+		return r.OnStep(StepStats{Epoch: r.at.Epoch, Step: number, LR: lr, Loss: loss, GradNorm: norm, Program: r.prog})
+	}
+	return nil
+}
+
+// update is the engine's view of the recipe for step number (from 0).
+func (r *Recipe) update(lr float64, number int) engine.Update {
+	u := engine.Update{
+		LR: lr, Step: number + 1, ClipNorm: r.ClipNorm,
+		WeightDecay: r.WeightDecay, BNWeightDecay: r.BNDecay(), BiasWeightDecay: r.BiasDecay(),
+	}
+	switch r.Optimizer {
+	case SGD:
+		u.Optimizer, u.Momentum, u.Nesterov = engine.SGD, r.Momentum, r.Nesterov
+	case Adam:
+		u.Optimizer = engine.Adam
+	case AdamW:
+		u.Optimizer = engine.AdamW
+	}
+	if r.Optimizer != SGD {
+		u.Beta1, u.Beta2, u.Epsilon = r.Beta1, r.Beta2, r.Epsilon
+	}
+	if r.EMA > 0 {
+		// Short at first, so that a short training is not averaged with its random start.
+		t := float64(number)
+		u.EMADecay = min(r.EMA, (1+t)/(10+t))
+	}
+	return u
+}
+
+func (r *run) epochStats() EpochStats {
+	s := EpochStats{Epoch: r.at.Epoch + 1, LR: r.Recipe.StepLR(r.at.Epoch, max(r.at.Step-1, 0), r.steps)}
+	if r.sums.Images > 0 {
+		s.TrainLoss = r.sums.Loss / float64(r.at.Step)
+		s.TrainError = percent(r.sums.Wrong, r.sums.Images)
+	}
+	return s
+}
+
+// evaluateInto evaluates on the validation images as the recipe says.
+func (r *run) evaluateInto(ctx context.Context, s *EpochStats) error {
+	start := time.Now()
+	if r.Recipe.PreciseBN > 0 {
+		if err := r.calibrate(ctx); err != nil {
+			return err
+		}
+	}
+	m, err := r.evaluate(ctx, r.Data.Val, "validation")
+	if err != nil {
+		return err
+	}
+	s.Evaluated, s.ValLoss, s.ValError, s.ValError5 = true, m.Loss, m.Error, m.Error5
+	r.evalTime = time.Since(start)
+	return nil
+}
+
+// evaluate runs the network, averaged weights where the recipe says so, on a split.
+func (r *run) evaluate(ctx context.Context, split dataset.Split, what string) (Metrics, error) {
+	mode := engine.Evaluate
+	if r.Recipe.EMA > 0 {
+		mode = engine.EvaluateEMA
+	}
+	m, err := r.eval.run(ctx, split, mode, func(done, all int) { r.report(Evaluating, done, all, nil) })
+	if err != nil {
+		return m, fmt.Errorf("%s images: %w", what, err)
+	}
+	if !finite(m.Loss) {
+		return m, &DivergedError{Epoch: r.at.Epoch + 1, Step: max(r.done()-1, 0), LR: r.lastLR, Loss: m.Loss, Where: Evaluating}
+	}
+	return m, nil
+}
+
+// finish evaluates what is left to evaluate and writes the weights.
+func (r *run) finish(ctx context.Context) error {
+	res := &r.result
+	if r.Dir != "" && r.at != r.savedAt { // MaxSteps ended the training within an epoch
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	// An evaluation here is of this ending and not of the curve, which goes on
+	// as if nothing had been when the training is resumed.
+	curve := slices.Clone(r.curve)
+	if r.at.Step > 0 {
+		curve = append(curve, r.epochStats())
+	}
+	last := &curve[len(curve)-1]
+	if !last.Evaluated {
+		if err := r.evaluateInto(ctx, last); err != nil {
+			return err
+		}
+	}
+	res.Epochs = curve
+	res.Error, res.Error5, res.Loss = last.ValError, last.ValError5, last.ValLoss
+	if r.Final {
+		m, err := r.evaluate(ctx, r.Data.Test, "test")
+		if err != nil {
+			return err
+		}
+		res.Test = &m
+	}
+	if r.Weights != "" {
+		if err := r.saveWeights(); err != nil {
+			return err
+		}
+	}
+	res.Steps = r.done()
+	res.Seconds = r.seconds()
+	res.ImagesPerSecond = r.clock.rate()
+	return nil
+}
+
+func (r *run) seconds() float64 { return r.spent + time.Since(r.started).Seconds() }
+
+// copySets copies whole sets of tensors within the program: dst, src, dst, src, …
+func (r *run) copySets(pairs ...engine.Set) error {
+	var buf []float32
+	for i := 0; i < len(pairs); i += 2 {
+		for _, t := range setTensors(r.Graph, pairs[i]) {
+			buf = resize(buf, t.size())
+			if err := r.prog.Get(pairs[i+1], t.name, buf); err != nil {
+				return err
+			}
+			if err := r.prog.Set(pairs[i], t.name, buf); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) checkpointPath() string { return filepath.Join(r.Dir, CheckpointName) }
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+func percent(part, whole int) float64 { return 100 * float64(part) / float64(whole) }
