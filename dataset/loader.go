@@ -34,15 +34,12 @@ type Batch struct {
 // holds depends on the split, the seed, the epoch and the number of the batch,
 // not on Workers or timing.
 type Loader struct {
-	split   Split
-	info    Info
-	o       LoaderOptions
-	err     error           // why the options are impossible
-	scale   [3]float32      // what a byte is multiplied with, per channel
-	shift   [3]float32      // and what is added
-	table   [3][256]float32 // both for every byte
-	direct  bool            // pictures are copied, cropped and flipped, and nothing else
-	spatial geometry
+	split  Split
+	info   Info
+	o      LoaderOptions
+	err    error           // why the options are impossible
+	table  [3][256]float32 // the normalised number of every byte, per channel
+	direct bool            // pictures are cropped and flipped, and nothing else
 
 	mu    sync.Mutex
 	idle  []*worker // not in use by an iterator, with their memory
@@ -60,14 +57,11 @@ func NewLoader(split Split, info Info, o LoaderOptions) *Loader {
 		return l
 	}
 	for c := range info.Channels {
-		l.scale[c] = 1 / (255 * info.Std[c])
-		l.shift[c] = -info.Mean[c] / info.Std[c]
 		for v := range l.table[c] {
 			l.table[c][v] = (float32(float32(v)/255) - info.Mean[c]) / info.Std[c]
 		}
 	}
 	l.direct = !o.Augment.pixelwise()
-	l.spatial = o.Augment.geometry()
 	return l
 }
 
@@ -293,7 +287,6 @@ type worker struct {
 func newWorker(l *Loader) *worker {
 	w := &worker{l: l}
 	w.rng = rand.New(&w.pcg)
-	w.tools.init(l.info, w.rng)
 	size := l.info.Channels * l.info.Height * l.info.Width
 	for i := range w.slots {
 		w.slots[i].batch = Batch{
@@ -371,11 +364,11 @@ func (w *worker) image(dst []float32, i int, place uint64) error {
 		w.pcg.Seed(w.key, mix(w.key^place))
 	}
 	if l.direct {
-		top, left, flip := l.spatial.draw(p, l.info, w.rng)
-		normaliseCrop(dst, p, &l.table, l.info, top, left, flip)
+		top, left, flip := l.o.Augment.draw(p, &l.info, w.rng)
+		normaliseCrop(dst, p, &l.table, &l.info, top, left, flip)
 		return nil
 	}
-	w.tools.apply(dst, p, l)
+	w.tools.apply(dst, p, &l.o.Augment, &l.info, &l.table, w.rng)
 	return nil
 }
 
