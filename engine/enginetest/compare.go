@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -11,86 +12,114 @@ import (
 const (
 	float32Unit = 1.0 / (1 << 24) // unit roundoff of float32
 	// roundings is the number of disturbed runs that a tolerance is taken from.
-	roundings = 4
+	roundings = 3
 	// slack is what an engine may be worse than the worst of them. Few runs
 	// see a small tensor at its worst rarely; and engines sum in other orders
 	// and take their exponentials from polynomials. A wrong formula is off by
 	// thousands of times this.
 	slack = 12
 	// minKink is how far all ReLU inputs and max-pool winners must be from a
-	// change of branch, relative to their size: tens of float32 roundings.
-	minKink = 4e-6
+	// change of branch, relative to their size: a hundred float32 roundings.
+	minKink = 5e-6
 	// attempts is how many draws of the data are tried for that.
 	attempts = 30
 )
 
 // Compare runs a case on an engine and on the reference and reports every
 // tensor that differs by more than float32 explains.
+func Compare(t *testing.T, e engine.Engine, c Case) {
+	t.Helper()
+	differences, err := Differences(e, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range differences {
+		if i == 5 {
+			t.Fatalf("and %d tensors more", len(differences)-i)
+		}
+		t.Error(d)
+	}
+}
+
+// Differences runs a case on an engine and on the reference and describes
+// every tensor that differs by more than float32 explains, in the order in
+// which they were computed: the first is the nearest to the cause.
 //
 // The tolerance is argued for each tensor by measuring: the reference runs
 // again with every op's result disturbed at random as float32 would
 // (reference.WithRounding), and the tolerance is slack times the largest
 // difference this makes anywhere in the tensor. So it grows with the length
 // of sums, with cancellation (the gradient of a bias in front of a BN is zero
-// but for rounding) and with depth, as true rounding errors do. The data are drawn
-// such that no ReLU or max-pool is so near to its kink that rounding decides.
-func Compare(t *testing.T, e engine.Engine, c Case) {
-	t.Helper()
-	d, want := draw(t, c)
+// but for rounding) and with depth, as true rounding errors do. The data are
+// drawn such that no ReLU or max-pool is so near to its kink that rounding
+// decides.
+func Differences(e engine.Engine, c Case) ([]string, error) {
+	d, want, err := draw(c)
+	if err != nil {
+		return nil, err
+	}
+	tolerance, err := tolerances(c, d, want)
+	if err != nil {
+		return nil, err
+	}
+	got, err := record(e, c, d)
+	if err != nil {
+		return nil, fmt.Errorf("engine %s: %w", e.Name(), err)
+	}
+	var out []string
+	for i, w := range want.seen {
+		if s := difference(w.name, got.seen[i].values, w.values, tolerance[i]); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// draw finds data that keep away from kinks, and what the reference computes
+// from them; if all come near, those that stay furthest.
+func draw(c Case) (d *Data, want *recording, err error) {
+	for seed := range uint64(attempts) {
+		tried := NewData(c, seed)
+		r, err := record(reference.New(), c, tried)
+		if err != nil {
+			return nil, nil, err
+		}
+		if want == nil || r.kink > want.kink {
+			d, want = tried, r
+		}
+		if want.kink >= minKink {
+			break
+		}
+	}
+	return d, want, nil
+}
+
+// tolerances has one number for each recorded tensor.
+func tolerances(c Case, d *Data, want *recording) ([]float64, error) {
 	tolerance := make([]float64, len(want.seen))
 	for i, w := range want.seen {
-		tolerance[i] = 4 * float32Unit * maxAbs(w.values)
+		tolerance[i] = math.Max(c.Tolerance, 4*float32Unit) * maxAbs(w.values)
+	}
+	if c.Tolerance > 0 {
+		return tolerance, nil
 	}
 	for k := range roundings {
-		r := mustRecord(t, reference.WithRounding(float32Unit, uint64(k+1)), c, d)
+		r, err := record(reference.WithRounding(float32Unit, uint64(k+1)), c, d)
+		if err != nil {
+			return nil, err
+		}
 		for i, w := range want.seen {
 			for j, v := range w.values {
 				tolerance[i] = math.Max(tolerance[i], slack*math.Abs(r.seen[i].values[j]-v))
 			}
 		}
 	}
-	got := mustRecord(t, e, c, d)
-	failed := 0
-	for i, w := range want.seen {
-		if !near(t, w.name, got.seen[i].values, w.values, tolerance[i]) {
-			failed++
-		}
-		if failed == 5 {
-			t.Fatal("further tensors are not compared")
-		}
-	}
+	return tolerance, nil
 }
 
-// draw finds data that keep away from kinks, and what the reference computes from them.
-func draw(t *testing.T, c Case) (*Data, *recording) {
-	t.Helper()
-	var bestData *Data
-	var best *recording
-	for seed := range uint64(attempts) {
-		d := NewData(c, seed)
-		r := mustRecord(t, reference.New(), c, d)
-		if best == nil || r.kink > best.kink {
-			bestData, best = d, r
-		}
-		if best.kink >= minKink {
-			break
-		}
-	}
-	return bestData, best
-}
-
-func mustRecord(t *testing.T, e engine.Engine, c Case, d *Data) *recording {
-	t.Helper()
-	r, err := record(e, c, d)
-	if err != nil {
-		t.Fatalf("engine %s: %v", e.Name(), err)
-	}
-	return r
-}
-
-// near reports the worst element that is further from want than the tolerance.
-func near(t *testing.T, name string, got, want []float64, tolerance float64) bool {
-	t.Helper()
+// difference describes the worst element that is further from want than the
+// tolerance, or is "".
+func difference(name string, got, want []float64, tolerance float64) string {
 	worst, count := -1, 0
 	for i := range want {
 		diff := math.Abs(got[i] - want[i])
@@ -102,11 +131,11 @@ func near(t *testing.T, name string, got, want []float64, tolerance float64) boo
 			worst = i
 		}
 	}
-	if worst >= 0 {
-		t.Errorf("%s [%d]: got %.9g, want %.9g, tolerance %.3g (largest value %.3g; %d of %d elements differ)",
-			name, worst, got[worst], want[worst], tolerance, maxAbs(want), count, len(want))
+	if worst < 0 {
+		return ""
 	}
-	return worst < 0
+	return fmt.Sprintf("%s [%d]: got %.9g, want %.9g, tolerance %.3g (largest value %.3g; %d of %d elements differ)",
+		name, worst, got[worst], want[worst], tolerance, maxAbs(want), count, len(want))
 }
 
 func maxAbs(v []float64) float64 {

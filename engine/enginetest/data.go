@@ -19,6 +19,9 @@ type Case struct {
 	// Updates are the optimizer steps, each after a Step on a batch of its own;
 	// nil means two of SGD with Nesterov momentum and weight decay.
 	Updates []engine.Update
+	// Tolerance, relative to a tensor's largest value, stands in for the
+	// measured one where that would not do; 0 means measured.
+	Tolerance float64
 	// Prepare changes the random tensors and images, if not nil.
 	Prepare func(*Data)
 }

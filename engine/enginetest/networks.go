@@ -86,17 +86,17 @@ func networkCases() []Case {
 	}
 	for i, stem := range []arch.StemType{arch.SimpleStem, arch.CIFARStem, arch.ResNetStem} {
 		for k, channels := range []int{1, 3} {
-			n := arch.AnyNet{Stem: arch.Stem{Type: stem, Width: 12 + 4*k}, Stages: stages([]int{4, 8, 2, 1, 16, 3}[2*i+k], 16, 24, 40)}
+			n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: stem, Width: 12 + 4*k}, Stages: stages([]int{4, 8, 2, 1, 16, 3}[2*i+k], 16, 24, 32)}
 			n.Adjust()
-			size := []int{21, 13, 35}[i] + 2*k
+			size := []int{17, 9, 31}[i] + 2*k
 			in := arch.Input{Channels: channels, Height: size, Width: size - 2, Classes: 10}
 			cases = append(cases, network(fmt.Sprintf("network/stem%d-%d-channels", stem, channels), 2+k, in, n))
 		}
 	}
-	y := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, DropPath: 0.2, Dropout: 0.2, HeadWidth: 48, Activation: graph.SiLU, Stages: stages(8, 16, 32, 64)}
+	y := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, DropPath: 0.2, Dropout: 0.2, HeadWidth: 48, Activation: graph.SiLU, Stages: stages(8, 16, 32)}
 	y.Adjust()
-	cases = append(cases, network("network/Y-batch-8", 8, arch.Input{Channels: 1, Height: 12, Width: 12, Classes: 10}, y))
-	deep := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Stages: []arch.Stage{
+	cases = append(cases, network("network/Y-batch-8", 8, arch.Input{Channels: 1, Height: 8, Width: 8, Classes: 10}, y))
+	deep := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Stages: []arch.Stage{
 		{Depth: 8, Width: 8, Stride: 1, Bottleneck: 1, GroupWidth: 4},
 		{Depth: 8, Width: 16, Stride: 2, Bottleneck: 2, GroupWidth: 8},
 	}}
@@ -107,7 +107,7 @@ func networkCases() []Case {
 
 // optimizerCases train one small network with every rule of Update.
 func optimizerCases() []Case {
-	n := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, Stages: []arch.Stage{{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4}}}
+	n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, Stages: []arch.Stage{{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4}}}
 	n.Adjust()
 	in := arch.Input{Channels: 3, Height: 8, Width: 8, Classes: 10}
 	adam := engine.Update{LR: 0.003, Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-3, WeightDecay: 0.1, BNWeightDecay: 0.2, BiasWeightDecay: 0.3}

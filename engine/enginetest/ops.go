@@ -76,7 +76,7 @@ func convCases() []Case {
 	// Groups of every width, one to seven of them, at both strides.
 	for i, g := range []int{1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24} {
 		for s := 1; s <= 2; s++ {
-			groups := 2 + (i+s)%6
+			groups := 2 + (i+s)%3
 			if g < 4 {
 				groups = 8 + 3*(i+s)
 			}
@@ -212,8 +212,9 @@ func opCases() []Case {
 // tell where the gradient went.
 func tieCase() Case {
 	return Case{
-		Name:  "max-pool/ties",
-		Batch: 2,
+		Name:      "max-pool/ties",
+		Batch:     2,
+		Tolerance: 1e-5, // disturbed values do not tie
 		Graph: build(shape{1, 9, 8}, func(r *graph.Recorder, x graph.Value) {
 			x = r.Conv(name("copy"), x, graph.Conv{Out: 4, Kernel: 3, Stride: 1, Groups: 1})
 			finish(r, r.MaxPool(x, 3, 2))

@@ -37,7 +37,7 @@ func runPromises(t *testing.T, e engine.Engine) {
 // smallCase is a Y network with everything in it that has state.
 func smallCase() Case {
 	n := arch.AnyNet{
-		Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, DropPath: 0.3, Dropout: 0.2,
+		Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, DropPath: 0.3, Dropout: 0.2,
 		Stages: []arch.Stage{
 			{Depth: 2, Width: 12, Stride: 1, Bottleneck: 1, GroupWidth: 4},
 			{Depth: 1, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8},
@@ -63,6 +63,15 @@ func mustCompile(t *testing.T, e engine.Engine, g *graph.Graph, o engine.Options
 		}
 	})
 	return p
+}
+
+func mustRecord(t *testing.T, e engine.Engine, c Case, d *Data) *recording {
+	t.Helper()
+	r, err := record(e, c, d)
+	if err != nil {
+		t.Fatalf("engine %s: %v", e.Name(), err)
+	}
+	return r
 }
 
 func must(t *testing.T, err error) {

@@ -16,6 +16,10 @@ func taps(n, in *graph.Node, batch int, f func(w0, x0, y0, count int)) {
 	if n.Op == graph.OpLinear {
 		kernel, stride, groups = 1, 1, 1
 	}
+	inH, inW, outH, outW := in.H, in.W, n.H, n.W
+	if kernel == 1 && stride == 1 { // the whole map is one row
+		inH, inW, outH, outW = 1, inH*inW, 1, outH*outW
+	}
 	pad, inC, outC := (kernel-1)/2, in.C/groups, n.C/groups
 	for img := range batch {
 		for o := range n.C {
@@ -23,20 +27,20 @@ func taps(n, in *graph.Node, batch int, f func(w0, x0, y0, count int)) {
 			for c := range inC {
 				for k := range kernel * kernel {
 					ky, kx := k/kernel, k%kernel
-					// The columns ox with 0 <= ox*stride+kx-pad < in.W.
+					// The columns ox with 0 <= ox*stride+kx-pad < inW.
 					first := (max(0, pad-kx) + stride - 1) / stride
-					count := min(n.W-1, (in.W-1+pad-kx)/stride) - first + 1
-					if in.W-1+pad-kx < 0 || count < 1 {
+					count := min(outW-1, (inW-1+pad-kx)/stride) - first + 1
+					if inW-1+pad-kx < 0 || count < 1 {
 						continue
 					}
-					for oy := range n.H {
+					for oy := range outH {
 						iy := oy*stride + ky - pad
-						if iy < 0 || iy >= in.H {
+						if iy < 0 || iy >= inH {
 							continue
 						}
 						f((o*inC+c)*kernel*kernel+k,
-							((img*in.C+group*inC+c)*in.H+iy)*in.W+first*stride+kx-pad,
-							((img*n.C+o)*n.H+oy)*n.W+first, count)
+							((img*in.C+group*inC+c)*inH+iy)*inW+first*stride+kx-pad,
+							((img*n.C+o)*outH+oy)*outW+first, count)
 					}
 				}
 			}
@@ -185,8 +189,8 @@ func (p *Program) poolForward(i int) {
 func (p *Program) reluKink(x []float64) {
 	size := rms(x)
 	for _, v := range x {
-		if v != 0 {
-			p.kink = math.Min(p.kink, math.Abs(v)/size)
+		if d := math.Abs(v) / size; d > 0 && d < p.kink {
+			p.kink = d
 		}
 	}
 }

@@ -177,7 +177,6 @@ func (p *Program) backward(f pass) {
 
 // activate gives an activation's value and derivative at x.
 func activate(a graph.Activation, x float64) (y, slope float64) {
-	s := 1 / (1 + math.Exp(-x))
 	switch a {
 	case graph.ReLU:
 		if x > 0 {
@@ -185,8 +184,10 @@ func activate(a graph.Activation, x float64) (y, slope float64) {
 		}
 		return math.Max(0, x), 0 // NaN stays NaN
 	case graph.SiLU:
+		s := 1 / (1 + math.Exp(-x))
 		return x * s, s + x*s*(1-s)
 	case graph.Sigmoid:
+		s := 1 / (1 + math.Exp(-x))
 		return s, s * (1 - s)
 	}
 	return x, 1
