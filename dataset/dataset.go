@@ -10,6 +10,7 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Info describes the images of a data set.
@@ -48,19 +49,37 @@ type Data struct {
 	Val   Split // held out of the training images, or as the data set defines it; nil if Options.Val is -1
 	Test  Split // nil if there is none; touched by a final evaluation alone
 
-	// Corrupt names the unreadable images, which are in no split.
-	Corrupt []*FormatError
+	parts *parts // nil if not of Open
+}
 
-	closers []func() error
+// Corrupt names the images of folders that are damaged: those that were found when the
+// images were first read, which are in no split, and, of images that are decoded each time,
+// those found since, for which loaders take the next ones.
+func (d *Data) Corrupt() []*FormatError {
+	var all []*FormatError
+	for _, s := range d.stores() {
+		all = append(all, s.Corrupt...)
+		if s.decoder != nil {
+			all = append(all, s.decoder.damaged()...)
+		}
+	}
+	return all
+}
+
+func (d *Data) stores() []*store {
+	if d.parts == nil {
+		return nil
+	}
+	return slices.DeleteFunc([]*store{d.parts.train, d.parts.val, d.parts.test}, func(s *store) bool { return s == nil })
 }
 
 // Close gives back the mapped files. The splits must not be used after.
 func (d *Data) Close() error {
 	var errs []error
-	for _, c := range d.closers {
-		errs = append(errs, c())
+	for _, s := range d.stores() {
+		errs = append(errs, s.close())
 	}
-	d.closers = nil
+	d.parts = nil
 	return errors.Join(errs...)
 }
 

@@ -39,7 +39,10 @@ func detect(ctx context.Context, name, path string, st os.FileInfo, o Options) (
 	if kind, dir, ok := findCIFAR(path, names); ok {
 		return openCIFAR(kind, dir, o)
 	}
-	return nil, &MissingError{Name: name, Path: path, Hint: missingHint(name)}
+	if roots := findPhotos(path, names); roots.train != "" {
+		return openPhotos(ctx, name, roots, o)
+	}
+	return nil, &FormatError{path, -1, "not a data set: there are no IDX files, no CIFAR binary files, no folders with images"}
 }
 
 // fileNames lists a folder.

@@ -200,32 +200,35 @@ func openIDXSet(dir, prefix string, f *idxFiles, o Options) (_ *parts, err error
 			return nil, err
 		}
 	}
-	return p, p.agree(f.images)
+	return p, p.agree(f)
 }
 
-// agree checks that the parts have one shape, and counts classes. files names
-// the images of each part.
-func (p *parts) agree(files map[string]string) error {
+// agree checks that the parts, which were read from f, have one shape, and counts classes.
+func (p *parts) agree(f *idxFiles) error {
 	p.height, p.width = p.train.Height, p.train.Width
 	for i := range p.train.len() {
 		p.classes = max(p.classes, p.train.label(i)+1)
 	}
-	for name, s := range map[string]*store{"val": p.val, "test": p.test} {
+	if p.classes < 2 {
+		return &FormatError{f.labels["train"], -1, "all labels are 0: there is nothing to tell apart"}
+	}
+	for _, part := range []struct {
+		name string
+		s    *store
+	}{{"val", p.val}, {"test", p.test}} {
+		s := part.s
 		if s == nil {
 			continue
 		}
 		if s.Height != p.height || s.Width != p.width || s.Channels != p.train.Channels {
-			return &FormatError{files[name], -1, fmt.Sprintf("images of %d channels of %d×%d pixels, but those for training have %d of %d×%d",
+			return &FormatError{f.images[part.name], -1, fmt.Sprintf("images of %d channels of %d×%d pixels, but those for training have %d of %d×%d",
 				s.Channels, s.Height, s.Width, p.train.Channels, p.height, p.width)}
 		}
 		for i := range s.len() {
 			if l := s.label(i); l >= p.classes {
-				return &FormatError{files[name], -1, fmt.Sprintf("image %d has label %d, but the training images have labels 0 to %d", i, l, p.classes-1)}
+				return &FormatError{f.labels[part.name], -1, fmt.Sprintf("image %d has label %d, but the training images have labels 0 to %d", i, l, p.classes-1)}
 			}
 		}
-	}
-	if p.classes < 2 {
-		return &FormatError{files["train"], -1, "all images have label 0: there is nothing to tell apart"}
 	}
 	return nil
 }

@@ -339,18 +339,39 @@ func (w *worker) fill(s *slot, b int, stop chan struct{}) bool {
 		if w.it.order != nil {
 			i = int(w.it.order[i])
 		}
+		if i, s.err = w.place(s.batch.Images[k*size:(k+1)*size], i, uint64(first+k)); s.err != nil {
+			return true
+		}
 		label := l.split.Label(i)
 		if label < 0 || label >= l.info.Classes {
 			s.err = fmt.Errorf("image %d has label %d, but there are %d classes", i, label, l.info.Classes)
 			return true
 		}
 		s.batch.Labels[k], s.batch.Index[k] = int32(label), int32(i)
-		if s.err = w.image(s.batch.Images[k*size:(k+1)*size], i, uint64(first+k)); s.err != nil {
-			return true
-		}
 	}
 	clear(full[n*size:])
 	return true
+}
+
+// place fills one place of the epoch with image i of the split. Instead of one that turns out to
+// be damaged it takes the next one, as long as there are not too many; it returns which it took.
+func (w *worker) place(dst []float32, i int, place uint64) (int, error) {
+	for range w.l.split.Len() {
+		err := w.image(dst, i, place)
+		var damaged *FormatError
+		if err == nil {
+			return i, nil
+		}
+		s, ok := w.l.split.(*subset)
+		if !ok || s.s.decoder == nil || !errors.As(err, &damaged) {
+			return i, err
+		}
+		if err := s.s.decoder.tolerate(damaged); err != nil {
+			return i, err
+		}
+		i = (i + 1) % w.l.split.Len()
+	}
+	return i, errors.New("all images are damaged")
 }
 
 // image makes the image of one place of the epoch from image i of the split.

@@ -61,9 +61,10 @@ func (e *OptionError) Error() string {
 
 // known is a data set that is found by its name.
 type known struct {
-	name string
-	path string
-	hint string
+	name   string
+	path   string
+	hint   string
+	labels []string
 }
 
 // knownSets lists the named data sets.
@@ -72,6 +73,8 @@ func knownSets() []known {
 		name: "fashion-mnist",
 		path: "/usr/share/datasets/fashion-mnist",
 		hint: "install it with: apt-get install dataset-fashion-mnist",
+		labels: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+			"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
 	}}
 }
 
@@ -99,10 +102,12 @@ func Open(nameOrPath string, o Options) (*Data, error) {
 // photographs for the first time takes a while.
 func OpenContext(ctx context.Context, nameOrPath string, o Options) (*Data, error) {
 	name, path := nameOrPath, nameOrPath
-	hint := missingHint(nameOrPath)
+	hint := missingHint()
+	var labels []string
+	named := false
 	for _, k := range knownSets() {
 		if sameName(nameOrPath, k.name) {
-			name, path, hint = k.name, k.path, k.hint
+			name, path, hint, labels, named = k.name, k.path, k.hint, k.labels, true
 		}
 	}
 	if err := o.check(name); err != nil {
@@ -118,17 +123,22 @@ func OpenContext(ctx context.Context, nameOrPath string, o Options) (*Data, erro
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("data set %s: %w", name, err)
 	}
-	if name == nameOrPath && name != filepath.Base(path) {
+	if !named {
 		name = filepath.Base(path)
+		if !st.IsDir() {
+			name = filepath.Base(filepath.Dir(path))
+		}
 	}
 	p, err := detect(ctx, name, path, st, o)
 	if err != nil {
 		return nil, err
 	}
+	if len(labels) == p.classes {
+		p.labels = labels
+	}
 	d, err := p.split(name, o)
 	if err != nil {
-		p.close()
-		return nil, err
+		return nil, errors.Join(err, p.close())
 	}
 	return d, nil
 }
@@ -138,7 +148,7 @@ func sameName(a, b string) bool {
 	return strings.ReplaceAll(strings.ToLower(a), "_", "-") == b
 }
 
-func missingHint(nameOrPath string) string {
+func missingHint() string {
 	return "give the path of a folder with IDX files, CIFAR binary files or one folder of JPEG or PNG images per class, or a name: " +
 		strings.Join(Names(), ", ")
 }
@@ -167,7 +177,6 @@ type parts struct {
 	labels           []string // names of the classes or nil
 	photos           bool
 	height, width    int // of what the splits hand out
-	corrupt          []*FormatError
 }
 
 func (p *parts) close() error {
@@ -184,7 +193,7 @@ func (p *parts) close() error {
 func (p *parts) split(name string, o Options) (*Data, error) {
 	n := p.train.len()
 	held := 0 // images at the end of the training set that are held out
-	d := &Data{closers: []func() error{p.close}, Corrupt: p.corrupt}
+	d := &Data{parts: p}
 	h, w := p.height, p.width
 	switch {
 	case o.Val < 0:

@@ -116,10 +116,9 @@ func autocontrast(pix []byte, channels int) {
 		if lo == hi {
 			continue
 		}
-		scale := 255 / float64(hi-lo)
 		var table [256]byte
 		for v := range table {
-			table[v] = byte(min(max(float64(float64(v-int(lo))*scale), 0), 255))
+			table[v] = byte(clampInt((v-int(lo))*255/int(hi-lo), 0, 255))
 		}
 		look(plane, &table)
 	}

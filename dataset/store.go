@@ -42,10 +42,11 @@ type storeHeader struct {
 	Channels int            `json:"channels"`
 	Height   int            `json:"height,omitempty"` // of every image; 0: they vary
 	Width    int            `json:"width,omitempty"`
-	Summed   int            `json:"summed"`          // images, from the first, with moments
-	Kept     bool           `json:"kept"`            // pixels are here
-	Files    []string       `json:"files,omitempty"` // of each image, relative to the root, where pixels are not kept
-	Corrupt  []*FormatError `json:"corrupt,omitempty"`
+	Summed   int            `json:"summed"`            // images, from the first, with moments
+	Kept     bool           `json:"kept"`              // pixels are here
+	Plan     *photoPlan     `json:"plan,omitempty"`    // of images in folders
+	Dropped  []int          `json:"dropped,omitempty"` // which of the files are damaged, in order
+	Corrupt  []*FormatError `json:"corrupt,omitempty"` // and why
 }
 
 // store gives access to the images of one part.
@@ -56,6 +57,7 @@ type store struct {
 	sizes   []byte
 	moment  []byte
 	decoder *photoDecoder // reads images that are not kept
+	files   []string      // of the images that are not kept
 	unmap   func() error
 }
 
@@ -83,7 +85,7 @@ type picture struct {
 // at returns image i. What it returns is valid until the next use of b.
 func (s *store) at(i int, b *photoBuffer) (picture, error) {
 	if s.decoder != nil {
-		return s.decoder.read(s.Files[i], b)
+		return s.decoder.read(s.files[i], b)
 	}
 	if s.sizes == nil {
 		n := s.Channels * s.Height * s.Width
@@ -189,8 +191,6 @@ func parseStore(data []byte, source string) (*store, error) {
 		if need != tables {
 			return nil, fault("pixels are missing")
 		}
-	} else if len(s.Files) != s.Images {
-		return nil, fault("files are missing")
 	}
 	return s, nil
 }
