@@ -1,22 +1,27 @@
 package arch
 
-import "math"
+import (
+	"math"
+
+	"netspace/internal/portable"
+)
 
 // WidthStep is what block widths of a RegNet are multiples of (DDS §3.3).
 const WidthStep = 8
 
-// quantize gives for block j of the quantised line the step ⌊s_j⌉ and the width
-// w_j of eq. 3 and 4; logWM is log(w_m).
+// quantize gives for block j of the quantised line s_j of eq. 3 and the level
+// ⌊s_j⌉; logWM is log(w_m). The bits are the same on every platform, so that
+// a sampled population is.
 func (r RegNet) quantize(j int, logWM float64) (s, level float64) {
-	u := r.W0 + r.WA*float64(j)
-	s = math.Log(u/r.W0) / logWM
+	u := r.W0 + float64(r.WA*float64(j))
+	s = portable.Log(u/r.W0) / logWM
 	return s, math.RoundToEven(s)
 }
 
 // width of a quantisation level: w_0·w_m^level rounded to a multiple of 8, at
 // least 8 (a w_0 under 4 would round to nothing).
 func (r RegNet) width(level float64) int {
-	w := r.W0 * math.Pow(r.WM, level)
+	w := r.W0 * portable.Pow(r.WM, level)
 	return max(WidthStep, WidthStep*int(math.RoundToEven(w/WidthStep)))
 }
 
@@ -44,7 +49,7 @@ func (r RegNet) appendQuantized(dst []Stage) []Stage {
 	if r.Block.HasGroups() {
 		st.Bottleneck, st.GroupWidth = r.Bottleneck, r.GroupWidth
 	}
-	logWM := math.Log(r.WM)
+	logWM := portable.Log(r.WM)
 	last := math.Inf(-1)
 	for j := range r.Depth {
 		_, level := r.quantize(j, logWM)
@@ -62,10 +67,18 @@ func (r RegNet) appendQuantized(dst []Stage) []Stage {
 	return append(dst, st)
 }
 
+// Levels is the number of quantisation levels up to the widest block's,
+// whether or not a block is on each of them: a line has as many stages exactly
+// if it skips none and no two of them round to one width. r must be valid.
+func (r RegNet) Levels() int {
+	_, level := r.quantize(r.Depth-1, portable.Log(r.WM))
+	return int(level) + 1
+}
+
 // SkipsLevel says whether the line jumps over a quantisation level between two
 // blocks: DDS samples only networks where it does not.
 func (r RegNet) SkipsLevel() bool {
-	logWM := math.Log(r.WM)
+	logWM := portable.Log(r.WM)
 	last := 0.0
 	for j := range r.Depth {
 		_, level := r.quantize(j, logWM)
