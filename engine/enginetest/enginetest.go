@@ -27,7 +27,7 @@ func Run(t *testing.T, e engine.Engine) {
 			})
 		}
 	})
-	runPromises(t, e)
+	RunPromises(t, e)
 }
 
 // Cases are all networks on which Run compares an engine with the reference.

@@ -11,8 +11,9 @@ import (
 	"netspace/graph"
 )
 
-// runPromises tests what engine.Program says beyond the numbers.
-func runPromises(t *testing.T, e engine.Engine) {
+// RunPromises tests what engine.Program says beyond the numbers: modes, sets,
+// errors, repeatability. It is a part of Run.
+func RunPromises(t *testing.T, e engine.Engine) {
 	for _, p := range []struct {
 		name string
 		test func(*testing.T, engine.Engine)
