@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"netspace/internal/strict"
 )
 
 // LoadRecipe reads a recipe file (YAML or JSON) over a base: what the file
@@ -93,11 +95,11 @@ func decodeNode(node ast.Node, base Recipe) (Recipe, error) {
 		key, line := p.Key.GetToken().Value, lineOf(p.Key)
 		field, known := fields[key]
 		if !known {
-			faults = append(faults, Fault{Field: key, Allowed: "unknown key" + nearest(key, recipeKeys()), Line: line})
+			faults = append(faults, Fault{Field: key, Allowed: unknownKey(key), Line: line})
 			continue
 		}
 		if _, again := lines[key]; again {
-			faults = append(faults, Fault{Field: key, Allowed: "stated twice", Line: line})
+			faults = append(faults, Fault{Field: key, Allowed: "is given twice", Line: line})
 			continue
 		}
 		lines[key] = line
@@ -131,6 +133,14 @@ func recipeFields(r *Recipe) map[string]reflect.Value {
 		fields[recipeKey(v.Type().Field(i))] = v.Field(i)
 	}
 	return fields
+}
+
+func unknownKey(key string) string {
+	rule := "is not a known field"
+	if near := strict.Nearest(key, recipeKeys(), 1); len(near) > 0 {
+		return fmt.Sprintf("%s (did you mean %s?)", rule, near[0])
+	}
+	return rule + "; known are " + strings.Join(recipeKeys(), ", ")
 }
 
 func recipeKeys() []string {

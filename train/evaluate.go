@@ -13,7 +13,7 @@ import (
 	"netspace/safetensors"
 )
 
-// topKClasses is the number of classes above which the top-5 error says something.
+// topKClasses is the number of classes above which results state the top-5 error.
 const topKClasses = 10
 
 // Evaluation is a job for Evaluate.
@@ -114,11 +114,7 @@ func (e *evaluator) run(ctx context.Context, split dataset.Split, mode engine.Mo
 	if n == 0 {
 		return Metrics{}, errors.New("there are none")
 	}
-	m := Metrics{Images: n, Error: percent(wrong1, n), Loss: loss / float64(n)}
-	if classes > topKClasses {
-		m.Error5 = percent(wrong5, n)
-	}
-	return m, nil
+	return Metrics{Images: n, Error: percent(wrong1, n), Error5: percent(wrong5, n), Loss: loss / float64(n)}, nil
 }
 
 // crossEntropy is -log softmax(logits)[label]; NaN or +Inf where logits are not finite.

@@ -103,7 +103,7 @@ type EpochStats struct {
 type Metrics struct {
 	Images int     `json:"images"`
 	Error  float64 `json:"error"`  // top-1, percent
-	Error5 float64 `json:"error5"` // top-5, percent; 0 with 10 classes or fewer
+	Error5 float64 `json:"error5"` // top-5, percent
 	Loss   float64 `json:"loss"`   // mean cross-entropy, without smoothing
 }
 
@@ -131,6 +131,13 @@ type DivergedError struct {
 func (e *DivergedError) Error() string {
 	return fmt.Sprintf("training diverged: loss %v in epoch %d at step %d (%s, lr %g)", e.Loss, e.Epoch, e.Step, e.Where, e.LR)
 }
+
+// JobError says what in a job does not fit together.
+type JobError struct {
+	Reason string
+}
+
+func (e *JobError) Error() string { return "training: " + e.Reason }
 
 // CheckpointError says why a checkpoint cannot be continued from.
 type CheckpointError struct {

@@ -63,10 +63,10 @@ func (j *Job) checkStochastic() error {
 		out = out || j.Graph.Nodes[i].Op == graph.OpDropout
 	}
 	if j.Recipe.DropPath > 0 && !path {
-		return fmt.Errorf("recipe.drop_path is %g, but the network has no residual branch to drop", j.Recipe.DropPath)
+		return &JobError{Reason: fmt.Sprintf("recipe.drop_path is %g, but the network has no residual branch to drop", j.Recipe.DropPath)}
 	}
 	if j.Recipe.Dropout > 0 && !out {
-		return fmt.Errorf("recipe.dropout is %g, but the network has no dropout before its classifier", j.Recipe.Dropout)
+		return &JobError{Reason: fmt.Sprintf("recipe.dropout is %g, but the network has no dropout before its classifier", j.Recipe.Dropout)}
 	}
 	return nil
 }

@@ -1,17 +1,19 @@
 package train
 
-import (
-	"netspace/dataset"
-)
+import "netspace/dataset"
 
-// mix writes the targets of a batch for step number.
+// mix writes the targets of a batch for step number, and blends its images
+// where the recipe says so (METHOD §5): smoothed one-hot targets, mixup, cutmix.
 func (r *run) mix(b *dataset.Batch, number int) {
-	classes := r.Data.Info.Classes
-	smooth := r.Recipe.LabelSmoothing
-	off := float32(smooth / float64(classes))
-	on := float32(1 - smooth + smooth/float64(classes))
-	fill(r.targets, off)
-	for i, label := range b.Labels {
-		r.targets[i*classes+int(label)] = on
+	rec, info := &r.Recipe, &r.Data.Info
+	if rec.Mixup == 0 && rec.CutMix == 0 {
+		dataset.Targets(r.targets, b.Labels, info.Classes, rec.LabelSmoothing)
+		return
+	}
+	rng := r.draw.at("mix", number)
+	if rec.Mixup == 0 || rec.CutMix > 0 && rng.Uint64()>>63 == 1 {
+		dataset.CutMix(r.targets, b.Images, b.Labels, info.Height, info.Width, rng, rec.CutMix, info.Classes, rec.LabelSmoothing)
+	} else {
+		dataset.Mixup(r.targets, b.Images, b.Labels, rng, rec.Mixup, info.Classes, rec.LabelSmoothing)
 	}
 }

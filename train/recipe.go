@@ -102,14 +102,14 @@ type Recipe struct {
 	Dropout        float64 `json:"dropout" yaml:"dropout"`                 // rate before the classifier
 	EMA            float64 `json:"ema" yaml:"ema"`                         // decay d per step of the averaged weights, which are then what is evaluated; 0: off
 
-	Augment              bool    `json:"augment" yaml:"augment"` // switch for all of the following
-	Crop                 Crop    `json:"crop" yaml:"crop"`
-	Pad                  int     `json:"pad" yaml:"pad"`                   // pixels, of crop: pad
-	Flip                 bool    `json:"flip" yaml:"flip"`                 // mirror left-right with chance ½
-	ColorJitter          float64 `json:"color_jitter" yaml:"color_jitter"` // brightness, contrast and saturation are scaled by a uniform factor of 1±this
-	Lighting             float64 `json:"lighting" yaml:"lighting"`         // std of the PCA lighting of colour photographs
-	RandAugment          int     `json:"randaugment" yaml:"randaugment"`   // random operations per image; 0: off
-	RandAugmentMagnitude float64 `json:"randaugment_magnitude" yaml:"randaugment_magnitude"`
+	Augment              bool     `json:"augment" yaml:"augment"` // switch for all of the following
+	Crop                 Crop     `json:"crop" yaml:"crop"`
+	Pad                  int      `json:"pad" yaml:"pad"`                               // pixels, of crop: pad
+	Flip                 bool     `json:"flip" yaml:"flip"`                             // mirror left-right with chance ½
+	ColorJitter          float64  `json:"color_jitter" yaml:"color_jitter"`             // brightness, contrast and saturation are scaled by a uniform factor of 1±this
+	Lighting             *float64 `json:"lighting,omitempty" yaml:"lighting,omitempty"` // std of the PCA lighting of colour images; nil: 0.1 with resized crops, else 0
+	RandAugment          int      `json:"randaugment" yaml:"randaugment"`               // random operations per image; 0: off
+	RandAugmentMagnitude float64  `json:"randaugment_magnitude" yaml:"randaugment_magnitude"`
 
 	Shuffle   bool `json:"shuffle" yaml:"shuffle"`       // a new order every epoch; false: file order
 	EvalEvery int  `json:"eval_every" yaml:"eval_every"` // epochs between evaluations; the last epoch is always evaluated
@@ -142,7 +142,7 @@ func DefaultRecipe() Recipe {
 		Schedule: Cosine, LRUpdate: PerEpoch, Decay: defaultDecay, WarmupFactor: defaultWarmupFactor,
 		Optimizer: SGD, Momentum: defaultMomentum, Beta1: defaultBeta1, Beta2: defaultBeta2, Epsilon: defaultEpsilon,
 		WeightDecay: defaultWeightDecay, BNMomentum: defaultBNMomentum, BNEpsilon: defaultBNEpsilon,
-		Augment: true, Crop: AutoCrop, Pad: defaultPad, Flip: true, Lighting: defaultLighting,
+		Augment: true, Crop: AutoCrop, Pad: defaultPad, Flip: true,
 		RandAugmentMagnitude: defaultRandAugmentMagnitude,
 		Shuffle:              true, EvalEvery: 1,
 	}

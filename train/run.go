@@ -97,13 +97,9 @@ func newRun(j Job) (*run, error) {
 	}
 	rec := &r.Recipe
 	r.steps = j.Data.Train.Len() / rec.Batch
-	augment, err := rec.augmentation(j.Data.Info)
-	if err != nil {
-		return nil, err
-	}
-	options := dataset.LoaderOptions{Batch: rec.Batch, Seed: j.Seed, Shuffle: rec.Shuffle, Augment: augment, DropLast: true}
+	options := dataset.LoaderOptions{Batch: rec.Batch, Seed: j.Seed, Shuffle: rec.Shuffle, Augment: rec.augmentation(j.Data.Info), DropLast: true}
 	if err := options.Check(j.Data.Info); err != nil {
-		return nil, fmt.Errorf("recipe: %w", err)
+		return nil, &JobError{Reason: err.Error()}
 	}
 	r.loader = dataset.NewLoader(j.Data.Train, j.Data.Info, options)
 
@@ -116,6 +112,7 @@ func newRun(j Job) (*run, error) {
 	}
 	r.draw.init(j.Seed)
 
+	var err error
 	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
 		Batch: rec.Batch, Threads: j.Threads, BNEpsilon: rec.BNEpsilon, BNMomentum: rec.BNMomentum,
 	})
@@ -129,17 +126,21 @@ func newRun(j Job) (*run, error) {
 // check finds what does not fit together before anything is compiled.
 func (j *Job) check() error {
 	in, out, info := j.Graph.Input(), j.Graph.Output(), j.Data.Info
+	fail := func(format string, args ...any) error { return &JobError{Reason: fmt.Sprintf(format, args...)} }
+	n := j.Data.Train.Len()
+	if n < j.Recipe.Batch {
+		return &RecipeError{Faults: []Fault{{Field: "batch", Value: j.Recipe.Batch, Allowed: fmt.Sprintf("must be at most %d, the number of training images", n)}}}
+	}
+	steps := j.Recipe.Epochs * (n / j.Recipe.Batch)
 	switch {
 	case in.C != info.Channels || in.H != info.Height || in.W != info.Width || out.C != info.Classes:
-		return fmt.Errorf("the network is for %d×%d×%d images of %d classes, data set %s has %d×%d×%d and %d", in.C, in.H, in.W, out.C, info.Name, info.Channels, info.Height, info.Width, info.Classes)
-	case j.Data.Train.Len() < j.Recipe.Batch:
-		return &RecipeError{Faults: []Fault{{Field: "batch", Value: j.Recipe.Batch, Allowed: fmt.Sprintf("at most the %d training images", j.Data.Train.Len())}}}
+		return fail("the network is for %d×%d×%d images of %d classes, data set %s has %d×%d×%d and %d", in.C, in.H, in.W, out.C, info.Name, info.Channels, info.Height, info.Width, info.Classes)
 	case j.Data.Val == nil || j.Data.Val.Len() == 0:
-		return fmt.Errorf("data set %s has no validation images to evaluate on", info.Name)
+		return fail("data set %s has no validation images to evaluate on", info.Name)
 	case j.Final && (j.Data.Test == nil || j.Data.Test.Len() == 0):
-		return fmt.Errorf("data set %s has no test images for a final evaluation", info.Name)
-	case j.MaxSteps < 0 || j.MaxSteps > j.Recipe.Epochs*(j.Data.Train.Len()/j.Recipe.Batch):
-		return fmt.Errorf("%d steps: the %d epochs of the recipe have %d", j.MaxSteps, j.Recipe.Epochs, j.Recipe.Epochs*(j.Data.Train.Len()/j.Recipe.Batch))
+		return fail("data set %s has no test images for a final evaluation", info.Name)
+	case j.MaxSteps < 0 || j.MaxSteps > steps:
+		return fail("%d steps: must be from 0 to %d, what %d epochs of %d images in batches of %d have", j.MaxSteps, steps, j.Recipe.Epochs, n, j.Recipe.Batch)
 	}
 	return j.checkStochastic()
 }
@@ -316,7 +317,10 @@ func (r *run) evaluateInto(ctx context.Context, s *EpochStats) error {
 	if err != nil {
 		return err
 	}
-	s.Evaluated, s.ValLoss, s.ValError, s.ValError5 = true, m.Loss, m.Error, m.Error5
+	s.Evaluated, s.ValLoss, s.ValError = true, m.Loss, m.Error
+	if r.Data.Info.Classes > topKClasses {
+		s.ValError5 = m.Error5
+	}
 	r.evalTime = time.Since(start)
 	return nil
 }

@@ -54,3 +54,12 @@ func (r Recipe) factor(t float64) float64 {
 	}
 	return 1
 }
+
+// Covering returns the recipe with enough epochs of so many images for a
+// number of steps, and not fewer than it has.
+func (r Recipe) Covering(steps, images int) Recipe {
+	if perEpoch := images / r.Batch; perEpoch > 0 {
+		r.Epochs = max(r.Epochs, (steps+perEpoch-1)/perEpoch)
+	}
+	return r
+}

@@ -3,7 +3,11 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
+
+	"netspace/internal/strict"
 )
 
 // Fault is one thing wrong with a recipe.
@@ -14,12 +18,12 @@ type Fault struct {
 	Line    int    // in the file, from 1; 0 if unknown
 }
 
-// String states the fault without its place: "momentum: 1.5 is not allowed: [0, 1)".
+// String states the fault without its place: "momentum: 1.5: must be a number in [0, 1)".
 func (f Fault) String() string {
 	if f.Value == nil {
 		return f.Field + ": " + f.Allowed
 	}
-	return fmt.Sprintf("%s: %v is not allowed: %s", f.Field, f.Value, f.Allowed)
+	return fmt.Sprintf("%s: %v: %s", f.Field, f.Value, f.Allowed)
 }
 
 // RecipeError lists all the faults of a recipe.
@@ -61,7 +65,7 @@ func (r Recipe) Validate() error {
 	}
 	whole := func(field string, v, lo, hi int) {
 		if v < lo || v > hi {
-			fault(field, v, fmt.Sprintf("a whole number from %d to %d", lo, hi))
+			fault(field, v, fmt.Sprintf("must be a whole number from %d to %d", lo, hi))
 		}
 	}
 	// within takes an interval as text: "[0, 1)" — square ends are included.
@@ -69,15 +73,12 @@ func (r Recipe) Validate() error {
 		if v > lo && v < hi || loIn && v == lo || hiIn && v == hi {
 			return
 		}
-		fault(field, v, "a number in "+interval(lo, loIn, hi, hiIn))
+		fault(field, v, "must be a number in "+interval(lo, loIn, hi, hiIn))
 	}
 	oneOf := func(field, v string, allowed ...string) {
-		for _, a := range allowed {
-			if v == a {
-				return
-			}
+		if !slices.Contains(allowed, v) {
+			fault(field, strconv.Quote(v), strict.OneOf(v, allowed...))
 		}
-		fault(field, fmt.Sprintf("%q", v), strings.Join(allowed, ", ")+nearest(v, allowed))
 	}
 	inf := math.Inf(1)
 
@@ -90,14 +91,14 @@ func (r Recipe) Validate() error {
 	oneOf("lr_update", string(r.LRUpdate), string(PerEpoch), string(PerStep))
 	within("final_factor", r.FinalFactor, 0, true, 1, true)
 	if r.Schedule == Exponential && r.FinalFactor == 0 {
-		fault("final_factor", r.FinalFactor, "with schedule exponential a number in (0, 1]")
+		fault("final_factor", r.FinalFactor, "must be in (0, 1] with schedule exponential")
 	}
 	if r.Schedule == Step && len(r.DecayEpochs) == 0 {
-		fault("decay_epochs", nil, "missing; with schedule step it lists the epochs at which lr is multiplied by decay, such as [3, 6]")
+		fault("decay_epochs", nil, "is missing; with schedule step it lists the epochs at which lr is multiplied by decay, such as [3, 6]")
 	}
 	for i, e := range r.DecayEpochs {
 		if !(e > 0 && e < float64(r.Epochs)) || i > 0 && e <= r.DecayEpochs[i-1] {
-			fault("decay_epochs", r.DecayEpochs, fmt.Sprintf("increasing epochs in (0, %d)", r.Epochs))
+			fault("decay_epochs", r.DecayEpochs, fmt.Sprintf("must be increasing epochs in (0, %d)", r.Epochs))
 			break
 		}
 	}
@@ -108,19 +109,21 @@ func (r Recipe) Validate() error {
 	oneOf("optimizer", string(r.Optimizer), string(SGD), string(Adam), string(AdamW))
 	within("momentum", r.Momentum, 0, true, 1, false)
 	if r.Nesterov && (r.Optimizer != SGD || r.Momentum == 0) {
-		fault("nesterov", true, "only with optimizer sgd and momentum above 0")
+		fault("nesterov", true, "works only with optimizer sgd and momentum above 0")
 	}
 	within("beta1", r.Beta1, 0, true, 1, false)
 	within("beta2", r.Beta2, 0, true, 1, false)
 	within("epsilon", r.Epsilon, 0, false, 1, true)
 	within("clip_norm", r.ClipNorm, 0, true, inf, false)
 	within("weight_decay", r.WeightDecay, 0, true, 1, true)
-	within("bn_weight_decay", r.BNDecay(), 0, true, 1, true)
-	within("bias_weight_decay", r.BiasDecay(), 0, true, 1, true)
+	within("bn_weight_decay", orElse(r.BNWeightDecay, 0), 0, true, 1, true)
+	within("bias_weight_decay", orElse(r.BiasWeightDecay, 0), 0, true, 1, true)
 
 	within("bn_momentum", r.BNMomentum, 0, false, 1, true)
 	within("bn_epsilon", r.BNEpsilon, 0, false, 1, true)
-	whole("precise_bn", r.PreciseBN, 0, math.MaxInt32)
+	if r.PreciseBN != 0 && (r.PreciseBN < r.Batch || r.PreciseBN > math.MaxInt32) {
+		fault("precise_bn", r.PreciseBN, fmt.Sprintf("must be 0 or at least one batch of images, %d", r.Batch))
+	}
 
 	within("label_smoothing", r.LabelSmoothing, 0, true, 1, false)
 	within("mixup", r.Mixup, 0, true, 100, true)
@@ -132,7 +135,7 @@ func (r Recipe) Validate() error {
 	oneOf("crop", string(r.Crop), string(AutoCrop), string(NoCrop), string(PadCrop), string(ResizedCrop))
 	whole("pad", r.Pad, 0, 1024)
 	within("color_jitter", r.ColorJitter, 0, true, 1, true)
-	within("lighting", r.Lighting, 0, true, 10, true)
+	within("lighting", orElse(r.Lighting, 0), 0, true, 10, true)
 	whole("randaugment", r.RandAugment, 0, 16)
 	within("randaugment_magnitude", r.RandAugmentMagnitude, 0, true, 10, true)
 	whole("eval_every", r.EvalEvery, 1, maxEpochs)
@@ -157,38 +160,4 @@ func interval(lo float64, loIn bool, hi float64, hiIn bool) string {
 		h = "∞"
 	}
 	return fmt.Sprintf("%s%v, %s%s", open, lo, h, shut)
-}
-
-// nearest suggests the closest of the allowed words, if one is close.
-func nearest(word string, allowed []string) string {
-	best, least := "", 3
-	for _, a := range allowed {
-		if d := editDistance(strings.ToLower(word), a); d < least {
-			best, least = a, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diag
-			if a[i] != b[j] {
-				d = 1 + min(diag, row[j], row[j+1])
-			}
-			diag, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }

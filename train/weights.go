@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"netspace/dataset"
 	"netspace/engine"
 	"netspace/graph"
 	"netspace/safetensors"
@@ -168,4 +170,35 @@ func (r *run) saveWeights() error {
 		"averaged":   fmt.Sprint(r.Recipe.EMA > 0),
 	}
 	return safetensors.WriteFile(r.Weights, f)
+}
+
+// TrainedWith returns info with the normalisation, and the BN epsilon, that a file of
+// weights states they were trained with; where it states none, info as it is and 0.
+func TrainedWith(f *safetensors.File, info dataset.Info) (dataset.Info, float64, error) {
+	for key, to := range map[string]*[]float32{"mean": &info.Mean, "std": &info.Std} {
+		text, stated := f.Metadata[key]
+		if !stated {
+			continue
+		}
+		var values []float32
+		for _, w := range strings.Fields(strings.Trim(text, "[]")) {
+			v, err := strconv.ParseFloat(w, 32)
+			if err != nil {
+				return info, 0, fmt.Errorf("its metadata state %s %q, which are no numbers", key, text)
+			}
+			values = append(values, float32(v))
+		}
+		if len(values) != info.Channels {
+			return info, 0, fmt.Errorf("its metadata state %s %q, but the images have %d channels", key, text, info.Channels)
+		}
+		*to = values
+	}
+	epsilon := 0.0
+	if text, stated := f.Metadata["bn_epsilon"]; stated {
+		var err error
+		if epsilon, err = strconv.ParseFloat(text, 64); err != nil {
+			return info, 0, fmt.Errorf("its metadata state bn_epsilon %q, which is no number", text)
+		}
+	}
+	return info, epsilon, nil
 }

@@ -4,5 +4,9 @@ import "github.com/spf13/cobra"
 
 // commands lists every command, in the order of the help.
 func commands(a *app) []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		newInitCmd(a),
+		newTrainCmd(a),
+		newEvalCmd(a),
+	}
 }

@@ -59,4 +59,3 @@ func markUsage(c *cobra.Command) {
 		markUsage(sub)
 	}
 }
-

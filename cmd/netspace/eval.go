@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"netspace/arch"
+	"netspace/dataset"
+	"netspace/safetensors"
+	"netspace/train"
+)
+
+type evalOptions struct {
+	model   string
+	weights string
+	data    dataFlags
+	split   string
+	batch   int
+	engine  string
+	threads int
+	norm    string
+}
+
+func newEvalCmd(a *app) *cobra.Command {
+	var o evalOptions
+	c := &cobra.Command{
+		Use:   "eval MODEL --weights FILE --data NAME|PATH",
+		Short: "Measure the error of a network with given weights",
+		Long: `Run a network with the weights of a file (safetensors, PyTorch's names and layout)
+on the validation images of a data set, and print the top-1 and top-5 error in
+percent and the mean cross-entropy.
+
+Images are normalised as they were when the weights were trained, which files
+written by netspace state; --normalise data takes the data set's own numbers.
+Test images are left to netspace train --final.`,
+		Example: `  netspace eval RegNetX-200MF --weights runs/a/weights.safetensors --data fashion-mnist
+  netspace eval net.yaml --weights w.safetensors --data ~/photos --split train --json`,
+		Args: cobra.ExactArgs(1),
+	}
+	o.data.add(c)
+	f := c.Flags()
+	f.StringVar(&o.weights, "weights", "", "the weights: a safetensors `FILE`")
+	f.StringVar(&o.split, "split", "val", "val or train")
+	f.IntVar(&o.batch, "batch", 128, "images at a time")
+	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
+	f.IntVar(&o.threads, "threads", 1, "threads")
+	f.StringVar(&o.norm, "normalise", "weights", "weights: as the file of weights states, if it does; data: as the data set's training images say")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o.model = args[0]
+		return runEval(c, a, o)
+	}
+	return c
+}
+
+// evalLine is what eval prints with --json.
+type evalLine struct {
+	Model string `json:"model"`
+	Data  string `json:"data"`
+	Split string `json:"split"`
+	train.Metrics
+	Normalisation   normalisation `json:"normalisation"`
+	ImagesPerSecond float64       `json:"images_per_second"`
+}
+
+func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
+	ctx := c.Context()
+	switch {
+	case o.weights == "":
+		return usagef("--weights is missing: a safetensors file")
+	case o.split != "val" && o.split != "train":
+		return usagef("--split %q: must be val or train; test images are evaluated by netspace train --final alone", o.split)
+	case o.norm != "weights" && o.norm != "data":
+		return usagef("--normalise %q: must be weights or data", o.norm)
+	case o.batch < 1 || o.threads < 1:
+		return usagef("--batch %d and --threads %d: must be at least 1", o.batch, o.threads)
+	}
+	spec, err := arch.Lookup(o.model)
+	if err != nil {
+		return usage(err)
+	}
+	weights, err := safetensors.ReadFile(o.weights)
+	if err != nil {
+		return usage(fmt.Errorf("--weights: %w", err))
+	}
+	eng, err := openEngine(o.engine)
+	if err != nil {
+		return err
+	}
+	data, err := o.data.open(ctx, spec, o.model)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	net, err := spec.Graph(inputOf(data.Info))
+	if err != nil {
+		return usage(err)
+	}
+	info, epsilon := data.Info, 0.0
+	if o.norm == "weights" {
+		if info, epsilon, err = train.TrainedWith(weights, info); err != nil {
+			return usage(fmt.Errorf("--weights %s: %w", o.weights, err))
+		}
+	}
+	var split dataset.Split = data.Val
+	if o.split == "train" {
+		split = data.Train
+	}
+	began := time.Now()
+	m, err := train.Evaluate(ctx, train.Evaluation{
+		Graph: net, Weights: weights, Split: split, Info: info, Engine: eng, Batch: o.batch, Threads: o.threads, BNEpsilon: epsilon,
+	})
+	var wrong *train.WeightsError
+	if errors.As(err, &wrong) {
+		return usagef("--weights %s: %w", o.weights, err)
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.emit(evalLine{o.model, info.Name, o.split, m, normalisation{info.Mean, info.Std}, float64(m.Images) / time.Since(began).Seconds()})
+	}
+	_, err = fmt.Fprintf(a.out, "top-1 error %.2f %%, top-5 error %.2f %%, loss %.4f on %d images\n", m.Error, m.Error5, m.Loss, m.Images)
+	return err
+}

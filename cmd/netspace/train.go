@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"netspace/arch"
+	"netspace/dataset"
+	"netspace/engine"
+	"netspace/graph"
+	"netspace/safetensors"
+	"netspace/train"
+)
+
+type trainOptions struct {
+	model     string
+	data      dataFlags
+	recipe    recipeFlags
+	out       string
+	seed      uint64
+	engine    string
+	threads   int
+	resume    bool
+	restart   bool
+	final     bool
+	steps     int
+	logSteps  bool
+	init      string
+	weights   string
+	gradients string
+}
+
+func newTrainCmd(a *app) *cobra.Command {
+	var o trainOptions
+	c := &cobra.Command{
+		Use:   "train MODEL --data NAME|PATH [--out DIR]",
+		Short: "Train one network",
+		Long: `Train a network of the zoo or of a spec file on a data set, under a recipe.
+
+The recipe is that of the paper's populations (10 epochs of SGD, cosine), changed
+by the model's file, then by --recipe FILE, then by flags. The error is that of
+validation images, which are held out of the training images; --final also
+evaluates the test images, once, at the end.
+
+In DIR the training leaves result.json, curve.csv and weights.safetensors, and
+while it runs a checkpoint. An interrupted training continues with --resume and
+gives the same bits as one that was not interrupted.`,
+		Example: `  netspace train RegNetX-200MF --data fashion-mnist --out runs/a
+  netspace train net.yaml --data ~/photos --recipe recipe.yaml --lr 0.2 --out runs/b --resume
+  netspace train net.yaml --data fashion-mnist --steps 10 --batch 64 --no-augment --no-shuffle --init w.safetensors --log-steps --json`,
+		Args: cobra.ExactArgs(1),
+	}
+	o.data.add(c)
+	f := c.Flags()
+	f.StringVarP(&o.out, "out", "o", "", "keep the results and the checkpoint in `DIR`; without it nothing is kept")
+	f.Uint64Var(&o.seed, "seed", 0, "of the initial weights, the order of the images and all other chance")
+	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
+	f.IntVar(&o.threads, "threads", 1, "threads for one training step")
+	f.BoolVar(&o.resume, "resume", false, "continue from the checkpoint in DIR, if there is one")
+	f.BoolVar(&o.restart, "restart", false, "begin anew where DIR holds an unfinished training")
+	f.BoolVar(&o.final, "final", false, "evaluate the test images, too, at the end")
+	f.IntVar(&o.steps, "steps", 0, "end after `N` steps, counted from the first; 0: after the last epoch")
+	f.BoolVar(&o.logSteps, "log-steps", false, "print a line per step: step (from 0), lr, loss")
+	f.StringVar(&o.init, "init", "", "start from the weights in `FILE` (safetensors)")
+	f.StringVar(&o.weights, "save-weights", "", "write the final weights to `FILE` (safetensors)")
+	f.StringVar(&o.gradients, "save-gradients", "", "write the gradients of the first step to `FILE` (safetensors)")
+	o.recipe.add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o.model = args[0]
+		return runTrain(c, a, o)
+	}
+	return c
+}
+
+// trainStart is the first line of --json.
+type trainStart struct {
+	Event         string           `json:"event"` // "start"
+	Model         string           `json:"model"`
+	Network       string           `json:"network"` // identity of the adjusted network
+	Complexity    graph.Complexity `json:"complexity"`
+	Engine        string           `json:"engine"`
+	Threads       int              `json:"threads"`
+	Seed          uint64           `json:"seed"`
+	Data          dataSummary      `json:"data"`
+	Normalisation normalisation    `json:"normalisation"`
+	Recipe        train.Recipe     `json:"recipe"` // resolved
+	StepsPerEpoch int              `json:"steps_per_epoch"`
+}
+
+type dataSummary struct {
+	Name       string `json:"name"`
+	Train      int    `json:"train"`
+	Validation int    `json:"validation"`
+	Test       int    `json:"test"`
+	Channels   int    `json:"channels"`
+	Height     int    `json:"height"`
+	Width      int    `json:"width"`
+	Classes    int    `json:"classes"`
+}
+
+// normalisation is per channel, of values scaled to [0,1]: (x - mean) / std.
+type normalisation struct {
+	Mean []float32 `json:"mean"`
+	Std  []float32 `json:"std"`
+}
+
+type stepLine struct {
+	Event    string  `json:"event"` // "step"
+	Step     int     `json:"step"`
+	Epoch    int     `json:"epoch"` // from 0
+	LR       float64 `json:"lr"`
+	Loss     float64 `json:"loss"`
+	GradNorm float64 `json:"grad_norm,omitempty"`
+}
+
+type epochLine struct {
+	Event string `json:"event"` // "epoch"
+	train.EpochStats
+}
+
+type resultLine struct {
+	Event string `json:"event"` // "result"
+	train.Result
+	Weights string `json:"weights,omitempty"` // file
+}
+
+// trainRecord is what result.json holds.
+type trainRecord struct {
+	trainStart
+	Event  string       `json:"event,omitempty"`
+	Result train.Result `json:"result"`
+}
+
+func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
+	ctx := c.Context()
+	spec, err := arch.Lookup(o.model)
+	if err != nil {
+		return usage(err)
+	}
+	recipe, err := o.recipe.recipe(spec, o.model)
+	if err != nil {
+		return err
+	}
+	if o.resume && o.out == "" {
+		return usagef("--resume needs --out DIR, where the checkpoint is")
+	}
+	if o.threads < 1 {
+		return usagef("--threads %d: must be at least 1", o.threads)
+	}
+	eng, err := openEngine(o.engine)
+	if err != nil {
+		return err
+	}
+	var initial *safetensors.File
+	if o.init != "" {
+		if initial, err = safetensors.ReadFile(o.init); err != nil {
+			return usage(fmt.Errorf("--init: %w", err))
+		}
+	}
+	data, err := o.data.open(ctx, spec, o.model)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	if o.steps > 0 && !o.recipe.stated(c.Flags(), "epochs", spec) {
+		recipe = recipe.Covering(o.steps, data.Train.Len())
+	}
+	net, err := spec.WithDropRates(recipe.DropPath, recipe.Dropout).Graph(inputOf(data.Info))
+	if err != nil {
+		return usage(err)
+	}
+	if err := prepareOut(o); err != nil {
+		return err
+	}
+	start := startOf(o, spec, net, data, recipe, eng)
+	p := newTrainPrinter(a, o)
+	if err := p.start(start); err != nil {
+		return err
+	}
+	job := train.Job{
+		Graph: net, Data: data, Recipe: recipe, Seed: o.seed, Engine: eng, Threads: o.threads,
+		Init: initial, MaxSteps: o.steps, Final: o.final, Dir: o.out, Resume: o.resume, Weights: o.weights,
+		Progress: p.progress, OnStep: func(s train.StepStats) error { return p.step(s, net) },
+	}
+	if o.out != "" && job.Weights == "" {
+		job.Weights = filepath.Join(o.out, train.WeightsName)
+	}
+	result, err := train.Run(ctx, job)
+	p.end()
+	if err != nil {
+		return explainTrain(err, o)
+	}
+	if o.out != "" {
+		if err := train.WriteResult(o.out, trainRecord{trainStart: start, Result: result}, result.Epochs); err != nil {
+			return err
+		}
+	}
+	return p.result(result, job.Weights)
+}
+
+// prepareOut refuses to lose an unfinished training, and clears what an earlier one left.
+func prepareOut(o trainOptions) error {
+	if o.out == "" || o.resume {
+		return nil
+	}
+	unfinished, err := train.Unfinished(o.out)
+	if err != nil {
+		return err
+	}
+	if unfinished && !o.restart {
+		return usagef("%s holds an unfinished training: --resume continues it, --restart begins anew", o.out)
+	}
+	return train.ClearSession(o.out)
+}
+
+func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Data, recipe train.Recipe, eng engine.Engine) trainStart {
+	info := data.Info
+	s := trainStart{
+		Event: "start", Model: o.model, Network: spec.Key(), Complexity: net.Complexity(),
+		Engine: eng.Name(), Threads: o.threads, Seed: o.seed,
+		Data:          dataSummary{Name: info.Name, Train: data.Train.Len(), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes},
+		Normalisation: normalisation{info.Mean, info.Std},
+		Recipe:        recipe.Resolve(info),
+		StepsPerEpoch: data.Train.Len() / recipe.Batch,
+	}
+	if data.Val != nil {
+		s.Data.Validation = data.Val.Len()
+	}
+	if data.Test != nil {
+		s.Data.Test = data.Test.Len()
+	}
+	return s
+}
+
+// explainTrain adds what the user can do about an error, and its exit status.
+func explainTrain(err error, o trainOptions) error {
+	var (
+		recipe     *train.RecipeError
+		job        *train.JobError
+		weights    *train.WeightsError
+		checkpoint *train.CheckpointError
+	)
+	switch {
+	case errors.Is(err, context.Canceled) && o.out != "":
+		return fmt.Errorf("%w; continue with: %s", err, resumeCommand())
+	case errors.As(err, &weights):
+		return usagef("--init %s: %w", o.init, err)
+	case errors.As(err, &checkpoint):
+		return usagef("%w; --restart begins anew in its place", err)
+	case errors.As(err, &recipe), errors.As(err, &job):
+		return usage(err)
+	}
+	return err
+}
+
+// resumeCommand is the command line of this process with --resume.
+func resumeCommand() string {
+	words := []string{"netspace"}
+	for _, w := range os.Args[1:] {
+		if w == "--restart" || w == "--resume" {
+			continue
+		}
+		if strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~") || w == "" {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(append(words, "--resume"), " ")
+}

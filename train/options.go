@@ -1,0 +1,129 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Option describes one field of a recipe, for a command line or a page of help.
+type Option struct {
+	Key     string // as in a file: "weight_decay"
+	Help    string // one line
+	Default string // of DefaultRecipe, as in a file
+	Switch  bool   // takes true or false
+}
+
+// Options lists the fields of a recipe in their order.
+func Options() []Option {
+	d := DefaultRecipe()
+	fields, help := recipeFields(&d), optionHelp()
+	var out []Option
+	for _, key := range recipeKeys() {
+		v := fields[key]
+		out = append(out, Option{Key: key, Help: help[key], Default: defaultText(key, v), Switch: v.Kind() == reflect.Bool})
+	}
+	return out
+}
+
+func defaultText(key string, v reflect.Value) string {
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		if key == "lighting" {
+			return "auto"
+		}
+		return "weight_decay"
+	}
+	text, err := json.Marshal(v.Interface())
+	if err != nil || v.Kind() == reflect.Slice && v.Len() == 0 {
+		return "[]"
+	}
+	return strings.Trim(string(text), `"`)
+}
+
+func optionHelp() map[string]string {
+	return map[string]string{
+		"epochs":                "passes over the training images",
+		"batch":                 "images per step",
+		"lr":                    "reference learning rate",
+		"lr_batch":              "batch for which lr is stated: lr·batch/lr_batch is used; 0: lr as it is",
+		"schedule":              "cosine, linear, exponential, step or constant",
+		"lr_update":             "change the learning rate every epoch or every step",
+		"final_factor":          "learning rate at the end of cosine, linear or exponential, over that at the start",
+		"decay_epochs":          "schedule step: epochs at which the learning rate decays, such as [30, 60]",
+		"decay":                 "schedule step: what it is multiplied with there",
+		"warmup_epochs":         "epochs over which the learning rate grows from warmup_factor of its value",
+		"warmup_factor":         "where the warm-up begins",
+		"optimizer":             "sgd, adam or adamw",
+		"momentum":              "of sgd",
+		"nesterov":              "of sgd: look ahead along the momentum",
+		"beta1":                 "of adam and adamw: decay of the first moment",
+		"beta2":                 "of adam and adamw: decay of the second moment",
+		"epsilon":               "of adam and adamw: added to the root of the second moment",
+		"clip_norm":             "largest joint L2 norm of the gradients; 0: no clipping",
+		"weight_decay":          "of convolution and linear weights",
+		"bn_weight_decay":       "of BN scale and shift",
+		"bias_weight_decay":     "of the biases of convolutions and linear layers",
+		"bn_momentum":           "weight of a batch in the running BN statistics",
+		"bn_epsilon":            "added to the variance in BN",
+		"precise_bn":            "training images to recompute BN statistics over before each evaluation; 0: running statistics",
+		"zero_gamma":            "start the last BN of each residual branch at scale 0",
+		"label_smoothing":       "share of each target that is spread evenly over all classes",
+		"mixup":                 "alpha of mixup; 0: off",
+		"cutmix":                "alpha of cutmix; 0: off; with mixup, each batch gets one of the two",
+		"drop_path":             "drop rate of the last block's residual branch, growing linearly with depth",
+		"dropout":               "drop rate before the classifier",
+		"ema":                   "decay per step of the averaged weights that are evaluated; 0: off",
+		"augment":               "augment the training images, as the following say",
+		"crop":                  "auto, none, pad or resized",
+		"pad":                   "pixels that crop pad adds on every side",
+		"flip":                  "mirror half of the images left to right",
+		"color_jitter":          "brightness, contrast and saturation change by up to this share",
+		"lighting":              "standard deviation of PCA lighting; auto: 0.1 for photographs in colour",
+		"randaugment":           "random operations per image",
+		"randaugment_magnitude": "their strength, 0 to 10",
+		"shuffle":               "a new order of the training images every epoch",
+		"eval_every":            "epochs between evaluations on the validation images; the last is always evaluated",
+	}
+}
+
+// Set changes one field from text, as it would stand in a file. The error is a
+// *RecipeError. Ranges are left to Validate.
+func (r *Recipe) Set(key, text string) error {
+	field, known := recipeFields(r)[key]
+	if !known {
+		return &RecipeError{Faults: []Fault{{Field: key, Allowed: unknownKey(key)}}}
+	}
+	if field.Kind() == reflect.Slice && !strings.HasPrefix(text, "[") {
+		text = "[" + text + "]"
+	}
+	fresh := reflect.New(field.Type())
+	if field.Kind() == reflect.String {
+		fresh.Elem().SetString(text)
+	} else if err := yaml.Unmarshal([]byte(text), fresh.Interface()); err != nil || strings.TrimSpace(text) == "" {
+		return &RecipeError{Faults: []Fault{{Field: key, Value: fmt.Sprintf("%q", text), Allowed: "must be " + kindName(field.Type())}}}
+	}
+	field.Set(fresh.Elem())
+	return nil
+}
+
+// DecodeFields reads a recipe that is already parsed, as a network's file
+// holds it, over a base. file is for messages.
+func DecodeFields(fields map[string]any, file string, base Recipe) (Recipe, error) {
+	if len(fields) == 0 {
+		return base, nil
+	}
+	data, err := json.Marshal(fields)
+	if err != nil {
+		return base, fmt.Errorf("%s: recipe: %w", file, err)
+	}
+	r, err := DecodeRecipe(data, file, base)
+	if bad, ok := err.(*RecipeError); ok {
+		for i := range bad.Faults {
+			bad.Faults[i].Line = 0 // of the text made here, not of the file
+		}
+	}
+	return r, err
+}
