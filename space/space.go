@@ -1,0 +1,342 @@
+// Package space states design spaces and samples networks from them.
+//
+// A space is a template of networks, a prior for each parameter, and rules
+// (DDS §3.1; METHOD §4). It is written in a small language of YAML files, see
+// docs/spaces.md; the built-in spaces are such files. Sampling is exact: what
+// Sample returns has the stated prior conditional on the rules and the regime,
+// is the same for a seed on every platform and with any number of workers, and
+// holds no network twice.
+package space
+
+import (
+	"fmt"
+	"slices"
+
+	"netspace/arch"
+	"netspace/graph"
+	"netspace/internal/strict"
+)
+
+// Space is a design space. It is not changed after it was loaded, and safe for
+// concurrent use.
+type Space struct {
+	Name   string   // the file's name field, else its base name
+	About  string   // one line
+	Family string   // "anynet" or "regnet"
+	Bases  []string // the spaces that it derives from, the nearest first
+
+	Network    Template    // what every network has
+	Parameters []Parameter // in the order in which they are drawn
+	Rules      []Rule      // those of the bases first
+	Regime     Regime
+
+	source []byte
+}
+
+// Source is the text of the file that the space was read from.
+func (s *Space) Source() []byte { return slices.Clone(s.source) }
+
+// Parameter is one parameter of a space with its prior.
+type Parameter struct {
+	Name   string
+	Shared bool    // one draw for all stages; always so for parameters that stages do not have
+	Priors []Prior // one, or one for each stage
+}
+
+// RuleKind is the kind of a rule.
+type RuleKind uint8
+
+// The kinds of rules.
+const (
+	Expression    RuleKind = iota // an expression that must be true
+	Equal                         // all stages have the same value
+	NonDecreasing                 // no stage has a smaller value than the one before
+	NonIncreasing                 // no stage has a larger value than the one before
+	Increasing                    // each stage has a larger value than the one before
+	Decreasing                    // each stage has a smaller value than the one before
+	InRange                       // the value is in Range
+	In                            // the value is one of Values
+)
+
+var ruleNames = [...]string{"expression", "equal", "non-decreasing", "non-increasing", "increasing", "decreasing", "range", "in"}
+
+// String gives the word of the space language.
+func (k RuleKind) String() string { return ruleNames[k] }
+
+// Last in Rule.Except means the last stage, whatever their number.
+const Last = -1
+
+// Rule restricts a space.
+type Rule struct {
+	Kind       RuleKind
+	Name       string    // for reports; "" to derive one
+	Parameter  string    // of all kinds but Expression
+	Except     []int     // stages that the rule leaves alone, from 1; or Last
+	Range      Range     // InRange; a value within may be 0, so the zero Range restricts to 0
+	Values     []float64 // In
+	Expression string    // Expression
+
+	file string
+	line int
+	path string
+}
+
+// String is the rule's name, or what it says.
+func (r Rule) String() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	s := ""
+	switch r.Kind {
+	case Expression:
+		return r.Expression
+	case Equal:
+		s = "equal " + r.Parameter
+	case InRange:
+		s = fmt.Sprintf("%s in %s..%s", r.Parameter, FormatNumber(r.Range.Min), FormatNumber(r.Range.Max))
+	case In:
+		s = r.Parameter + " in " + Prior{Kind: Values, Values: r.Values}.String()
+	default:
+		s = r.Kind.String() + " " + r.Parameter
+	}
+	for i, e := range r.Except {
+		word := fmt.Sprint("stage ", e)
+		if e == Last {
+			word = "the last stage"
+		}
+		s += []string{" except ", " and "}[min(i, 1)] + word
+	}
+	return s
+}
+
+// excepts says whether stage i of n (from 0) is left alone.
+func (r Rule) excepts(i, n int) bool {
+	return slices.Contains(r.Except, i+1) || i == n-1 && slices.Contains(r.Except, Last)
+}
+
+// fault locates a fault of the rule.
+func (r Rule) fault(format string, args ...any) strict.Fault {
+	return strict.Fault{File: r.file, Line: r.line, Path: r.path, Value: r.String(), Rule: fmt.Sprintf(format, args...)}
+}
+
+// Regime bounds the complexity of the networks (DDS §3.1).
+type Regime struct {
+	Flops  Range    `yaml:"flops,omitempty" json:"flops,omitzero"`
+	Params Range    `yaml:"params,omitempty" json:"params,omitzero"`
+	Acts   Range    `yaml:"acts,omitempty" json:"acts,omitzero"`
+	Rules  []string `yaml:"rules,omitempty" json:"rules,omitempty"` // expressions that must be true: "params_M <= 3 + 5.5 * flops_B"
+}
+
+// over gives r where it states something, else base.
+func (r Regime) over(base Regime) Regime {
+	if !r.Flops.IsZero() {
+		base.Flops = r.Flops
+	}
+	if !r.Params.IsZero() {
+		base.Params = r.Params
+	}
+	if !r.Acts.IsZero() {
+		base.Acts = r.Acts
+	}
+	base.Rules = append(slices.Clone(base.Rules), r.Rules...)
+	return base
+}
+
+// Stem is the stem of a Template.
+type Stem struct {
+	Type  string `yaml:"type,omitempty" json:"type,omitempty"`   // simple, cifar or resnet; "": not stated
+	Width int    `yaml:"width,omitempty" json:"width,omitempty"` // 0: not stated
+}
+
+// Template is what every network of a space has. A study or the command line
+// may state parts of it, which then take the place of the space's.
+type Template struct {
+	Block      string   `yaml:"block,omitempty" json:"block,omitempty"` // X, Y, R, V or VR; or bottleneck, basic, vanilla, vanilla-residual, bottleneck-linear; "": not stated
+	Stem       Stem     `yaml:"stem,omitempty" json:"stem,omitzero"`
+	Stages     int      `yaml:"stages,omitempty" json:"stages,omitempty"`   // 1 to MaxStages; 0: not stated
+	Strides    []int    `yaml:"strides,omitempty" json:"strides,omitempty"` // of each stage's first block, or one for all; nil: not stated
+	Activation string   `yaml:"activation,omitempty" json:"activation,omitempty"`
+	SE         *float64 `yaml:"se,omitempty" json:"se,omitempty"` // ratio; 0: none
+	HeadWidth  *int     `yaml:"head_width,omitempty" json:"head_width,omitempty"`
+	DropPath   *float64 `yaml:"drop_path,omitempty" json:"drop_path,omitempty"`
+	Dropout    *float64 `yaml:"dropout,omitempty" json:"dropout,omitempty"`
+}
+
+// MaxStages is the largest number of stages of a space.
+const MaxStages = 12
+
+// seOfY is the squeeze ratio of Y blocks (DDS §4).
+const seOfY = 0.25
+
+// blockLetters are the paper's names of blocks (DDS §4); Y is X with SE.
+var blockLetters = map[string]arch.BlockType{
+	"X": arch.Bottleneck, "Y": arch.Bottleneck, "R": arch.Basic, "V": arch.Vanilla, "VR": arch.VanillaResidual,
+}
+
+var blockWords = []string{"X", "Y", "R", "V", "VR", "bottleneck", "basic", "vanilla", "vanilla-residual", "bottleneck-linear"}
+
+func parseBlock(word string) (arch.BlockType, error) {
+	if b, ok := blockLetters[word]; ok {
+		return b, nil
+	}
+	b, err := arch.ParseBlockType(word)
+	if err != nil {
+		return 0, fmt.Errorf("%s", strict.OneOf(word, blockWords...))
+	}
+	return b, nil
+}
+
+// over gives t where it states something, else base. A block without SE of its
+// own takes that of its letter, so that R over Y has none.
+func (t Template) over(base Template) Template {
+	if t.Block != "" {
+		base.Block = t.Block
+		if t.SE == nil && (base.SE != nil || t.Block == "Y") {
+			base.SE = nil
+		}
+	}
+	if t.Stem.Type != "" {
+		base.Stem.Type = t.Stem.Type
+	}
+	if t.Stem.Width != 0 {
+		base.Stem.Width = t.Stem.Width
+	}
+	if t.Stages != 0 {
+		base.Stages = t.Stages
+	}
+	if t.Strides != nil {
+		base.Strides = t.Strides
+	}
+	if t.Activation != "" {
+		base.Activation = t.Activation
+	}
+	if t.SE != nil {
+		base.SE = t.SE
+	}
+	if t.HeadWidth != nil {
+		base.HeadWidth = t.HeadWidth
+	}
+	if t.DropPath != nil {
+		base.DropPath = t.DropPath
+	}
+	if t.Dropout != nil {
+		base.Dropout = t.Dropout
+	}
+	return base
+}
+
+// The defaults of a Template (DDS §3.2).
+const (
+	defaultStages    = 4
+	defaultStride    = 2
+	defaultStemWidth = 32
+)
+
+// resolved is a Template with every field decided.
+type resolved struct {
+	block      arch.BlockType
+	stem       arch.Stem
+	strides    []int // one for each stage
+	se         float64
+	activation graph.Activation
+	headWidth  int
+	dropPath   float64
+	dropout    float64
+}
+
+// resolve fills in the defaults. The error is a *strict.Error with all faults.
+func (t Template) resolve(family string) (resolved, error) {
+	var faults strict.Faults
+	fail := func(path, value, format string, args ...any) {
+		faults.Add(strict.Fault{Path: "network." + path, Value: value, Rule: fmt.Sprintf(format, args...)})
+	}
+	r := resolved{stem: arch.Stem{Width: defaultStemWidth}, activation: graph.ReLU}
+	var err error
+	if t.Block != "" {
+		if r.block, err = parseBlock(t.Block); err != nil {
+			fail("block", t.Block, "%v", err)
+		}
+	}
+	if t.Block == "Y" {
+		r.se = seOfY
+	}
+	if t.Stem.Type != "" {
+		if r.stem.Type, err = arch.ParseStemType(t.Stem.Type); err != nil {
+			fail("stem.type", t.Stem.Type, "%v", err)
+		}
+	}
+	if t.Stem.Width != 0 {
+		r.stem.Width = t.Stem.Width
+	}
+	if t.Stem.Width < 0 {
+		fail("stem.width", fmt.Sprint(t.Stem.Width), "must be at least 1")
+	}
+	if t.Activation != "" {
+		if r.activation, err = arch.ParseActivation(t.Activation); err != nil {
+			fail("activation", t.Activation, "%v", err)
+		}
+	}
+	stages := t.Stages
+	if stages == 0 {
+		stages = defaultStages
+	}
+	if stages < 1 || stages > MaxStages {
+		fail("stages", fmt.Sprint(stages), "must be from 1 to %d", MaxStages)
+		stages = defaultStages
+	}
+	r.strides = make([]int, stages)
+	switch {
+	case t.Strides == nil:
+		for i := range r.strides {
+			r.strides[i] = defaultStride
+		}
+	case len(t.Strides) == 1:
+		for i := range r.strides {
+			r.strides[i] = t.Strides[0]
+		}
+	case len(t.Strides) == stages:
+		copy(r.strides, t.Strides)
+	default:
+		fail("strides", fmt.Sprint(t.Strides), "must be one stride or one for each of the %d stages", stages)
+	}
+	for i, s := range r.strides {
+		if len(t.Strides) > 0 && (s < 1 || s > maxStride) {
+			fail("strides", fmt.Sprint(s), "must be from 1 to %d", maxStride)
+			break
+		}
+		if family == familyRegNet && s != r.strides[0] {
+			fail("strides", fmt.Sprint(t.Strides[i]), "must be one stride for all stages of a regnet")
+			break
+		}
+	}
+	rate := func(path string, p *float64, to *float64) {
+		if p == nil {
+			return
+		}
+		if *to = *p; !(*p >= 0 && *p < 1) {
+			fail(path, FormatNumber(*p), "must be at least 0 and under 1")
+		}
+	}
+	if t.SE != nil {
+		if r.se = *t.SE; !(r.se >= 0 && r.se <= 1) {
+			fail("se", FormatNumber(r.se), "must be from 0 (none) to 1")
+		}
+	}
+	if r.se > 0 && !r.block.HasGroups() {
+		fail("se", FormatNumber(r.se), "must be 0 for block %s: only bottleneck blocks have squeeze-and-excitation", r.block)
+	}
+	rate("drop_path", t.DropPath, &r.dropPath)
+	rate("dropout", t.Dropout, &r.dropout)
+	if t.HeadWidth != nil {
+		if r.headWidth = *t.HeadWidth; r.headWidth < 0 {
+			fail("head_width", fmt.Sprint(r.headWidth), "must be at least 0")
+		}
+	}
+	return r, faults.Err()
+}
+
+// Validate reports all faults of what the template states, as a *strict.Error.
+func (t Template) Validate() error {
+	_, err := t.resolve(familyAnyNet)
+	return err
+}
