@@ -42,7 +42,9 @@ func readSpec(doc *strict.Doc, f *strict.Fields) (Spec, error) {
 	}
 	var s Spec
 	var family string
-	f.Require("family")
+	if !f.Has("family") {
+		doc.Fail("family", "", "is missing: %s", strict.OneOf("", families[:]...))
+	}
 	f.Word("family", func(w string) error {
 		_, err := wordIndex(w, families[:])
 		family = w

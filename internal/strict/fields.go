@@ -84,6 +84,9 @@ func (f *Fields) Require(names ...string) {
 }
 
 func (f *Fields) wrong(n *node, want string) {
+	if n.kind == null && f.doc.Failed(n.path) { // an alias of nothing
+		return
+	}
 	f.doc.fail(n.line, n.path, n.value(), "must be %s", want)
 }
 
