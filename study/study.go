@@ -1,9 +1,93 @@
-// Package study runs populations of trials and remembers them in a folder.
+// Package study runs populations of trials and remembers them in a folder:
+//
+//	study.yaml            the study file as it was given
+//	journal/*.jsonl       what happened, one writer each; the truth
+//	checkpoints/<trial>/  of the trials that are not done
+//
+// Everything else is derived from these. Open reads a folder and changes nothing in it;
+// Run starts or continues the study.
 package study
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Names in a study folder.
+const (
+	fileName      = "study.yaml"
+	checkpointDir = "checkpoints"
+)
 
 // Population is the trials of one space of one study, in sample order.
 type Population struct {
 	Study  string // name of the study
 	Space  string
 	Trials []Trial
+}
+
+// Study is a study folder as it was when it was opened: a snapshot that is safe
+// for concurrent use.
+type Study struct {
+	Dir    string
+	Config Config // the study file in the folder
+	Input  Input  // what its networks are built for
+	// Images per epoch of training, and in the validation split.
+	TrainImages, ValImages int
+
+	history *history
+}
+
+// ErrNoStudy says that a folder holds no study.
+var ErrNoStudy = errors.New("no study in this folder")
+
+// Open reads a study folder. It only reads, and may be called while the study
+// runs. The error wraps ErrNoStudy if there is none in dir, and a
+// *CorruptionError if a journal is damaged.
+func Open(dir string) (*Study, error) {
+	path := filepath.Join(dir, fileName)
+	if _, err := os.Stat(path); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w (it has no %s)", dir, ErrNoStudy, fileName)
+		}
+		return nil, err
+	}
+	config, err := LoadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	h, err := readHistory(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Study{Dir: dir, Config: config, history: h}
+	if h.study != nil {
+		s.Input = h.study.Input
+		s.TrainImages, s.ValImages = h.study.TrainImages, h.study.ValImages
+	}
+	return s, nil
+}
+
+// Populations are the spaces of the study file, in its order, each with the
+// trials of its sample so far. A network that two spaces have in common is trained once and stands in
+// both. It is empty before the first run has sampled.
+func (s *Study) Populations() ([]Population, error) {
+	var all []Population
+	for _, name := range s.Config.Spaces {
+		p := Population{Study: s.Config.Name, Space: name}
+		sample := s.history.samples[name]
+		for _, t := range sample[:min(len(sample), s.Config.Samples)] {
+			p.Trials = append(p.Trials, s.history.trial(t))
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// ChanceError is the top-k error in percent of guessing among the given number of
+// classes: what a failed trial counts with.
+func ChanceError(classes, k int) float64 {
+	return 100 * (1 - float64(k)/float64(classes))
 }

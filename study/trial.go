@@ -38,6 +38,7 @@ type Epoch struct {
 	Epoch      int     `json:"epoch"` // from 1
 	TrainLoss  float64 `json:"train_loss"`
 	TrainError float64 `json:"train_error"` // percent
+	Evaluated  bool    `json:"evaluated"`   // whether the following are set
 	ValLoss    float64 `json:"val_loss"`
 	ValError   float64 `json:"val_error"` // percent
 }

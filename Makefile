@@ -1,0 +1,51 @@
+# make demo    build, run a small real study on Fashion-MNIST, compare, report
+# make test    all tests
+# make check   what CI does: tests, lint, race detector
+#
+# What is missing on the machine is installed first (scripts/need).
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Packages with goroutines, processes or shared state, where the race detector has something to find.
+RACE = ./dataset/... ./space/... ./train/... ./study/... ./internal/...
+
+.DEFAULT_GOAL = build
+.PHONY: build demo test lint race bench check clean need
+
+need:
+	@scripts/need go compiler onednn
+
+build: need
+	go build -o bin/netspace ./cmd/netspace
+
+demo:
+	@scripts/need go compiler onednn fashion-mnist
+	go build -o bin/netspace ./cmd/netspace
+	bin/netspace study run examples/demo.yaml
+	bin/netspace compare out/demo
+	bin/netspace report out/demo -o out/demo/report.html
+
+test:
+	@scripts/need go compiler onednn fashion-mnist
+	go test ./...
+
+lint: need
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@packages=$$(grep -rlE --include='*.go' '^(import )?[[:space:]]*"C"$$' . | xargs -r -n1 dirname | sort -u); \
+	[ "$$packages" = ./engine/onednn ] || { echo "import \"C\" belongs in engine/onednn alone, it is in:"; echo "$$packages"; exit 1; }
+	CGO_ENABLED=0 GOOS=linux go build -o /dev/null ./...
+	CGO_ENABLED=0 GOOS=darwin go build -o /dev/null ./...
+	CGO_ENABLED=0 GOOS=windows go build -o /dev/null ./...
+
+race: need
+	go test -race $(RACE)
+
+bench: build
+	go test -run '^$$' -bench . -benchtime 1s ./graph/... ./arch/... ./space/... ./engine/onednn/...
+	bin/netspace bench train RegNetX-400MF ResNet-50 --resolution 64 --batch 16
+
+check: test lint race
+
+clean:
+	rm -rf bin

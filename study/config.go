@@ -1,0 +1,322 @@
+package study
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"netspace/dataset"
+	"netspace/internal/strict"
+	"netspace/space"
+	"netspace/train"
+)
+
+// Config is a study as its file states it.
+type Config struct {
+	Name    string // of the study; letters, digits and ._-
+	Samples int    // networks per space, at least 1
+	Spaces  []string
+	Data    DataConfig
+	Settings
+}
+
+// Settings is the part of a Config that must stay as it is for results to
+// belong together; so must the images (see train.DataKey), wherever they lie.
+// The number of samples may change, and so may the list of spaces.
+type Settings struct {
+	Network space.Template `json:"network"` // what all networks share, in the place of what their spaces say
+	Regime  space.Regime   `json:"regime"`
+	Recipe  train.Recipe   `json:"recipe"`
+	Seed    uint64         `json:"seed"` // below 2^53
+	// Engine that trains; "" means onednn. Not stated in the file.
+	Engine string `json:"engine,omitempty"`
+}
+
+// DataConfig says which images are used (see dataset.Options).
+type DataConfig struct {
+	Name       string `json:"name"`                 // of a known data set, or the path of a folder
+	Train      int    `json:"train"`                // training images; 0: all that validation leaves
+	Validation int    `json:"validation"`           // images held out of them; 0: the data set's default
+	Resolution int    `json:"resolution,omitempty"` // pixels; 0: as the images are
+}
+
+// maxSamples bounds a slip of the finger; more networks than anyone trains.
+const maxSamples = 1_000_000
+
+var goodName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// LoadConfig reads a study file. The error is a *strict.Error that lists
+// all faults with line, path, value and what is allowed.
+func LoadConfig(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("study file: %w", err)
+	}
+	return ParseConfig(data, path)
+}
+
+// ParseConfig is LoadConfig of a file's content.
+func ParseConfig(data []byte, file string) (Config, error) {
+	var c Config
+	doc, err := strict.Parse(data, file)
+	if err != nil {
+		return c, err
+	}
+	f := doc.Root()
+	f.Require("name", "data", "recipe", "samples", "spaces")
+	f.Word("name", func(word string) error {
+		if !goodName.MatchString(word) {
+			return errors.New("must start with a letter or digit and hold only letters, digits, '.', '_' and '-': it names a folder")
+		}
+		c.Name = word
+		return nil
+	})
+	readData(doc, f.Map("data"), &c.Data)
+	readNetwork(doc, f.Map("network"), &c.Network)
+	readRegime(f.Map("regime"), &c.Regime)
+	c.Recipe = train.DefaultRecipe()
+	f.Skip("recipe")
+	if f.Has("recipe") {
+		readRecipe(doc, data, &c.Recipe)
+	}
+	whole(doc, f, "samples", &c.Samples, 1, maxSamples)
+	f.Word("seed", func(word string) error {
+		seed, err := strconv.ParseUint(word, 10, 53)
+		if err != nil {
+			return errors.New("must be a whole number from 0 to 9007199254740991")
+		}
+		c.Seed = seed
+		return nil
+	})
+	f.Strings("spaces", &c.Spaces)
+	checkSpaces(doc, f, c.Spaces)
+	f.Finish()
+	return c, doc.Err()
+}
+
+func whole(doc *strict.Doc, f *strict.Fields, name string, to *int, low, high int) {
+	if !f.Has(name) {
+		return
+	}
+	v := low
+	f.Int(name, &v)
+	if v < low || v > high {
+		doc.Fail(f.Path(name), strconv.Itoa(v), "must be from %d to %d", low, high)
+	}
+	*to = v
+}
+
+func readData(doc *strict.Doc, f *strict.Fields, to *DataConfig) {
+	if f == nil {
+		return
+	}
+	f.Require("name")
+	f.String("name", &to.Name)
+	whole(doc, f, "train", &to.Train, 1, 1<<31)
+	whole(doc, f, "validation", &to.Validation, 1, 1<<31)
+	whole(doc, f, "resolution", &to.Resolution, 1, 4096)
+	f.Finish()
+}
+
+func readNetwork(doc *strict.Doc, f *strict.Fields, to *space.Template) {
+	if f == nil {
+		return
+	}
+	f.String("block", &to.Block)
+	if s := f.Map("stem"); s != nil {
+		s.String("type", &to.Stem.Type)
+		whole(doc, s, "width", &to.Stem.Width, 1, 1<<15)
+		s.Finish()
+	}
+	whole(doc, f, "stages", &to.Stages, 1, space.MaxStages)
+	f.Ints("strides", &to.Strides)
+	f.String("activation", &to.Activation)
+	optional(f, "se", &to.SE, f.Float)
+	optional(f, "head_width", &to.HeadWidth, f.Int)
+	optional(f, "drop_path", &to.DropPath, f.Float)
+	optional(f, "dropout", &to.Dropout, f.Float)
+	f.Finish()
+	relocate(doc, to.Validate())
+}
+
+// optional reads a field whose absence means something else than zero.
+func optional[T any](f *strict.Fields, name string, to **T, read func(string, *T)) {
+	if f.Has(name) {
+		*to = new(T)
+		read(name, *to)
+	}
+}
+
+// relocate adds the faults of err to those of doc, with their lines.
+func relocate(doc *strict.Doc, err error) {
+	var bad *strict.Error
+	if !errors.As(err, &bad) {
+		return
+	}
+	for _, f := range bad.Faults {
+		if !doc.Failed(f.Path) {
+			doc.Fail(f.Path, f.Value, "%s", f.Rule)
+		}
+	}
+}
+
+func readRegime(f *strict.Fields, to *space.Regime) {
+	if f == nil {
+		return
+	}
+	read := func(name string, r *space.Range) {
+		f.Word(name, func(word string) (err error) {
+			*r, err = space.ParseRange(word)
+			return err
+		})
+	}
+	read("flops", &to.Flops)
+	read("params", &to.Params)
+	read("acts", &to.Acts)
+	f.Strings("rules", &to.Rules)
+	f.Finish()
+}
+
+// readRecipe hands the recipe's part of the file to package train, which knows its fields.
+func readRecipe(doc *strict.Doc, data []byte, to *train.Recipe) {
+	node := topLevel(data, "recipe")
+	if node == nil {
+		doc.Fail("recipe", "", "must be a mapping such as {epochs: 5, lr: 0.1}")
+		return
+	}
+	err := to.UnmarshalYAML(node)
+	var bad *train.RecipeError
+	switch {
+	case errors.As(err, &bad):
+		for _, fault := range bad.Faults {
+			path := "recipe"
+			if fault.Field != "" {
+				path += "." + fault.Field
+			}
+			value := ""
+			if fault.Value != nil {
+				value = fmt.Sprint(fault.Value)
+			}
+			doc.Add(strict.Fault{File: doc.File(), Line: max(fault.Line, doc.Line("recipe")), Path: path, Value: value, Rule: fault.Allowed})
+		}
+	case err != nil:
+		doc.Fail("recipe", "", "%v", err)
+	}
+}
+
+// topLevel finds the value of a key of the outermost mapping.
+func topLevel(data []byte, key string) ast.Node {
+	tree, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil
+	}
+	for _, d := range tree.Docs {
+		body, ok := d.Body.(*ast.MappingNode)
+		if !ok {
+			continue
+		}
+		for _, v := range body.Values {
+			if v.Key.GetToken().Value == key {
+				return v.Value
+			}
+		}
+	}
+	return nil
+}
+
+func checkSpaces(doc *strict.Doc, f *strict.Fields, spaces []string) {
+	if f.Has("spaces") && len(spaces) == 0 && !doc.Failed("spaces") {
+		doc.Fail("spaces", "", "must list at least one space: %s, or the path of a space file", strings.Join(space.Names(), ", "))
+	}
+	seen := map[string]bool{}
+	for i, name := range spaces {
+		path := strict.Index("spaces", i)
+		if seen[name] {
+			doc.Fail(path, name, "is listed twice")
+		}
+		seen[name] = true
+	}
+}
+
+// open opens the images that the study trains and validates on.
+func (d DataConfig) open(ctx context.Context) (*dataset.Data, error) {
+	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: d.Train, Val: d.Validation, Resolution: d.Resolution})
+}
+
+// ChangedError says how a study's settings differ from those that its results
+// were made with.
+type ChangedError struct {
+	Dir     string
+	Changes []string
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("%s holds results of another study; samples and spaces may be added to a study, nothing else may change:\n  %s\nuse another folder for the changed study (--dir, or another name)",
+		e.Dir, strings.Join(e.Changes, "\n  "))
+}
+
+// changes lists what differs between the settings of a folder and s, by path.
+func (s Settings) changes(old Settings) ([]string, error) {
+	was, err := flatten(old)
+	if err != nil {
+		return nil, err
+	}
+	is, err := flatten(s)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, path := range unionKeys(was, is) {
+		if a, b := was[path], is[path]; a != b {
+			out = append(out, fmt.Sprintf("%s: %s, was %s", path, orAbsent(b), orAbsent(a)))
+		}
+	}
+	return out, nil
+}
+
+func orAbsent(s string) string {
+	if s == "" {
+		return "not stated"
+	}
+	return s
+}
+
+// flatten gives the JSON value of every path of v.
+func flatten(v any) (map[string]string, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	if err := dec.Decode(&tree); err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		m, ok := v.(map[string]any)
+		if !ok {
+			text, _ := json.Marshal(v) // it was JSON a moment ago
+			out[path] = string(text)
+			return
+		}
+		for k, v := range m {
+			if path != "" {
+				k = path + "." + k
+			}
+			walk(k, v)
+		}
+	}
+	walk("", tree)
+	return out, nil
+}

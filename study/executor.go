@@ -1,0 +1,46 @@
+package study
+
+import (
+	"context"
+	"time"
+)
+
+// Executor trains the trials of a run somewhere: on this machine, on a cluster.
+//
+// Execute asks run.Next for tasks until there are no more, has each trained by a worker process,
+// tells run.Report what workers say, and run.Lost when one died without a
+// result. It returns when every task has ended or, after ctx is done, as soon as all
+// workers have stopped. Its error means that the study cannot go on; a trial
+// that fails is none. The methods of Run are safe for concurrent use.
+type Executor interface {
+	Execute(ctx context.Context, run *Run) error
+}
+
+// EventKind says what an Event is about.
+type EventKind string
+
+// The kinds of events.
+const (
+	TrialStarted  EventKind = "started"  // a worker begins, or goes on with, a trial
+	TrialProgress EventKind = "progress" // how far it is
+	TrialEpoch    EventKind = "epoch"    // an epoch is complete
+	TrialDone     EventKind = "done"
+	TrialFailed   EventKind = "failed" // for good
+	TrialLost     EventKind = "lost"   // the worker died; the trial is tried again
+)
+
+// Event is something that happened to a trial.
+type Event struct {
+	Kind   EventKind
+	Worker int // place of the worker, from 0
+	Task   Task
+
+	// Of TrialProgress.
+	Share           float64       // of the training that is done, [0, 1]
+	ImagesPerSecond float64       // of training steps; 0 until measured
+	Left            time.Duration // until the end of the trial; 0 until measured
+
+	Epoch  Epoch   // of TrialEpoch
+	Error  float64 // of TrialDone and TrialFailed: percent
+	Reason string  // of TrialFailed and TrialLost
+}

@@ -1,0 +1,241 @@
+package study
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Local is the Executor of this machine: worker processes, each for one
+// attempt at one trial, so that a crash or an out-of-memory kill costs that
+// attempt and nothing else.
+type Local struct {
+	Workers int // processes at once; 0 means one per core
+	// Command starts a worker process; nil means this program with the argument "worker".
+	Command []string
+	// Env is added to the environment of the workers.
+	Env []string
+}
+
+// Slots is the number of worker processes at once.
+func (l Local) Slots() int {
+	if l.Workers > 0 {
+		return l.Workers
+	}
+	return runtime.NumCPU()
+}
+
+// Execute implements Executor.
+func (l Local) Execute(ctx context.Context, run *Run) error {
+	command := l.Command
+	if command == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program to start workers: %w", err)
+		}
+		command = []string{self, "worker"}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for slot := range l.Slots() {
+		all.Go(func() {
+			if err := l.slot(ctx, slot, command, run); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// slot trains one task after the other.
+func (l Local) slot(ctx context.Context, slot int, command []string, run *Run) error {
+	for ctx.Err() == nil {
+		task, ok := run.Next()
+		if !ok {
+			return nil
+		}
+		if err := l.trial(ctx, slot, command, task, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trial tries a task until it has ended: done, or failed.
+func (l Local) trial(ctx context.Context, slot int, command []string, task Task, run *Run) error {
+	for again := true; again && ctx.Err() == nil; {
+		end, err := l.attempt(ctx, slot, command, task, run)
+		switch {
+		case err != nil:
+			return err
+		case end.Kind == TrialDone, end.Kind == TrialFailed:
+			return nil
+		case ctx.Err() != nil:
+			return nil // stopped as told, or ended for not stopping: no attempt is lost
+		case end.Kind == workerStopped:
+			continue // somebody else told it to: go on from the checkpoint
+		case end.Kind == workerBroken:
+			return fmt.Errorf("trial %s (%s #%d): %s", task.Trial, task.Space, task.Index, end.Reason)
+		}
+		if task, again, err = run.Lost(slot, task, end.Reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attempt runs one worker process to its end and gives the last thing it
+// said. A worker that died without a last word gives TrialLost and why.
+func (l Local) attempt(ctx context.Context, slot int, command []string, task Task, run *Run) (message, error) {
+	kills := oomKills()
+	cmd := exec.Command(command[0], command[1:]...)
+	// One trial, one thread: the cores go to trials. Go gets a second one for
+	// loading images while C code computes.
+	cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2"}, l.Env...)...)
+	var complaints tail
+	cmd.Stderr = &complaints
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return message{}, fmt.Errorf("start a worker: %w", err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return message{}, fmt.Errorf("start a worker: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return message{}, fmt.Errorf("start a worker: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		in.Close()
+		time.AfterFunc(stopGrace+200*time.Millisecond, func() { _ = cmd.Process.Kill() })
+	})
+	defer stop()
+	line, err := json.Marshal(task)
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return message{}, fmt.Errorf("start a worker: %w", err)
+	}
+	_, _ = in.Write(append(line, '\n')) // a worker that died already is seen below
+	end := listen(out, slot, task, run)
+	err = cmd.Wait()
+	if end.Kind != "" {
+		return end, nil
+	}
+	return message{Kind: TrialLost, Reason: lossReason(err, cmd, complaints.String(), oomKills() > kills)}, nil
+}
+
+// listen passes on what a worker says and gives its last word, if it had one.
+func listen(out io.Reader, slot int, task Task, run *Run) (end message) {
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return end
+		}
+		var m message
+		if json.Unmarshal(line, &m) != nil {
+			continue // a library that prints: not ours
+		}
+		switch m.Kind {
+		case workerStopped, workerBroken:
+			end = m
+			continue
+		case TrialDone, TrialFailed:
+			end = m
+		}
+		e := Event{Kind: m.Kind, Worker: slot, Task: task, Share: m.Share, ImagesPerSecond: m.ImagesPerSecond,
+			Left: time.Duration(m.SecondsLeft * float64(time.Second)), Error: m.Error, Reason: m.Reason}
+		if m.Epoch != nil {
+			e.Epoch = *m.Epoch
+		}
+		run.Report(e)
+	}
+}
+
+// lossReason says why a worker died, as well as can be known.
+func lossReason(err error, cmd *exec.Cmd, complaints string, oom bool) string {
+	var exit *exec.ExitError
+	switch {
+	case oom:
+		return "out of memory: the kernel ended the worker"
+	case errors.As(err, &exit) && !exit.Exited():
+		return "the worker was ended by " + exit.ProcessState.String()
+	}
+	said := firstComplaint(complaints)
+	if said == "" {
+		return fmt.Sprintf("the worker ended without a result: %s", cmd.ProcessState)
+	}
+	return "the worker crashed: " + said
+}
+
+// firstComplaint finds the line of a dying program's last words that says why.
+func firstComplaint(complaints string) string {
+	lines := strings.Split(strings.TrimSpace(complaints), "\n")
+	for _, l := range lines {
+		if strings.HasPrefix(l, "panic:") || strings.HasPrefix(l, "fatal error:") || strings.HasPrefix(l, "SIG") {
+			return l
+		}
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// oomKills counts the processes that the kernel ended for lack of memory since
+// it started; 0 where that is not known.
+func oomKills() int {
+	data, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		var n int
+		if _, err := fmt.Sscanf(line, "oom_kill %d", &n); err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// tail keeps the first and the last of what is written to it.
+type tail struct {
+	mu          sync.Mutex
+	first, last []byte
+}
+
+const tailSize = 8 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(p)
+	if room := tailSize - len(t.first); room > 0 {
+		k := min(room, len(p))
+		t.first = append(t.first, p[:k]...)
+		p = p[k:]
+	}
+	t.last = append(t.last, p...)
+	if extra := len(t.last) - tailSize; extra > 0 {
+		t.last = append(t.last[:0], t.last[extra:]...)
+	}
+	return n, nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.first) + string(t.last)
+}

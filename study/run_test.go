@@ -1,0 +1,431 @@
+package study
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// finishedStudy gives a tiny study that was never disturbed, and its results.
+func finishedStudy(t *testing.T, workers int) (tinyStudy, string) {
+	t.Helper()
+	s := newTinyStudy(t)
+	events := s.run(t, workers)
+	if n := count(events, TrialDone); n == 0 || n != count(events, TrialStarted) || count(events, TrialFailed)+count(events, TrialLost) > 0 {
+		t.Fatalf("%d started, %d done, %d failed, %d lost", count(events, TrialStarted), n, count(events, TrialFailed), count(events, TrialLost))
+	}
+	return s, s.export(t)
+}
+
+func TestResultsDoNotDependOnWorkers(t *testing.T) {
+	one, a := finishedStudy(t, 1)
+	_, b := finishedStudy(t, 3)
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Fatalf("1 worker and 3 workers differ:\n%s", diff)
+	}
+	for _, trial := range one.trials(t) {
+		if trial.State != Done || len(trial.Epochs) != 3 || !trial.Epochs[2].Evaluated || trial.Epochs[2].ValError != trial.Error {
+			t.Fatalf("trial %+v", trial)
+		}
+		if trial.Error <= 0 || trial.Error >= 75 {
+			t.Errorf("error %v of 4 classes that can be told apart; want below chance", trial.Error)
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(one.dir, checkpointDir))
+	if err != nil || len(left) > 0 {
+		t.Fatalf("checkpoints left behind: %v, %v", left, err)
+	}
+}
+
+func TestRunningTwiceTrainsNothingTwice(t *testing.T) {
+	s, want := finishedStudy(t, 2)
+	if events := s.run(t, 2); len(events) > 0 {
+		t.Fatalf("the second run did something: %+v", events)
+	}
+	if got := s.export(t); got != want {
+		t.Fatal(cmp.Diff(want, got))
+	}
+}
+
+func TestRaisingSamplesTrainsOnlyTheNewOnes(t *testing.T) {
+	s, before := finishedStudy(t, 2)
+	old := len(s.trials(t))
+	s.edit(t, "samples: 3", "samples: 5")
+	s.edit(t, "spaces: [anynetx-a, regnetx]", "spaces: [anynetx-a, regnetx, anynetx-e]")
+	s.edit(t, "name: tiny", "name: larger")
+	events := s.run(t, 2)
+	trials := s.trials(t)
+	distinct := map[string]bool{}
+	for _, tr := range trials {
+		distinct[tr.ID] = true
+		if tr.State != Done {
+			t.Fatalf("trial %+v", tr)
+		}
+	}
+	if len(trials) != 15 || count(events, TrialStarted) > len(distinct)-old {
+		t.Fatalf("%d trials, %d of them distinct, %d were there, %d started", len(trials), len(distinct), old, count(events, TrialStarted))
+	}
+	// Back to the first samples: the same results as before.
+	s.edit(t, "samples: 5", "samples: 3")
+	s.edit(t, ", anynetx-e]", "]")
+	s.edit(t, "name: larger", "name: tiny")
+	if events := s.run(t, 2); len(events) > 0 {
+		t.Fatalf("lowering samples trained something: %+v", events)
+	}
+	if got := s.export(t); got != before {
+		t.Fatal(cmp.Diff(before, got))
+	}
+}
+
+func TestChangedSettingsAreRefused(t *testing.T) {
+	s, _ := finishedStudy(t, 2)
+	before := snapshot(t, s.dir)
+	for _, c := range []struct{ old, new, want string }{
+		{"epochs: 3", "epochs: 4", "recipe.epochs: 4, was 3"},
+		{"seed: 7", "seed: 8", "seed: 8, was 7"},
+		{"20K..60K", "20K..61K", `regime.flops: "20K..61K", was "20K..60K"`},
+		{"stages: 2", "stages: 3", "network.stages: 3, was 2"},
+		{"train: 96", "train: 80", "data.train: 80 images, were 96"},
+	} {
+		s.edit(t, c.old, c.new)
+		_, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"})
+		var changed *ChangedError
+		var request *RequestError
+		if !errors.As(err, &changed) || !errors.As(err, &request) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v; want one that says %q", c.new, err, c.want)
+		}
+		s.edit(t, c.new, c.old)
+	}
+	// Other images under the same name.
+	writeImages(t, s.data, 161)
+	if _, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"}); err == nil || !strings.Contains(err.Error(), "images") {
+		t.Errorf("other images: error %v", err)
+	}
+	if diff := cmp.Diff(before, snapshot(t, s.dir)); diff != "" {
+		t.Errorf("a refused run changed the folder:\n%s", diff)
+	}
+}
+
+func TestMovedImagesAreTheSame(t *testing.T) {
+	s, want := finishedStudy(t, 2)
+	if err := os.Rename(s.data, s.data+"2"); err != nil {
+		t.Fatal(err)
+	}
+	s.edit(t, s.data, s.data+"2")
+	if events := s.run(t, 2); len(events) > 0 || s.export(t) != want {
+		t.Fatalf("moving the images trained something: %+v", events)
+	}
+}
+
+func TestImpossibleRegimeWritesNothing(t *testing.T) {
+	s := newTinyStudy(t)
+	s.edit(t, "20K..60K", "1..2")
+	_, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"})
+	var request *RequestError
+	if !errors.As(err, &request) || !strings.Contains(err.Error(), "flops") {
+		t.Fatalf("error %v; want one of the request that blames flops", err)
+	}
+	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the study folder was made: %v", err)
+	}
+}
+
+// snapshot gives the content of every file below a folder.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[path] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// A worker that is killed costs its attempt and nothing else.
+func TestKilledWorkers(t *testing.T) {
+	_, want := finishedStudy(t, 2)
+	s := newTinyStudy(t)
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	r := s.start(t)
+	defer r.Close()
+	killed := map[string]int{}
+	lost := 0
+	err := r.Execute(t.Context(), testWorkers(t, 2), func(e Event) {
+		switch {
+		case e.Kind == TrialLost:
+			lost++
+			if !strings.Contains(e.Reason, "killed") {
+				t.Errorf("reason %q; want one that says killed", e.Reason)
+			}
+		case e.Kind == TrialFailed:
+			t.Errorf("%+v", e)
+		case killed[e.Task.Trial] < maxAttempts-1 && rng.IntN(3) == 0:
+			// The journal of the worker says which process it is.
+			if killWorkerOf(t, s.dir, e.Task.Trial) {
+				killed[e.Task.Trial]++
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.export(t); got != want {
+		t.Fatalf("%d workers were killed:\n%s", lost, cmp.Diff(want, got))
+	}
+	if len(killed) > 0 && lost == 0 {
+		t.Errorf("killed %v, nothing lost", killed)
+	}
+}
+
+// killWorkerOf kills the process that is at a trial, by what the journals say.
+func killWorkerOf(t *testing.T, dir, trial string) bool {
+	t.Helper()
+	files, err := journalFiles(dir)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range files {
+		last := startRecord{}
+		_, err := readJournal(file, func(r record) error {
+			switch {
+			case r.Start != nil:
+				last = *r.Start
+			case r.Done != nil, r.Failed != nil:
+				last = startRecord{}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if last.Trial == trial {
+			return syscall.Kill(last.PID, syscall.SIGKILL) == nil
+		}
+	}
+	return false
+}
+
+func TestWorkerThatAlwaysCrashesFails(t *testing.T) {
+	s := newTinyStudy(t)
+	s.edit(t, "samples: 3", "samples: 1")
+	s.edit(t, "spaces: [anynetx-a, regnetx]", "spaces: [regnetx]")
+	r, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "crash"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []Event
+	if err := r.Execute(t.Context(), testWorkers(t, 1), func(e Event) { events = append(events, e) }); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if count(events, TrialLost) != maxAttempts-1 || count(events, TrialFailed) != 1 {
+		t.Fatalf("%+v", events)
+	}
+	trial := s.trials(t)[0]
+	if trial.State != Failed || trial.Error != 75 || !strings.Contains(trial.Reason, "the engine broke") {
+		t.Fatalf("%+v", trial)
+	}
+	// It stays failed, unless it is asked to be tried again.
+	for _, retry := range []bool{false, true} {
+		r, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "crash", Retry: retry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending := r.Pending()
+		r.Close()
+		if retry && (len(pending) != 1 || pending[0].Attempt != maxAttempts+1 || pending[0].losses != 0) || !retry && len(pending) != 0 {
+			t.Fatalf("retry %v: pending %+v", retry, pending)
+		}
+	}
+}
+
+func TestDivergedTrialStaysInItsPopulation(t *testing.T) {
+	s := newTinyStudy(t)
+	s.edit(t, "lr: 0.05", "lr: 1000")
+	s.edit(t, "epochs: 3", "epochs: 3, momentum: 0.99, label_smoothing: 0.1, weight_decay: 1")
+	events := s.run(t, 2)
+	failed := 0
+	trials := s.trials(t)
+	for _, tr := range trials {
+		switch tr.State {
+		case Failed:
+			failed++
+			if tr.Error != 75 || !strings.Contains(tr.Reason, "diverged") {
+				t.Errorf("%+v", tr)
+			}
+		case Done:
+		default:
+			t.Errorf("state %s", tr.State)
+		}
+	}
+	if failed == 0 || len(trials) != 6 || failed != count(events, TrialFailed) || count(events, TrialLost) > 0 {
+		t.Fatalf("%d of %d failed, %d events", failed, len(trials), count(events, TrialFailed))
+	}
+}
+
+// The parent as a process of its own, so that it can be killed.
+func TestKilledParentLosesNothing(t *testing.T) {
+	_, want := finishedStudy(t, 2)
+	s := newTinyStudy(t)
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	kills := 0
+	for round := 0; ; round++ {
+		if round == 40 {
+			t.Fatal("the study does not end")
+		}
+		done := doneTrials(t, s)
+		cmd := exec.Command(os.Args[0], "-test.run=^TestParentProcess$")
+		cmd.Env = append(os.Environ(), "NETSPACE_TEST_STUDY="+s.file, "NETSPACE_TEST_DIR="+s.dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("the parent ended with %v", err)
+			}
+			if got := s.export(t); got != want {
+				t.Fatalf("after %d kills:\n%s", kills, cmp.Diff(want, got))
+			}
+			if kills == 0 {
+				t.Log("the parent was never killed in time")
+			}
+			return
+		case <-time.After(time.Duration(rng.IntN(700)) * time.Millisecond):
+			_ = cmd.Process.Kill()
+			<-ended
+			kills++
+		}
+		for id := range done {
+			if !doneTrials(t, s)[id] {
+				t.Fatalf("trial %s was done before the kill and is not after it", id)
+			}
+		}
+	}
+}
+
+func doneTrials(t *testing.T, s tinyStudy) map[string]bool {
+	t.Helper()
+	h, err := readHistory(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := map[string]bool{}
+	for id, o := range h.outcomes {
+		if o.done != nil {
+			done[id] = true
+		}
+	}
+	return done
+}
+
+// TestParentProcess is no test: it is the parent of TestKilledParentLosesNothing.
+func TestParentProcess(t *testing.T) {
+	file := os.Getenv("NETSPACE_TEST_STUDY")
+	if file == "" {
+		t.Skip("started by TestKilledParentLosesNothing")
+	}
+	tinyStudy{file: file, dir: os.Getenv("NETSPACE_TEST_DIR")}.run(t, 2)
+}
+
+func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
+	_, want := finishedStudy(t, 2)
+	s := newTinyStudy(t)
+	for round := 0; ; round++ {
+		if round == 40 {
+			t.Fatal("the study does not end")
+		}
+		r := s.start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var asked time.Time
+		time.AfterFunc(time.Duration(100+rand.IntN(500))*time.Millisecond, func() { asked = time.Now(); cancel() })
+		err := r.Execute(ctx, testWorkers(t, 2), nil)
+		took := time.Since(asked)
+		cancel()
+		r.Close()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if took > 2*time.Second {
+			t.Fatalf("stopping took %v", took)
+		}
+	}
+	if got := s.export(t); got != want {
+		t.Fatal(cmp.Diff(want, got))
+	}
+	for _, o := range mustHistory(t, s.dir).outcomes {
+		if len(o.lost) > 0 {
+			t.Fatalf("an interruption cost an attempt: %+v", o.lost)
+		}
+	}
+}
+
+func mustHistory(t *testing.T, dir string) *history {
+	t.Helper()
+	h, err := readHistory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestSecondRunOfAFolderIsRefused(t *testing.T) {
+	s := newTinyStudy(t)
+	r := s.start(t)
+	defer r.Close()
+	_, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"})
+	if err == nil || !strings.Contains(err.Error(), "another netspace runs the study") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+// A trial whose worker died must not be shown as running for ever.
+func TestStateOfALostTrial(t *testing.T) {
+	s := newTinyStudy(t)
+	r := s.start(t)
+	task, _ := r.Next()
+	j, err := openFreeJournal(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.append(false, record{Start: &startRecord{Trial: task.Trial, Attempt: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	states := func() (running int) {
+		for _, tr := range s.trials(t) {
+			if tr.State == Running {
+				running++
+			}
+		}
+		return running
+	}
+	if n := states(); n != 1 {
+		t.Fatalf("%d trials run; want 1", n)
+	}
+	j.Close()
+	if n := states(); n != 0 {
+		t.Fatalf("%d trials run after their worker died; want 0", n)
+	}
+	r.Close()
+}
