@@ -239,7 +239,7 @@ func (t *augmenter) jitter(channels int, strength float64, rng *rand.Rand) {
 		order[i], order[j] = order[j], order[i]
 	}
 	for _, k := range order {
-		factor := 1 + float64(strength*(2*rng.Float64()-1))
+		factor := float32(1 + float64(strength*(2*rng.Float64()-1)))
 		switch k {
 		case 0:
 			brightness(t.image.pix, factor)

@@ -358,20 +358,25 @@ func (w *worker) fill(s *slot, b int, stop chan struct{}) bool {
 func (w *worker) place(dst []float32, i int, place uint64) (int, error) {
 	for range w.l.split.Len() {
 		err := w.image(dst, i, place)
-		var damaged *FormatError
 		if err == nil {
 			return i, nil
 		}
-		s, ok := w.l.split.(*subset)
-		if !ok || s.s.decoder == nil || !errors.As(err, &damaged) {
-			return i, err
-		}
-		if err := s.s.decoder.tolerate(damaged); err != nil {
+		if err := w.tolerate(err); err != nil {
 			return i, err
 		}
 		i = (i + 1) % w.l.split.Len()
 	}
 	return i, errors.New("all images are damaged")
+}
+
+// tolerate returns err unless it is that of a damaged image which can be passed over.
+func (w *worker) tolerate(err error) error {
+	var damaged *FormatError
+	s, ok := w.l.split.(*subset)
+	if !ok || s.s.decoder == nil || !errors.As(err, &damaged) {
+		return err
+	}
+	return s.s.decoder.tolerate(damaged)
 }
 
 // image makes the image of one place of the epoch from image i of the split.

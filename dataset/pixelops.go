@@ -5,16 +5,17 @@ import "math"
 // The operations of Pillow and torchvision on bytes [C,H,W] that augmentation
 // is made of. A factor of 1 leaves the image as it is, 0 takes all away, above 1 exaggerates.
 
-// blend is a + factor·(b-a), cut off at 0 and 255, rounded towards zero as Pillow does.
-func blend(a, b, factor float64) byte {
-	return byte(min(max(a+float64(factor*(b-a)), 0), 255))
+// blend is a + factor·(b-a), cut off at 0 and 255, rounded towards zero, in the
+// precision of Pillow.
+func blend(a, b byte, factor float32) byte {
+	return byte(min(max(float32(a)+float32(factor*(float32(b)-float32(a))), 0), 255))
 }
 
 // brightness blends with black.
-func brightness(pix []byte, factor float64) {
+func brightness(pix []byte, factor float32) {
 	var table [256]byte
 	for v := range table {
-		table[v] = blend(0, float64(v), factor)
+		table[v] = blend(0, byte(v), factor)
 	}
 	look(pix, &table)
 }
@@ -26,7 +27,7 @@ func look(pix []byte, table *[256]byte) {
 }
 
 // contrast blends with the mean grey.
-func contrast(pix []byte, channels int, factor float64) {
+func contrast(pix []byte, channels int, factor float32) {
 	n := len(pix) / channels
 	sum := 0
 	if channels == 3 {
@@ -39,24 +40,24 @@ func contrast(pix []byte, channels int, factor float64) {
 			sum += int(v)
 		}
 	}
-	mean := math.Floor(float64(sum)/float64(n) + 0.5)
+	mean := byte((2*sum + n) / (2 * n))
 	var table [256]byte
 	for v := range table {
-		table[v] = blend(mean, float64(v), factor)
+		table[v] = blend(mean, byte(v), factor)
 	}
 	look(pix, &table)
 }
 
 // saturation blends each pixel with its grey; grey images stay as they are.
-func saturation(pix []byte, channels int, factor float64) {
+func saturation(pix []byte, channels int, factor float32) {
 	if channels != 3 {
 		return
 	}
 	n := len(pix) / 3
 	r, g, b := pix[:n], pix[n:2*n], pix[2*n:3*n]
 	for i := range r {
-		y := float64(grey(r[i], g[i], b[i]))
-		r[i], g[i], b[i] = blend(y, float64(r[i]), factor), blend(y, float64(g[i]), factor), blend(y, float64(b[i]), factor)
+		y := grey(r[i], g[i], b[i])
+		r[i], g[i], b[i] = blend(y, r[i], factor), blend(y, g[i], factor), blend(y, b[i], factor)
 	}
 }
 
@@ -67,7 +68,7 @@ func grey(r, g, b byte) byte {
 
 // sharpness blends with the image smoothed by a 3×3 filter; the border stays as it is.
 // spare has room for a plane.
-func sharpness(p picture, channels int, factor float64, spare []byte) {
+func sharpness(p picture, channels int, factor float32, spare []byte) {
 	w := p.w
 	for c := range channels {
 		plane := p.pix[c*p.h*w : (c+1)*p.h*w]
@@ -81,7 +82,7 @@ func sharpness(p picture, channels int, factor float64, spare []byte) {
 					sum += int(old[j])
 				}
 				smooth := (2*sum + 13) / 26 // nearest of sum/13
-				plane[i] = blend(float64(smooth), float64(old[i]), factor)
+				plane[i] = blend(byte(smooth), old[i], factor)
 			}
 		}
 	}

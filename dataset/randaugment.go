@@ -41,6 +41,7 @@ func (t *augmenter) randomOperation(channels int, strength float64, rng *rand.Ra
 func (t *augmenter) operate(op operation, channels int, strength, sign float64) {
 	p := t.image
 	s := sign * strength
+	factor := 1 + float32(0.9*s)
 	switch op {
 	case opShearX:
 		affine(p, channels, [6]float64{1, float64(0.3 * s), 0, 0, 1, 0}, t.spare)
@@ -53,13 +54,13 @@ func (t *augmenter) operate(op operation, channels int, strength, sign float64) 
 	case opRotate:
 		affine(p, channels, rotation(30*s, p.h, p.w), t.spare)
 	case opBrightness:
-		brightness(p.pix, 1+float64(0.9*s))
+		brightness(p.pix, factor)
 	case opColor:
-		saturation(p.pix, channels, 1+float64(0.9*s))
+		saturation(p.pix, channels, factor)
 	case opContrast:
-		contrast(p.pix, channels, 1+float64(0.9*s))
+		contrast(p.pix, channels, factor)
 	case opSharpness:
-		sharpness(p, channels, 1+float64(0.9*s), t.spare)
+		sharpness(p, channels, factor, t.spare)
 	case opPosterize:
 		posterize(p.pix, 8-int(math.RoundToEven(4*strength)))
 	case opSolarize:
