@@ -20,7 +20,7 @@ func ExampleCompare() {
 	fmt.Printf("the second has the larger area with probability %.2f\n", pairs[0].Area.Better)
 	// Output:
 	// medians 16.50 and 14.30
-	// area to 20: 3.06 and 5.60
+	// area to 17: 0.79 and 2.60
 	// the second has the larger area with probability 1.00
 }
 

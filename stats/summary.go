@@ -56,7 +56,7 @@ func checkEMax(emax float64) error {
 }
 
 // DefaultEMax is the end of the area for populations that are compared: the
-// third quartile of all their errors together, rounded up to a multiple of 5.
+// third quartile of all their errors together, rounded up to a whole percent.
 // There the curves have parted but the failures, whose error is that of chance,
 // do not yet weigh. It depends on the populations, so whoever prints an area
 // prints its end.
@@ -69,5 +69,5 @@ func DefaultEMax(populations ...[]float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return math.Max(5, 5*math.Ceil(f.Quantile(0.75)/5)), nil
+	return math.Max(1, math.Ceil(f.Quantile(0.75))), nil
 }

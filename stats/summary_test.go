@@ -186,7 +186,7 @@ func TestDefaultEMax(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "emax", got, 20, 0)
+	near(t, "emax", got, 17, 0)
 	if _, err := DefaultEMax(); err == nil {
 		t.Error("nothing: no error")
 	}

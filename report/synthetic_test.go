@@ -1,0 +1,102 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"netspace/arch"
+	"netspace/space"
+	"netspace/study"
+	"netspace/train"
+)
+
+// synthetic is a study of made-up results over real networks: the error depends on
+// depth, on how the widths grow, and on chance; a few networks fail.
+func synthetic(t testing.TB, name string, n int, spaces ...string) Source {
+	t.Helper()
+	in := arch.Input{Channels: 1, Height: 28, Width: 28, Classes: 10}
+	s := Source{
+		Dir:         "studies/" + name,
+		Input:       study.Input{Channels: 1, Height: 28, Width: 28, Classes: 10},
+		TrainImages: 10000, ValImages: 5000,
+		Config: study.Config{Name: name, Samples: n, Spaces: spaces, Data: study.DataConfig{Name: "fashion-mnist", Train: 10000, Validation: 5000}, Settings: study.Settings{
+			Network: space.Template{Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
+			Regime:  space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}},
+			Recipe:  train.DefaultRecipe(), Seed: 1,
+		}},
+		File: "name: " + name + "\nspaces: [" + fmt.Sprint(spaces) + "]\n",
+	}
+	s.Config.Recipe.Epochs = 5
+	for k, name := range spaces {
+		rng := rand.New(rand.NewPCG(uint64(n), uint64(len(name)*31+k)))
+		p := study.Population{Study: s.Config.Name, Space: name}
+		for i := range n {
+			p.Trials = append(p.Trials, syntheticTrial(t, rng, name, i, in))
+		}
+		s.Populations = append(s.Populations, p)
+	}
+	return s
+}
+
+func syntheticTrial(t testing.TB, rng *rand.Rand, name string, i int, in arch.Input) study.Trial {
+	spec := syntheticSpec(rng, name)
+	if err := spec.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	spec = spec.Adjusted()
+	cost, err := spec.Complexity(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, _ := spec.AnyNet()
+	widths := net.Widths()
+	bad := math.Abs(math.Log2(float64(net.Depth())/9)) * 1.1
+	for j := 1; j < len(widths); j++ {
+		if widths[j] < widths[j-1] {
+			bad += 1.6
+		}
+	}
+	e := 13.2 + bad + 0.7*math.Exp(0.8*rng.NormFloat64())
+	tr := study.Trial{
+		ID: fmt.Sprintf("%s%012x", name[:1], rng.Uint64()>>16), Space: name, Index: i, Seed: rng.Uint64(),
+		Spec: spec, Complexity: cost, State: study.Done, Error: math.Round(e*50) / 50, Seconds: 20 + 5*rng.Float64(), ImagesPerSecond: 2100,
+	}
+	for k := 1; k <= 5; k++ {
+		v := tr.Error + 22*math.Pow(0.45, float64(k))*(1+0.2*rng.NormFloat64()) - 22*math.Pow(0.45, 5)
+		tr.Epochs = append(tr.Epochs, study.Epoch{Epoch: k, TrainLoss: v / 30, TrainError: v, Evaluated: true, ValLoss: v / 30, ValError: v})
+	}
+	tr.Epochs[4].ValError = tr.Error
+	if rng.Float64() < 0.02 {
+		tr.State, tr.Error, tr.Reason, tr.Epochs = study.Failed, 90, "diverged: the loss is not finite after step 214 of epoch 2 <nan>", tr.Epochs[:1]
+	}
+	return tr
+}
+
+func syntheticSpec(rng *rand.Rand, name string) arch.Spec {
+	pick := func(v ...int) int { return v[rng.IntN(len(v))] }
+	stem := arch.Stem{Type: arch.CIFARStem, Width: 16}
+	if name == "regnetx" {
+		return arch.RegNet{
+			Depth: 5 + rng.IntN(12), W0: float64(8 * (1 + rng.IntN(4))), WA: math.Round(80*math.Exp2(3*rng.Float64())) / 10, WM: 1.5 + math.Round(1000*1.5*rng.Float64())/1000,
+			GroupWidth: pick(1, 2, 4, 8, 16), Bottleneck: float64(pick(1, 2, 4)), Stride: 2, Stem: stem, Activation: 1,
+		}.Spec()
+	}
+	n := arch.AnyNet{Stem: stem, Activation: 1}
+	b, g := float64(pick(1, 2, 4)), pick(1, 2, 4, 8, 16, 32)
+	for range 3 {
+		if name == "anynetx-a" {
+			b, g = float64(pick(1, 2, 4)), pick(1, 2, 4, 8, 16, 32)
+		}
+		s := arch.Stage{Depth: int(math.Exp2(4 * rng.Float64())), Width: 8 * int(math.Exp2(4*rng.Float64())), Stride: 2, Bottleneck: b, GroupWidth: g}
+		if k := len(n.Stages); k > 0 && (name == "anynetx-d" || name == "anynetx-e") {
+			s.Width = max(s.Width, n.Stages[k-1].Width)
+		}
+		if k := len(n.Stages); k > 0 && name == "anynetx-e" {
+			s.Depth = max(s.Depth, n.Stages[k-1].Depth)
+		}
+		n.Stages = append(n.Stages, s)
+	}
+	return n.Spec()
+}
