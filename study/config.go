@@ -10,9 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-
 	"netspace/dataset"
 	"netspace/internal/strict"
 	"netspace/space"
@@ -83,10 +80,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	readNetwork(doc, f.Map("network"), &c.Network)
 	readRegime(f.Map("regime"), &c.Regime)
 	c.Recipe = train.DefaultRecipe()
-	f.Skip("recipe")
-	if f.Has("recipe") {
-		readRecipe(doc, data, &c.Recipe)
-	}
+	c.Recipe.Read(doc, f.Map("recipe"))
 	whole(doc, f, "samples", &c.Samples, 1, maxSamples)
 	f.Word("seed", func(word string) error {
 		seed, err := strconv.ParseUint(word, 10, 53)
@@ -183,53 +177,6 @@ func readRegime(f *strict.Fields, to *space.Regime) {
 	read("acts", &to.Acts)
 	f.Strings("rules", &to.Rules)
 	f.Finish()
-}
-
-// readRecipe hands the recipe's part of the file to package train, which knows its fields.
-func readRecipe(doc *strict.Doc, data []byte, to *train.Recipe) {
-	node := topLevel(data, "recipe")
-	if node == nil {
-		doc.Fail("recipe", "", "must be a mapping such as {epochs: 5, lr: 0.1}")
-		return
-	}
-	err := to.UnmarshalYAML(node)
-	var bad *train.RecipeError
-	switch {
-	case errors.As(err, &bad):
-		for _, fault := range bad.Faults {
-			path := "recipe"
-			if fault.Field != "" {
-				path += "." + fault.Field
-			}
-			value := ""
-			if fault.Value != nil {
-				value = fmt.Sprint(fault.Value)
-			}
-			doc.Add(strict.Fault{File: doc.File(), Line: max(fault.Line, doc.Line("recipe")), Path: path, Value: value, Rule: fault.Allowed})
-		}
-	case err != nil:
-		doc.Fail("recipe", "", "%v", err)
-	}
-}
-
-// topLevel finds the value of a key of the outermost mapping.
-func topLevel(data []byte, key string) ast.Node {
-	tree, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		return nil
-	}
-	for _, d := range tree.Docs {
-		body, ok := d.Body.(*ast.MappingNode)
-		if !ok {
-			continue
-		}
-		for _, v := range body.Values {
-			if v.Key.GetToken().Value == key {
-				return v.Value
-			}
-		}
-	}
-	return nil
 }
 
 func checkSpaces(doc *strict.Doc, f *strict.Fields, spaces []string) {

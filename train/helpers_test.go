@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 
@@ -84,53 +85,54 @@ func testNet(t testing.TB, dropPath, dropout float64) *graph.Graph {
 	return out
 }
 
-// single is the reference engine with its state kept in single precision, as
-// the fast engines keep it: what is read from a program is then all there is.
-type single struct{ engine.Engine }
-
-func newEngine() engine.Engine { return single{reference.New()} }
-
-func (s single) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
-	p, err := s.Engine.Compile(g, o)
-	return &singleProgram{p, g}, err
+// spy is the reference engine that shows what it is given.
+type spy struct {
+	engine.Engine
+	compile func(engine.Options)
+	step    func(engine.Batch)
+	update  func(engine.Update)
+	forward func(mode engine.Mode)
+	loss    func(step int, loss float64) float64 // may replace the loss
 }
 
-type singleProgram struct {
-	engine.Program
-	g *graph.Graph
-}
-
-func (p *singleProgram) round(sets ...engine.Set) {
-	for _, set := range sets {
-		for _, t := range setTensors(p.g, set) {
-			buf := make([]float32, t.size())
-			if p.Get(set, t.name, buf) == nil { // else it was never used
-				if err := p.Set(set, t.name, buf); err != nil {
-					panic(err)
-				}
-			}
-		}
+func (s *spy) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
+	if s.compile != nil {
+		s.compile(o)
 	}
+	p, err := s.Engine.Compile(g, o)
+	return &spyProgram{Program: p, spy: s}, err
 }
 
-func (p *singleProgram) Step(b engine.Batch, logits []float32) (float64, error) {
+type spyProgram struct {
+	engine.Program
+	*spy
+	steps int
+}
+
+func (p *spyProgram) Step(b engine.Batch, logits []float32) (float64, error) {
+	if p.spy.step != nil {
+		p.spy.step(b)
+	}
 	loss, err := p.Program.Step(b, logits)
-	p.round(engine.Buffers)
+	if p.loss != nil {
+		loss = p.loss(p.steps, loss)
+	}
+	p.steps++
 	return loss, err
 }
 
-func (p *singleProgram) Update(u engine.Update) (float64, error) {
-	norm, err := p.Program.Update(u)
-	p.round(engine.Params, engine.Moment1, engine.Moment2, engine.EMAParams, engine.EMABuffers)
-	return norm, err
+func (p *spyProgram) Update(u engine.Update) (float64, error) {
+	if p.spy.update != nil {
+		p.spy.update(u)
+	}
+	return p.Program.Update(u)
 }
 
-func (p *singleProgram) Forward(images, logits []float32, mode engine.Mode, momentum float64) error {
-	err := p.Program.Forward(images, logits, mode, momentum)
-	if mode == engine.Calibrate {
-		p.round(engine.Buffers)
+func (p *spyProgram) Forward(images, logits []float32, mode engine.Mode, momentum float64) error {
+	if p.spy.forward != nil {
+		p.spy.forward(mode)
 	}
-	return err
+	return p.Program.Forward(images, logits, mode, momentum)
 }
 
 // testRecipe trains in a fraction of a second.
@@ -143,6 +145,27 @@ func testRecipe() Recipe {
 func testJob(t testing.TB, r Recipe) Job {
 	t.Helper()
 	return Job{
-		Graph: testNet(t, r.DropPath, r.Dropout), Data: testData(40, 21), Recipe: r, Seed: 5, Engine: newEngine(),
+		Graph: testNet(t, r.DropPath, r.Dropout), Data: testData(40, 21), Recipe: r, Seed: 5, Engine: reference.New(),
 	}
+}
+
+// mustRun trains and returns the result without its times.
+func mustRun(t testing.TB, j Job) Result {
+	t.Helper()
+	res, err := Run(context.Background(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Seconds, res.ImagesPerSecond = 0, 0
+	return res
+}
+
+// get copies a tensor out of a program.
+func get(t testing.TB, p engine.Program, set engine.Set, name string, size int) []float32 {
+	t.Helper()
+	buf := make([]float32, size)
+	if err := p.Get(set, name, buf); err != nil {
+		t.Fatal(err)
+	}
+	return buf
 }

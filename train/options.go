@@ -2,11 +2,8 @@ package train
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Option describes one field of a recipe, for a command line or a page of help.
@@ -19,11 +16,10 @@ type Option struct {
 
 // Options lists the fields of a recipe in their order.
 func Options() []Option {
-	d := DefaultRecipe()
-	fields, help := recipeFields(&d), optionHelp()
+	d, help := reflect.ValueOf(DefaultRecipe()), optionHelp()
 	var out []Option
-	for _, key := range recipeKeys() {
-		v := fields[key]
+	for i, key := range recipeKeys() {
+		v := d.Field(i)
 		out = append(out, Option{Key: key, Help: help[key], Default: defaultText(key, v), Switch: v.Kind() == reflect.Bool})
 	}
 	return out
@@ -87,43 +83,4 @@ func optionHelp() map[string]string {
 		"shuffle":               "a new order of the training images every epoch",
 		"eval_every":            "epochs between evaluations on the validation images; the last is always evaluated",
 	}
-}
-
-// Set changes one field from text, as it would stand in a file. The error is a
-// *RecipeError. Ranges are left to Validate.
-func (r *Recipe) Set(key, text string) error {
-	field, known := recipeFields(r)[key]
-	if !known {
-		return &RecipeError{Faults: []Fault{{Field: key, Allowed: unknownKey(key)}}}
-	}
-	if field.Kind() == reflect.Slice && !strings.HasPrefix(text, "[") {
-		text = "[" + text + "]"
-	}
-	fresh := reflect.New(field.Type())
-	if field.Kind() == reflect.String {
-		fresh.Elem().SetString(text)
-	} else if err := yaml.Unmarshal([]byte(text), fresh.Interface()); err != nil || strings.TrimSpace(text) == "" {
-		return &RecipeError{Faults: []Fault{{Field: key, Value: fmt.Sprintf("%q", text), Allowed: "must be " + kindName(field.Type())}}}
-	}
-	field.Set(fresh.Elem())
-	return nil
-}
-
-// DecodeFields reads a recipe that is already parsed, as a network's file
-// holds it, over a base. file is for messages.
-func DecodeFields(fields map[string]any, file string, base Recipe) (Recipe, error) {
-	if len(fields) == 0 {
-		return base, nil
-	}
-	data, err := json.Marshal(fields)
-	if err != nil {
-		return base, fmt.Errorf("%s: recipe: %w", file, err)
-	}
-	r, err := DecodeRecipe(data, file, base)
-	if bad, ok := err.(*RecipeError); ok {
-		for i := range bad.Faults {
-			bad.Faults[i].Line = 0 // of the text made here, not of the file
-		}
-	}
-	return r, err
 }

@@ -18,7 +18,8 @@ import (
 //
 // A loss that is not finite ends it at once with a *DivergedError; a cancelled
 // ctx within a step, after a checkpoint was written (if j.Dir is set), with an
-// error that wraps ctx's. A recipe out of range is a *RecipeError.
+// error that wraps ctx's. A recipe out of range is a *strict.Error, a job whose
+// parts do not fit together a *JobError.
 func Run(ctx context.Context, j Job) (res Result, err error) {
 	r, err := newRun(j)
 	if err != nil {
@@ -129,7 +130,7 @@ func (j *Job) check() error {
 	fail := func(format string, args ...any) error { return &JobError{Reason: fmt.Sprintf(format, args...)} }
 	n := j.Data.Train.Len()
 	if n < j.Recipe.Batch {
-		return &RecipeError{Faults: []Fault{{Field: "batch", Value: j.Recipe.Batch, Allowed: fmt.Sprintf("must be at most %d, the number of training images", n)}}}
+		return fail("recipe.batch: %d: must be at most %d, the number of training images", j.Recipe.Batch, n)
 	}
 	steps := j.Recipe.Epochs * (n / j.Recipe.Batch)
 	switch {

@@ -5,49 +5,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"netspace/internal/strict"
 )
-
-// Fault is one thing wrong with a recipe.
-type Fault struct {
-	Field   string // key of the recipe, as in a file: "weight_decay"
-	Value   any    // what it says; nil if that means nothing
-	Allowed string // what it may say
-	Line    int    // in the file, from 1; 0 if unknown
-}
-
-// String states the fault without its place: "momentum: 1.5: must be a number in [0, 1)".
-func (f Fault) String() string {
-	if f.Value == nil {
-		return f.Field + ": " + f.Allowed
-	}
-	return fmt.Sprintf("%s: %v: %s", f.Field, f.Value, f.Allowed)
-}
-
-// RecipeError lists all the faults of a recipe.
-type RecipeError struct {
-	File   string // where the recipe was stated, "" if in no file
-	Faults []Fault
-}
-
-func (e *RecipeError) Error() string {
-	var b strings.Builder
-	for i, f := range e.Faults {
-		if i > 0 {
-			b.WriteString("\n")
-		}
-		switch {
-		case e.File != "" && f.Line > 0:
-			fmt.Fprintf(&b, "%s:%d: ", e.File, f.Line)
-		case e.File != "":
-			b.WriteString(e.File + ": ")
-		}
-		b.WriteString("recipe." + f.String())
-	}
-	return b.String()
-}
 
 // Upper bounds that no sensible recipe reaches: they catch slips (a batch
 // where an lr was meant) before hours are spent.
@@ -57,11 +17,25 @@ const (
 	maxLR     = 1000
 )
 
-// Validate checks every field and returns a *RecipeError with all faults, or nil.
+// Validate checks every field and returns a *strict.Error with all faults, or nil.
 func (r Recipe) Validate() error {
-	var faults []Fault
-	fault := func(field string, value any, allowed string) {
-		faults = append(faults, Fault{Field: field, Value: value, Allowed: allowed})
+	var all strict.Faults
+	for _, f := range r.faults() {
+		f.Path = "recipe." + f.Path
+		all.Add(f)
+	}
+	return all.Err()
+}
+
+// faults lists what is wrong; the paths are the keys of the fields.
+func (r *Recipe) faults() []strict.Fault {
+	var faults []strict.Fault
+	fault := func(field string, value any, rule string) {
+		text := ""
+		if value != nil {
+			text = fmt.Sprint(value)
+		}
+		faults = append(faults, strict.Fault{Path: field, Value: text, Rule: rule})
 	}
 	whole := func(field string, v, lo, hi int) {
 		if v < lo || v > hi {
@@ -139,11 +113,7 @@ func (r Recipe) Validate() error {
 	whole("randaugment", r.RandAugment, 0, 16)
 	within("randaugment_magnitude", r.RandAugmentMagnitude, 0, true, 10, true)
 	whole("eval_every", r.EvalEvery, 1, maxEpochs)
-
-	if len(faults) == 0 {
-		return nil
-	}
-	return &RecipeError{Faults: faults}
+	return faults
 }
 
 // interval writes an interval the mathematical way.

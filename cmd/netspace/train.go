@@ -14,6 +14,7 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/graph"
+	"netspace/internal/strict"
 	"netspace/safetensors"
 	"netspace/train"
 )
@@ -241,7 +242,7 @@ func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Dat
 // explainTrain adds what the user can do about an error, and its exit status.
 func explainTrain(err error, o trainOptions) error {
 	var (
-		recipe     *train.RecipeError
+		recipe     *strict.Error
 		job        *train.JobError
 		weights    *train.WeightsError
 		checkpoint *train.CheckpointError
