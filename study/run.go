@@ -120,6 +120,7 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 	if err != nil {
 		return p, nil, &RequestError{err}
 	}
+	defer data.Close()
 	settings, err := json.Marshal(config.Settings)
 	if err != nil {
 		return p, nil, err

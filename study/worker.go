@@ -156,6 +156,7 @@ func (w Worker) run(ctx context.Context, task Task, checkpoints string, finished
 	if err != nil {
 		return none, err
 	}
+	defer data.Close()
 	key, err := train.DataKey(data)
 	if err != nil {
 		return none, err

@@ -8,5 +8,8 @@ func commands(a *app) []*cobra.Command {
 		newInitCmd(a),
 		newTrainCmd(a),
 		newEvalCmd(a),
+		newStudyCmd(a),
+		newWorkerCmd(a),
+		newDoctorCmd(a),
 	}
 }

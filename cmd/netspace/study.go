@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"netspace/internal/atomicfile"
+	"netspace/internal/strict"
+	"netspace/study"
+)
+
+func newStudyCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "study",
+		Short: "Train populations of networks and remember them in a folder",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyExportCmd(a))
+	return c
+}
+
+type studyRunOptions struct {
+	dir      string
+	workers  int
+	executor string
+	engine   string
+	retry    bool
+}
+
+func newStudyRunCmd(a *app) *cobra.Command {
+	var o studyRunOptions
+	c := &cobra.Command{
+		Use:   "run FILE|DIR",
+		Short: "Start a study, or go on with it",
+		Long: `Start the study that FILE states, or go on with it; with a study folder DIR, go on
+with the study there. Results are kept in the study folder, in journals that
+survive a crash at any moment: nothing that was finished is trained twice, and
+going on gives the same results, bit for bit, as never having been interrupted.
+
+A study file may get more samples and more spaces between two runs; the networks
+that are new are then trained. Ctrl-C stops within two seconds and loses at most
+what was done since the last checkpoint. The format of study files is described in
+docs/study.md.
+
+Exit status: 0 all networks are trained, 3 some of them failed (they count with
+the error of chance), 130 interrupted, 2 the study file or the folder is wrong.`,
+		Example: `  netspace study run examples/demo.yaml
+  netspace study run examples/demo.yaml --dir results/demo --workers 8
+  netspace study run out/demo
+  netspace study run out/demo --retry`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.dir, "dir", "", "study folder (default out/<name of the study>)")
+	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core)")
+	f.StringVar(&o.executor, "executor", "local", "where workers run: local")
+	f.BoolVar(&o.retry, "retry", false, "try the networks again that failed")
+	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
+	_ = f.MarkHidden("engine") // fails for flags that do not exist only
+	return c
+}
+
+func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
+	if o.executor != "local" {
+		return usagef("--executor %s: %s", o.executor, strict.OneOf(o.executor, "local"))
+	}
+	if o.workers < 0 {
+		return usagef("--workers %d: must be at least 1, or 0 for one per core", o.workers)
+	}
+	if _, err := openEngine(o.engine); err != nil {
+		return err
+	}
+	req := study.Request{File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Note: a.note}
+	if info, err := os.Stat(target); err == nil && info.IsDir() {
+		if o.dir != "" {
+			return usagef("--dir %s: %s is a study folder already", o.dir, target)
+		}
+		req.File, req.Dir = "", target
+	}
+	run, err := study.Start(ctx, req)
+	if err != nil {
+		return studyError(err)
+	}
+	defer run.Close()
+	executor := study.Local{Workers: o.workers}
+	show := newProgress(a, run, min(executor.Slots(), max(1, len(run.Pending()))))
+	show.start()
+	err = run.Execute(ctx, executor, show.event)
+	totals := show.stop(err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted with %d of %d networks done; to go on, type:\n  netspace study run %s",
+			totals.Done+totals.Failed, totals.Trials, shellQuote(displayPath(run.Dir)))}
+	case err != nil:
+		return err
+	case totals.Failed > 0:
+		return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (netspace study status %s says why)",
+			totals.Failed, totals.Trials, shellQuote(displayPath(run.Dir)))}
+	}
+	return nil
+}
+
+// note tells what is going on, unless nobody wants to know.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+// displayPath is a path as one would type it: relative where that is shorter.
+func displayPath(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
+}
+
+// shellQuote makes a path one word for a shell.
+func shellQuote(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:@%") == "" && path != "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// studyError gives errors of what was asked for their exit status.
+func studyError(err error) error {
+	var request *study.RequestError
+	if errors.As(err, &request) || errors.Is(err, study.ErrNoStudy) {
+		return usage(err)
+	}
+	var bad *strict.Error
+	if errors.As(err, &bad) {
+		return usage(err)
+	}
+	return err
+}
+
+func newStudyStatusCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "status DIR",
+		Short:   "Show how far a study is",
+		Long:    "Show how many networks of each space are trained, and why any failed.\nIt only reads, and may be used while the study runs.",
+		Example: "  netspace study status out/demo\n  netspace study status out/demo --json",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return studyStatus(a, args[0]) },
+	}
+}
+
+func studyStatus(a *app, dir string) error {
+	s, err := study.Open(dir)
+	if err != nil {
+		return studyError(err)
+	}
+	all, err := s.Status()
+	if err != nil {
+		return err
+	}
+	if a.json {
+		for _, st := range all {
+			if err := a.emit(st); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	fmt.Fprintf(a.out, "study %s in %s: %s, %d training and %d validation images, %d epochs\n",
+		s.Config.Name, displayPath(dir), s.Config.Data.Name, s.TrainImages, s.ValImages, s.Config.Recipe.Epochs)
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "space\tnetworks\tdone\tfailed\trunning\tpending\tbest error\tmean error\t")
+	for _, st := range all {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", st.Space, st.Samples, st.Done, st.Failed, st.Running, st.Pending, percent(st.Best), percent(st.Mean))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	populations, err := s.Populations()
+	if err != nil {
+		return err
+	}
+	for _, p := range populations {
+		for _, t := range p.Trials {
+			if t.State == study.Failed {
+				fmt.Fprintf(a.out, "failed: %s #%d (%s): %s\n", p.Space, t.Index, t.ID, t.Reason)
+			}
+		}
+	}
+	return nil
+}
+
+func percent(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*v, 'f', 2, 64) + " %"
+}
+
+type studyExportOptions struct {
+	format string
+	output string
+	times  bool
+}
+
+func newStudyExportCmd(a *app) *cobra.Command {
+	var o studyExportOptions
+	c := &cobra.Command{
+		Use:   "export DIR",
+		Short: "Write the trials of a study as a table",
+		Long: `Write every trial of a study, space by space in the order of the samples: as CSV
+with one line per network, or as JSON Lines with the full specs and training
+curves. Trials without a result are there too, with their state. Without --times
+the same study gives the same bytes however many workers trained it.`,
+		Example: `  netspace study export out/demo --format csv -o demo.csv
+  netspace study export out/demo --format jsonl | jq .error`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return o.run(a, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.format, "format", "", "csv or jsonl (default csv, with --json jsonl)")
+	f.StringVarP(&o.output, "output", "o", "", "file to write (default standard output)")
+	f.BoolVar(&o.times, "times", false, "add seconds and images per second of each training")
+	return c
+}
+
+func (o studyExportOptions) run(a *app, dir string) error {
+	if o.format == "" {
+		o.format = study.CSV
+		if a.json {
+			o.format = study.JSONL
+		}
+	}
+	s, err := study.Open(dir)
+	if err != nil {
+		return studyError(err)
+	}
+	write := func(w io.Writer) error {
+		return s.Export(w, study.ExportOptions{Format: o.format, Times: o.times})
+	}
+	if o.output == "" {
+		return studyError(write(a.out))
+	}
+	return studyError(atomicfile.Write(o.output, 0o644, write))
+}
