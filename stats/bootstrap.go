@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Options say how the bootstrap resamples.
@@ -37,16 +38,52 @@ func (o Options) defaults() (Options, error) {
 	return o, nil
 }
 
-// moments is a sample's mean and the estimated variance of that mean.
-type moments struct{ mean, variance float64 }
+// linear is a mean, or a difference of two means, with what its sampling
+// distribution is approximated by.
+type linear struct {
+	value    float64
+	variance float64 // unbiased estimate of the variance of value
+	freedom  float64 // degrees of freedom of that estimate (Welch–Satterthwaite)
+	second   float64 // Σ of the squares of the values' influences: the bootstrap's variance
+	third    float64 // Σ of their cubes
+}
+
+// mean describes the mean of x. The influence of a value is its distance from
+// the mean over n.
+func mean(x []float64) linear {
+	n := float64(len(x))
+	m := linear{value: average(x), freedom: n - 1}
+	for _, v := range x {
+		d := (v - m.value) / n
+		m.second += d * d
+		m.third += d * d * d
+	}
+	if n > 1 {
+		m.variance = m.second * n / (n - 1)
+	}
+	return m
+}
+
+// minus is the difference of two independent means.
+func (b linear) minus(a linear) linear {
+	d := linear{
+		value:    b.value - a.value,
+		variance: b.variance + a.variance,
+		second:   b.second + a.second,
+		third:    b.third - a.third,
+	}
+	if v := b.variance*b.variance/b.freedom + a.variance*a.variance/a.freedom; v > 0 {
+		d.freedom = d.variance * d.variance / v
+	}
+	return d
+}
 
 // replicates are the statistics of one sample and of its bootstrap resamples.
 type replicates struct {
-	n            int
-	min, median  float64
-	mean, area   moments
-	mins, meds   []float64
-	means, areas []moments
+	n                        int
+	min, median              float64
+	mean, area               linear
+	mins, meds, means, areas []float64
 }
 
 // resample draws the bootstrap of x: n values with replacement, o.Resamples
@@ -58,42 +95,33 @@ type replicates struct {
 func resample(x []float64, emax float64, o Options, stream uint64) *replicates {
 	s := sorted(x)
 	n := len(s)
-	r := &replicates{
-		n:      n,
-		min:    s[0],
-		median: medianSorted(s),
-		mins:   make([]float64, o.Resamples), meds: make([]float64, o.Resamples),
-		means: make([]moments, o.Resamples), areas: make([]moments, o.Resamples),
-	}
-	// Values are kept relative to their mean: sums of squares lose no digits.
 	below := make([]float64, n) // the area is the mean of max(0, emax − e)
 	for i, v := range s {
 		below[i] = math.Max(0, emax-v)
 	}
-	centre, centreArea := average(s), average(below)
+	r := &replicates{
+		n: n, min: s[0], median: medianSorted(s), mean: mean(s), area: mean(below),
+		mins: make([]float64, o.Resamples), meds: make([]float64, o.Resamples),
+		means: make([]float64, o.Resamples), areas: make([]float64, o.Resamples),
+	}
 	counts := make([]int, n)
-	all := slices.Repeat([]int{1}, n)
-	_, _, r.mean, r.area = describe(s, below, centre, centreArea, all)
-
 	rng := rand.New(rand.NewPCG(o.Seed, stream))
 	for b := range o.Resamples {
 		clear(counts)
 		for range n {
 			counts[rng.IntN(n)]++
 		}
-		r.mins[b], r.meds[b], r.means[b], r.areas[b] = describe(s, below, centre, centreArea, counts)
+		r.mins[b], r.meds[b], r.means[b], r.areas[b] = describe(s, below, counts)
 	}
 	return r
 }
 
 // describe gives minimum, median, mean and area of the sample in which the
 // sorted values s occur counts times.
-func describe(s, below []float64, centre, centreArea float64, counts []int) (lowest, median float64, mean, area moments) {
+func describe(s, below []float64, counts []int) (lowest, median, mean, area float64) {
 	n := len(s)
-	lowest = math.NaN()
 	lower, upper := math.NaN(), math.NaN() // the two values in the middle
 	seen := 0
-	var sum, squares, sumArea, squaresArea float64
 	for i, c := range counts {
 		if c == 0 {
 			continue
@@ -108,24 +136,10 @@ func describe(s, below []float64, centre, centreArea float64, counts []int) (low
 			upper = s[i]
 		}
 		seen += c
-		k := float64(c)
-		d, a := s[i]-centre, below[i]-centreArea
-		sum += k * d
-		squares += k * d * d
-		sumArea += k * a
-		squaresArea += k * a * a
+		mean += float64(c) * s[i]
+		area += float64(c) * below[i]
 	}
-	return lowest, (lower + upper) / 2,
-		momentsOf(sum, squares, n, centre), momentsOf(sumArea, squaresArea, n, centreArea)
-}
-
-func momentsOf(sum, squares float64, n int, centre float64) moments {
-	k := float64(n)
-	m := moments{mean: centre + sum/k}
-	if n > 1 {
-		m.variance = math.Max(0, squares-sum*sum/k) / (k - 1) / k
-	}
-	return m
+	return lowest, (lower + upper) / 2, mean / float64(n), area / float64(n)
 }
 
 func average(x []float64) float64 {
@@ -150,36 +164,81 @@ func percentile(value float64, boot []float64, level float64) Estimate {
 	return Estimate{value, quantileSorted(boot, alpha), quantileSorted(boot, 1-alpha)}
 }
 
-// studentised is the bootstrap-t interval of a mean (Efron & Tibshirani,
-// §12.5). It takes the distribution of t = (m* − m) / se* over the resamples
-// for that of (m − μ) / se; being pivotal and following the skew of the
-// sample, it covers better than the percentile and the BCa interval at the
-// sizes that populations have (docs/statistics.md has the measurement). The
-// interval is cut to [lo, hi], the range of possible values.
-//
-// se* is zero where all values drawn are equal. Such resamples tell nothing of
-// the ratio; they are left out, and if they are more than 1 in 100 the
-// percentile interval stands in for this one.
-func studentised(value moments, boot []moments, level, lo, hi float64) Estimate {
-	t, means := make([]float64, 0, len(boot)), make([]float64, 0, len(boot))
-	for _, b := range boot {
-		means = append(means, b.mean)
-		if b.variance > 0 {
-			t = append(t, (b.mean-value.mean)/math.Sqrt(b.variance))
+// accelerated is the bias-corrected and accelerated interval (BCa; Efron 1987)
+// of a mean or a difference of means from those of its resamples, widened for
+// small samples: the normal quantile z is replaced by t·√(variance / second), as
+// Hesterberg (2015) does for the percentile interval, because the bootstrap
+// draws from a distribution that is narrower than the population by (n−1)/n.
+// docs/statistics.md has the measurement that chose it: it covers like the
+// bootstrap-t at a dozen values, and stays sensible with a few failures among
+// them, where the bootstrap-t is many times too wide.
+func accelerated(l linear, boot []float64, level float64) Estimate {
+	if l.second == 0 {
+		return Estimate{l.value, l.value, l.value}
+	}
+	b := newBCa(l, boot)
+	return Estimate{l.value, b.end((1 - level) / 2), b.end((1 + level) / 2)}
+}
+
+// bca holds what the ends of all BCa intervals of one statistic depend on.
+type bca struct {
+	boot         []float64 // ascending
+	bias, accel  float64   // z₀ and a
+	t            distuv.StudentsT
+	overdisperse float64
+}
+
+func newBCa(l linear, boot []float64) bca {
+	return bca{
+		boot:  sorted(boot),
+		bias:  distuv.UnitNormal.Quantile(share(boot, l.value)),
+		accel: l.third / (6 * math.Pow(l.second, 1.5)),
+		t:     distuv.StudentsT{Mu: 0, Sigma: 1, Nu: l.freedom},
+
+		overdisperse: math.Sqrt(l.variance / l.second),
+	}
+}
+
+// end is the value below which the statistic's truth lies with confidence p.
+func (b bca) end(p float64) float64 {
+	z := b.bias + b.t.Quantile(p)*b.overdisperse
+	scale := 1 - b.accel*z
+	if scale <= 0 { // further out than the correction reaches
+		if z > 0 {
+			return b.boot[len(b.boot)-1]
+		}
+		return b.boot[0]
+	}
+	return quantileSorted(b.boot, distuv.UnitNormal.CDF(b.bias+z/scale))
+}
+
+// confidence is the inverse of end: how sure it is that the truth lies below v.
+func (b bca) confidence(v float64) float64 {
+	w := distuv.UnitNormal.Quantile(share(b.boot, v)) - b.bias
+	scale := 1 + b.accel*w
+	if scale <= 0 {
+		if w > 0 {
+			return 1
+		}
+		return 0
+	}
+	return b.t.CDF((w/scale - b.bias) / b.overdisperse)
+}
+
+// share is the share of the values below v, equal ones counting half; it stays
+// half a value away from 0 and 1, which no number of resamples can show.
+func share(values []float64, v float64) float64 {
+	k := 0.0
+	for _, x := range values {
+		switch {
+		case x < v:
+			k++
+		case x == v:
+			k += 0.5
 		}
 	}
-	if len(t) < len(boot)*99/100 {
-		return percentile(value.mean, means, level)
-	}
-	slices.Sort(t)
-	alpha, se := (1-level)/2, math.Sqrt(value.variance)
-	e := Estimate{
-		Value: value.mean,
-		Lo:    value.mean - quantileSorted(t, 1-alpha)*se,
-		Hi:    value.mean - quantileSorted(t, alpha)*se,
-	}
-	e.Lo, e.Hi = math.Max(lo, e.Lo), math.Min(hi, e.Hi)
-	return e
+	n := float64(len(values))
+	return math.Min(math.Max(k, 0.5), n-0.5) / n
 }
 
 // quantileSorted is the p-quantile of ascending values, interpolated linearly

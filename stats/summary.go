@@ -13,12 +13,15 @@ type Summary struct {
 	Mean   Estimate
 	Median Estimate
 	Area   Estimate // under the EDF up to EMax, percentage points
-	StdDev float64  // of the sample, divisor n − 1; 0 for one value
+
+	// Standard deviations, divisor n − 1; 0 for one value.
+	StdDev     float64 // of the errors
+	AreaStdDev float64 // of min(e, EMax), whose mean is EMax − Area
 }
 
 // Summarise describes a population of errors in percent (0 to 100) with
-// bootstrap intervals: bootstrap-t for Mean and Area, percentile for Median and
-// Min. The interval of Min begins at Min itself: a resample cannot hold a value
+// bootstrap intervals: BCa, widened for small samples, for Mean and Area;
+// percentile for Median and Min, where BCa has no footing. The interval of Min begins at Min itself: a resample cannot hold a value
 // better than the best. It says how much of that best was luck, not how good
 // the space's best is. One value has no intervals.
 func Summarise(errs []float64, emax float64, o Options) (Summary, error) {
@@ -36,15 +39,15 @@ func Summarise(errs []float64, emax float64, o Options) (Summary, error) {
 }
 
 func (r *replicates) summary(emax, level float64) Summary {
-	s := Summary{N: r.n, EMax: emax, StdDev: math.Sqrt(r.mean.variance * float64(r.n))}
+	s := Summary{N: r.n, EMax: emax, StdDev: math.Sqrt(r.mean.variance * float64(r.n)), AreaStdDev: math.Sqrt(r.area.variance * float64(r.n))}
 	if r.n == 1 {
-		s.Min, s.Mean, s.Median, s.Area = unknown(r.min), unknown(r.mean.mean), unknown(r.median), unknown(r.area.mean)
+		s.Min, s.Mean, s.Median, s.Area = unknown(r.min), unknown(r.mean.value), unknown(r.median), unknown(r.area.value)
 		return s
 	}
 	s.Min = percentile(r.min, r.mins, level)
 	s.Median = percentile(r.median, r.meds, level)
-	s.Mean = studentised(r.mean, r.means, level, 0, math.Inf(1))
-	s.Area = studentised(r.area, r.areas, level, 0, emax)
+	s.Mean = accelerated(r.mean, r.means, level)
+	s.Area = accelerated(r.area, r.areas, level)
 	return s
 }
 

@@ -18,8 +18,9 @@ type NotWorse struct {
 // TestNotWorse tests whether the mean of b exceeds the mean of a by no more
 // than delta. The null hypothesis is mean(B) − mean(A) ≥ delta, so a small
 // p-value lets one keep B: this is the question asked of a refinement that
-// makes a space simpler (DDS §3.2). It is a one-sided bootstrap-t test of
-// independent samples. The p-value of samples of one value is NaN.
+// makes a space simpler (DDS §3.2). It is the one-sided test of independent
+// samples that belongs to the BCa interval of the difference: p = 5 % where the
+// 90 % interval ends at delta. The p-value of samples of one value is NaN.
 //
 // To test areas up to emax, pass min(e, emax) for the errors.
 func TestNotWorse(a, b []float64, delta float64, o Options) (NotWorse, error) {
@@ -33,7 +34,8 @@ func TestNotWorse(a, b []float64, delta float64, o Options) (NotWorse, error) {
 	if len(a) == 1 || len(b) == 1 {
 		return NotWorse{delta, math.NaN()}, nil
 	}
-	return NotWorse{delta, notWorse(resample(a, 0, o, 0), resample(b, 0, o, 1), delta)}, nil
+	ra, rb := resample(a, 0, o, 0), resample(b, 0, o, 1)
+	return NotWorse{delta, notBelow(rb.mean.minus(ra.mean), minus(rb.means, ra.means), delta)}, nil
 }
 
 // TestNotWorsePaired is TestNotWorse for pairs: a[i] and b[i] are one network
@@ -53,21 +55,8 @@ func TestNotWorsePaired(a, b []float64, delta float64, o Options) (NotWorse, err
 	if len(a) == 1 {
 		return NotWorse{delta, math.NaN()}, nil
 	}
-	d := make([]float64, len(a))
-	for i := range d {
-		d[i] = b[i] - a[i]
-	}
-	r := resample(d, 0, o, 0)
-	return NotWorse{delta, below(r.mean, r.means, delta)}, nil
-}
-
-// notWorse is the p-value of the unpaired test.
-func notWorse(a, b *replicates, delta float64) float64 {
-	boot := make([]moments, len(a.means))
-	for i := range boot {
-		boot[i] = difference(a.means[i], b.means[i])
-	}
-	return below(difference(a.mean, b.mean), boot, delta)
+	r := resample(minus(b, a), 0, o, 0)
+	return NotWorse{delta, notBelow(r.mean, r.means, delta)}, nil
 }
 
 func checkDelta(delta float64) error {
@@ -77,28 +66,16 @@ func checkDelta(delta float64) error {
 	return nil
 }
 
-// below is the bootstrap-t p-value of "the mean is at least delta" against
-// "below it": the share of resamples whose t is at most the observed one. The
-// observed sample counts as one of them, so that no p-value is 0.
-func below(value moments, boot []moments, delta float64) float64 {
-	if value.variance == 0 { // all differences are equal: no doubt is left
-		if value.mean < delta {
-			return 1 / float64(len(boot)+1)
+// notBelow is the p-value of "l is at least delta" against "below it": one less
+// the confidence of the BCa interval that ends at delta.
+func notBelow(l linear, boot []float64, delta float64) float64 {
+	if l.second == 0 { // all values are equal: no doubt is left
+		if l.value < delta {
+			return 0
 		}
 		return 1
 	}
-	t := (value.mean - delta) / math.Sqrt(value.variance)
-	k, all := 1, 1
-	for _, b := range boot {
-		if b.variance == 0 {
-			continue
-		}
-		all++
-		if (b.mean-value.mean)/math.Sqrt(b.variance) <= t {
-			k++
-		}
-	}
-	return float64(k) / float64(all)
+	return 1 - newBCa(l, boot).confidence(delta)
 }
 
 // Holm adjusts the p-values of a family of tests so that rejecting those below
