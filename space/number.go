@@ -29,6 +29,10 @@ func ParseNumber(s string) (float64, error) {
 // FormatNumber is short and exact: FormatNumber(360e6) is "360M", that of 0.1
 // is "0.1". ParseNumber is its inverse.
 func FormatNumber(v float64) string {
+	plain := strconv.FormatFloat(v, 'g', -1, 64)
+	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+		plain = strconv.FormatFloat(v, 'f', 0, 64)
+	}
 	for _, s := range []struct {
 		suffix string
 		scale  float64
@@ -36,12 +40,12 @@ func FormatNumber(v float64) string {
 		if math.Abs(v) < s.scale || math.IsInf(v, 0) {
 			continue
 		}
-		short := strconv.FormatFloat(v/s.scale, 'f', -1, 64)
-		if back, err := ParseNumber(short + s.suffix); err == nil && back == v && len(short) <= 6 {
-			return short + s.suffix
+		short := strconv.FormatFloat(v/s.scale, 'f', -1, 64) + s.suffix
+		if back, err := ParseNumber(short); err == nil && back == v && len(short) < len(plain) {
+			return short
 		}
 	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
+	return plain
 }
 
 // Range is an interval with both ends included. Its zero value is no

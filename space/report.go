@@ -1,6 +1,7 @@
 package space
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -30,8 +31,9 @@ type Report struct {
 	Flops  Summary `json:"flops"`
 	Params Summary `json:"params"`
 	Acts   Summary `json:"acts"`
-	// Counted is the complexities of all candidates that were counted, kept or not.
-	Counted [3]Range `json:"counted"`
+	// Counted is how far flops, params and acts reached over all candidates that
+	// were counted, kept or not.
+	Counted [3]Extent `json:"counted"`
 }
 
 // BuiltRule is a rule that candidates obey by construction.
@@ -60,6 +62,27 @@ type Estimate struct {
 	Value float64 `json:"value"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
+}
+
+// MarshalJSON writes null for what is not finite.
+func (e Estimate) MarshalJSON() ([]byte, error) {
+	number := func(v float64) *float64 {
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return nil
+		}
+		return &v
+	}
+	return json.Marshal(struct {
+		Value *float64 `json:"value"`
+		Low   *float64 `json:"low"`
+		High  *float64 `json:"high"`
+	}{number(e.Value), number(e.Low), number(e.High)})
+}
+
+// Extent is the smallest and the largest of some numbers; zeros for none.
+type Extent struct {
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
 }
 
 // Summary is the distribution of a complexity over the networks of a sample.
@@ -110,7 +133,7 @@ func (c *collector) finish() Report {
 	}
 	if c.tally.counted > 0 {
 		for i := range r.Counted {
-			r.Counted[i] = Range{c.tally.low[i], c.tally.high[i]}
+			r.Counted[i] = Extent{c.tally.low[i], c.tally.high[i]}
 		}
 	}
 	var draws, pairs float64
@@ -176,7 +199,7 @@ func (e *TooFewError) Error() string {
 		fmt.Fprintf(&b, "\n  %d candidates were beyond the limits of a network", r.Invalid)
 	}
 	for i, name := range []string{"flops", "params", "acts"} {
-		if c := r.Counted[i]; !c.IsZero() {
+		if c := r.Counted[i]; c != (Extent{}) {
 			fmt.Fprintf(&b, "\n  %s of what was counted: %s to %s", name, round3(c.Min), round3(c.Max))
 		}
 	}

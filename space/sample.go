@@ -84,6 +84,9 @@ func (p *Sampler) Sample(ctx context.Context, n int) ([]Network, Report, error) 
 		for _, k := range chunks {
 			c.collect(k)
 		}
+		if p.config.Progress != nil {
+			p.config.Progress(len(c.networks), c.tally.candidates)
+		}
 		next += uint64(len(chunks)) * size
 		size = min(size*2, 8192)
 	}

@@ -3,7 +3,6 @@ package space
 import (
 	"fmt"
 	"math"
-	"math/big"
 	"slices"
 
 	"netspace/arch"
@@ -20,6 +19,9 @@ type Config struct {
 	Seed    uint64
 	Workers int   // goroutines; 0: one per processor. No result depends on it
 	Effort  int64 // candidates after which to give up; 0: DefaultEffort
+	// Progress, if not nil, is called now and then with the networks found and
+	// the candidates judged so far, by the goroutine that called Sample.
+	Progress func(networks int, candidates int64)
 }
 
 // Sampler is a space made ready to be sampled for one Config. It is safe for
@@ -27,17 +29,20 @@ type Config struct {
 type Sampler struct {
 	space  *Space
 	config Config
-	layout layout
-	net    resolved
+	flat   bool // every setting equally likely, to count settings
+
+	net        resolved
+	grouped    bool // whether the block has bottleneck ratio and groups
+	layout     layout
+	resolution bool // whether the resolution is drawn
+	recipe     []recipeField
+	asked      []askedSlot // what is drawn, in the order of the space
+
+	key    uint64    // seed of candidate 0
 	start  []float64 // environment before anything is drawn
-	draws  []draw
 	groups []group
-	checks []check
-	recipe []recipeField
-	resolution,
-	grouped bool // whether the resolution is drawn; whether the block has groups
-	asked []askedSlot // what is drawn, in the order of the space
-	key   uint64      // seed of candidate 0
+	draws  []draw
+	checks []check // by phase
 }
 
 // group is a parameter of the space: its draws and how much of its prior is left.
@@ -74,8 +79,11 @@ type check struct {
 }
 
 // Sampler makes the space ready. The error is a *strict.Error with all faults.
-func (s *Space) Sampler(cfg Config) (*Sampler, error) {
-	p := &Sampler{space: s, config: cfg}
+func (s *Space) Sampler(cfg Config) (*Sampler, error) { return s.sampler(cfg, false) }
+
+// sampler makes the space ready; flat replaces every prior by equal chances.
+func (s *Space) sampler(cfg Config, flat bool) (*Sampler, error) {
+	p := &Sampler{space: s, config: cfg, flat: flat}
 	template := cfg.Network.over(s.Network)
 	net, err := template.resolve(s.Family)
 	if err != nil {
@@ -227,10 +235,23 @@ func (p *Sampler) sharedSlots(d definition) []int {
 	return slots
 }
 
+func (p *Sampler) table(prior Prior) table {
+	t := prior.table()
+	if p.flat {
+		return t.flat()
+	}
+	return t
+}
+
 // addShared makes the draw of a parameter that has one value.
 func (p *Sampler) addShared(g *group, q Parameter, slots []int, rest []Rule, faults *strict.Faults) []Rule {
 	prior := q.Priors[0]
 	if prior.continuous() {
+		for _, r := range rest {
+			if r.Parameter == q.Name && r.Kind == In {
+				faults.Add(r.fault("holds with probability 0: %s is continuous", q.Name))
+			}
+		}
 		d := draw{to: slots, lo: prior.Min, hi: prior.Max, log: prior.Kind == LogUniform}
 		if d.log {
 			d.lo, d.hi = portable.Log(d.lo), portable.Log(d.hi)
@@ -238,7 +259,7 @@ func (p *Sampler) addShared(g *group, q Parameter, slots []int, rest []Rule, fau
 		p.draws = append(p.draws, d)
 		return rest
 	}
-	c := class{table: prior.table()}
+	c := class{table: p.table(prior)}
 	g.values = len(c.table.values)
 	var left []Rule
 	for _, r := range rest {
@@ -307,12 +328,17 @@ func (p *Sampler) addStages(g *group, q Parameter, d definition, rest []Rule, fa
 			classes[i].stages = nil
 			continue
 		}
-		classes[i] = class{stages: []int{i}, table: prior.table()}
+		classes[i] = class{stages: []int{i}, table: p.table(prior)}
 		g.values = max(g.values, len(classes[i].table.values))
 	}
 	if slices.ContainsFunc(classes, func(c class) bool { return c.stages == nil }) {
 		if slices.ContainsFunc(classes, func(c class) bool { return c.stages != nil }) {
 			faults.Add(strict.Fault{Path: "parameters." + q.Name, Rule: "must be continuous in all stages or in none: give every stage a multiple"})
+		}
+		for _, r := range rest {
+			if r.Parameter == q.Name && (r.Kind == Equal || r.Kind == In) {
+				faults.Add(r.fault("holds with probability 0: %s is continuous", q.Name))
+			}
 		}
 		return rest
 	}
@@ -549,24 +575,6 @@ func (p *Sampler) order(r Rule) check {
 
 func (s *Space) shares(parameter string) bool {
 	return slices.ContainsFunc(s.Parameters, func(q Parameter) bool { return q.Name == parameter && q.Shared })
-}
-
-// Settings is the number of ways to choose the parameters so that the rules
-// obeyed by construction hold; nil if a parameter is continuous.
-func (p *Sampler) settings() *big.Int {
-	total := big.NewInt(1)
-	for i := 0; i < len(p.draws); {
-		j := i + 1
-		for j < len(p.draws) && p.draws[j].from != nil {
-			j++
-		}
-		if p.draws[i].tail == nil {
-			return nil
-		}
-		total.Mul(total, count(p.draws[i:j]))
-		i = j
-	}
-	return total
 }
 
 // spec makes the network of a candidate.

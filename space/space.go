@@ -72,7 +72,7 @@ type Rule struct {
 	Name       string    // for reports; "" to derive one
 	Parameter  string    // of all kinds but Expression
 	Except     []int     // stages that the rule leaves alone, from 1; or Last
-	Range      Range     // InRange; a value within may be 0, so the zero Range restricts to 0
+	Range      Range     // InRange
 	Values     []float64 // In
 	Expression string    // Expression
 
@@ -93,7 +93,7 @@ func (r Rule) String() string {
 	case Equal:
 		s = "equal " + r.Parameter
 	case InRange:
-		s = fmt.Sprintf("%s in %s..%s", r.Parameter, FormatNumber(r.Range.Min), FormatNumber(r.Range.Max))
+		s = r.Parameter + " in " + r.Range.String()
 	case In:
 		s = r.Parameter + " in " + Prior{Kind: Values, Values: r.Values}.String()
 	default:
@@ -186,14 +186,11 @@ func parseBlock(word string) (arch.BlockType, error) {
 	return b, nil
 }
 
-// over gives t where it states something, else base. A block without SE of its
-// own takes that of its letter, so that R over Y has none.
+// over gives t where it states something, else base. A block that is stated
+// brings its own SE: 0.25 for Y, none for the others, unless t says more.
 func (t Template) over(base Template) Template {
 	if t.Block != "" {
-		base.Block = t.Block
-		if t.SE == nil && (base.SE != nil || t.Block == "Y") {
-			base.SE = nil
-		}
+		base.Block, base.SE = t.Block, nil
 	}
 	if t.Stem.Type != "" {
 		base.Stem.Type = t.Stem.Type

@@ -5,6 +5,8 @@ import "github.com/spf13/cobra"
 // commands lists every command, in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newSpaceCmd(a),
+		newSampleCmd(a),
 		newInitCmd(a),
 		newTrainCmd(a),
 		newEvalCmd(a),
