@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -17,19 +18,35 @@ import (
 	"netspace/engine/reference"
 )
 
-// The test program is also the worker process.
+// The test program is also the worker process, and the parent of workers that is killed.
 func TestMain(m *testing.M) {
-	if os.Getenv("NETSPACE_TEST_WORKER") == "" {
-		os.Exit(runTests(m))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	w := Worker{In: os.Stdin, Out: os.Stdout, Engine: testEngine, Kill: func() { os.Exit(130) }}
-	if err := w.Run(ctx); err != nil {
+	var err error
+	switch os.Getenv("NETSPACE_TEST") {
+	case "worker":
+		err = Worker{In: os.Stdin, Out: os.Stdout, Engine: testEngine, Kill: func() { os.Exit(130) }}.Run(ctx)
+	case "parent":
+		err = runParent(ctx, os.Args[1], os.Args[2])
+	default:
+		stop()
+		os.Exit(runTests(m))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// runParent runs a study to its end, with two workers.
+func runParent(ctx context.Context, file, dir string) error {
+	r, err := Start(ctx, Request{File: file, Dir: dir, Engine: "reference"})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Execute(ctx, Local{Workers: 2, Command: []string{os.Args[0]}, Env: []string{"NETSPACE_TEST=worker"}}, nil)
 }
 
 // runTests keeps the decoded images of the tests out of the user's cache.
@@ -40,7 +57,8 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	os.Setenv("XDG_CACHE_HOME", dir)
+	os.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
+	undisturbed.dir = dir
 	return m.Run()
 }
 
@@ -61,7 +79,7 @@ func testWorkers(t testing.TB, n int) Local {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Local{Workers: n, Command: []string{self}, Env: []string{"NETSPACE_TEST_WORKER=1"}}
+	return Local{Workers: n, Command: []string{self}, Env: []string{"NETSPACE_TEST=worker"}}
 }
 
 // writeImages makes an IDX data set of small images: four classes, told apart by
@@ -118,13 +136,17 @@ type tinyStudy struct {
 
 func newTinyStudy(t testing.TB) tinyStudy {
 	t.Helper()
-	base := t.TempDir()
+	return tinyStudyIn(t, t.TempDir())
+}
+
+func tinyStudyIn(t testing.TB, base string) tinyStudy {
+	t.Helper()
 	s := tinyStudy{dir: filepath.Join(base, "out"), data: filepath.Join(base, "images"), file: filepath.Join(base, "tiny.yaml")}
 	writeImages(t, s.data, 160)
 	s.text = fmt.Sprintf(`name: tiny
 data: {name: %s, train: 96, validation: 64}
 network: {stem: {type: cifar, width: 4}, stages: 2}
-regime: {flops: 20K..60K}
+regime: {flops: 10K..30K}
 recipe: {epochs: 3, batch: 16, lr: 0.05}
 samples: 3
 seed: 7
@@ -132,6 +154,40 @@ spaces: [anynetx-a, regnetx]
 `, s.data)
 	write(t, s.file, s.text)
 	return s
+}
+
+// undisturbed is a tiny study that ran to its end with one worker, and its results.
+var undisturbed struct {
+	once   sync.Once
+	dir    string // for it, removed after all tests
+	study  tinyStudy
+	result string
+}
+
+// results of a tiny study that was never disturbed.
+func results(t testing.TB) string {
+	t.Helper()
+	u := &undisturbed
+	u.once.Do(func() {
+		u.study = tinyStudyIn(t, u.dir)
+		events := u.study.run(t, 1)
+		if n := count(events, TrialDone); n == 0 || n != count(events, TrialStarted) || count(events, TrialFailed)+count(events, TrialLost) > 0 {
+			t.Fatalf("%d started, %d done, %d failed, %d lost", count(events, TrialStarted), n, count(events, TrialFailed), count(events, TrialLost))
+		}
+		u.result = u.study.export(t)
+	})
+	return u.result
+}
+
+// finishedStudy is a copy of the undisturbed one, and its results.
+func finishedStudy(t testing.TB) (tinyStudy, string) {
+	t.Helper()
+	want := results(t)
+	s := newTinyStudy(t)
+	if err := os.CopyFS(s.dir, os.DirFS(undisturbed.study.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return s, want
 }
 
 // edit replaces a part of the study file.

@@ -226,7 +226,7 @@ func createFolder(dir string, text []byte, fresh []record) (*journal, error) {
 // waitForOthers returns when no process of this host writes a journal of the
 // folder: workers whose parent was killed stop within stopGrace.
 func waitForOthers(ctx context.Context, dir string) error {
-	deadline := time.Now().Add(2*stopGrace + time.Second)
+	deadline := time.Now().Add(stopGrace + 800*time.Millisecond)
 	for {
 		file, err := busyJournal(dir)
 		if err != nil || file == "" {

@@ -15,24 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// finishedStudy gives a tiny study that was never disturbed, and its results.
-func finishedStudy(t *testing.T, workers int) (tinyStudy, string) {
-	t.Helper()
-	s := newTinyStudy(t)
-	events := s.run(t, workers)
-	if n := count(events, TrialDone); n == 0 || n != count(events, TrialStarted) || count(events, TrialFailed)+count(events, TrialLost) > 0 {
-		t.Fatalf("%d started, %d done, %d failed, %d lost", count(events, TrialStarted), n, count(events, TrialFailed), count(events, TrialLost))
-	}
-	return s, s.export(t)
-}
-
 func TestResultsDoNotDependOnWorkers(t *testing.T) {
-	one, a := finishedStudy(t, 1)
-	_, b := finishedStudy(t, 3)
-	if diff := cmp.Diff(a, b); diff != "" {
+	want := results(t) // of one worker
+	many := newTinyStudy(t)
+	many.run(t, 3)
+	if diff := cmp.Diff(want, many.export(t)); diff != "" {
 		t.Fatalf("1 worker and 3 workers differ:\n%s", diff)
 	}
-	for _, trial := range one.trials(t) {
+	for _, trial := range many.trials(t) {
 		if trial.State != Done || len(trial.Epochs) != 3 || !trial.Epochs[2].Evaluated || trial.Epochs[2].ValError != trial.Error {
 			t.Fatalf("trial %+v", trial)
 		}
@@ -40,14 +30,14 @@ func TestResultsDoNotDependOnWorkers(t *testing.T) {
 			t.Errorf("error %v of 4 classes that can be told apart; want below chance", trial.Error)
 		}
 	}
-	left, err := os.ReadDir(filepath.Join(one.dir, checkpointDir))
+	left, err := os.ReadDir(filepath.Join(many.dir, checkpointDir))
 	if err != nil || len(left) > 0 {
 		t.Fatalf("checkpoints left behind: %v, %v", left, err)
 	}
 }
 
 func TestRunningTwiceTrainsNothingTwice(t *testing.T) {
-	s, want := finishedStudy(t, 2)
+	s, want := finishedStudy(t)
 	if events := s.run(t, 2); len(events) > 0 {
 		t.Fatalf("the second run did something: %+v", events)
 	}
@@ -57,7 +47,7 @@ func TestRunningTwiceTrainsNothingTwice(t *testing.T) {
 }
 
 func TestRaisingSamplesTrainsOnlyTheNewOnes(t *testing.T) {
-	s, before := finishedStudy(t, 2)
+	s, before := finishedStudy(t)
 	old := len(s.trials(t))
 	s.edit(t, "samples: 3", "samples: 5")
 	s.edit(t, "spaces: [anynetx-a, regnetx]", "spaces: [anynetx-a, regnetx, anynetx-e]")
@@ -87,12 +77,12 @@ func TestRaisingSamplesTrainsOnlyTheNewOnes(t *testing.T) {
 }
 
 func TestChangedSettingsAreRefused(t *testing.T) {
-	s, _ := finishedStudy(t, 2)
+	s, _ := finishedStudy(t)
 	before := snapshot(t, s.dir)
 	for _, c := range []struct{ old, new, want string }{
 		{"epochs: 3", "epochs: 4", "recipe.epochs: 4, was 3"},
 		{"seed: 7", "seed: 8", "seed: 8, was 7"},
-		{"20K..60K", "20K..61K", `regime.flops: "20K..61K", was "20K..60K"`},
+		{"10K..30K", "10K..31K", `regime.flops: "10K..31K", was "10K..30K"`},
 		{"stages: 2", "stages: 3", "network.stages: 3, was 2"},
 		{"train: 96", "train: 80", "data.train: 80 images, were 96"},
 	} {
@@ -116,7 +106,7 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 }
 
 func TestMovedImagesAreTheSame(t *testing.T) {
-	s, want := finishedStudy(t, 2)
+	s, want := finishedStudy(t)
 	if err := os.Rename(s.data, s.data+"2"); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +118,8 @@ func TestMovedImagesAreTheSame(t *testing.T) {
 
 func TestImpossibleRegimeWritesNothing(t *testing.T) {
 	s := newTinyStudy(t)
-	s.edit(t, "20K..60K", "1..2")
+	s.edit(t, "10K..30K", "1..2")
+	s.edit(t, "anynetx-a, ", "")
 	_, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"})
 	var request *RequestError
 	if !errors.As(err, &request) || !strings.Contains(err.Error(), "flops") {
@@ -159,7 +150,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 
 // A worker that is killed costs its attempt and nothing else.
 func TestKilledWorkers(t *testing.T) {
-	_, want := finishedStudy(t, 2)
+	want := results(t)
 	s := newTinyStudy(t)
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	r := s.start(t)
@@ -281,7 +272,7 @@ func TestDivergedTrialStaysInItsPopulation(t *testing.T) {
 
 // The parent as a process of its own, so that it can be killed.
 func TestKilledParentLosesNothing(t *testing.T) {
-	_, want := finishedStudy(t, 2)
+	want := results(t)
 	s := newTinyStudy(t)
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	kills := 0
@@ -290,8 +281,8 @@ func TestKilledParentLosesNothing(t *testing.T) {
 			t.Fatal("the study does not end")
 		}
 		done := doneTrials(t, s)
-		cmd := exec.Command(os.Args[0], "-test.run=^TestParentProcess$")
-		cmd.Env = append(os.Environ(), "NETSPACE_TEST_STUDY="+s.file, "NETSPACE_TEST_DIR="+s.dir)
+		cmd := exec.Command(os.Args[0], s.file, s.dir)
+		cmd.Env = append(os.Environ(), "NETSPACE_TEST=parent")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -313,6 +304,17 @@ func TestKilledParentLosesNothing(t *testing.T) {
 			_ = cmd.Process.Kill()
 			<-ended
 			kills++
+		}
+		// The workers see that their parent is gone, and go too.
+		killed := time.Now()
+		for busy := "x"; busy != ""; time.Sleep(5 * time.Millisecond) {
+			var err error
+			if busy, err = busyJournal(s.dir); err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(killed) > 2*time.Second {
+				t.Fatalf("%s is still written two seconds after the parent was killed", busy)
+			}
 		}
 		for id := range done {
 			if !doneTrials(t, s)[id] {
@@ -337,17 +339,8 @@ func doneTrials(t *testing.T, s tinyStudy) map[string]bool {
 	return done
 }
 
-// TestParentProcess is no test: it is the parent of TestKilledParentLosesNothing.
-func TestParentProcess(t *testing.T) {
-	file := os.Getenv("NETSPACE_TEST_STUDY")
-	if file == "" {
-		t.Skip("started by TestKilledParentLosesNothing")
-	}
-	tinyStudy{file: file, dir: os.Getenv("NETSPACE_TEST_DIR")}.run(t, 2)
-}
-
 func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
-	_, want := finishedStudy(t, 2)
+	want := results(t)
 	s := newTinyStudy(t)
 	for round := 0; ; round++ {
 		if round == 40 {
@@ -378,6 +371,34 @@ func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
 		if len(o.lost) > 0 {
 			t.Fatalf("an interruption cost an attempt: %+v", o.lost)
 		}
+	}
+}
+
+// A trial that was interrupted goes on from its checkpoint.
+func TestInterruptedTrialIsNotStartedOver(t *testing.T) {
+	s := newTinyStudy(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := s.start(t)
+	trial := ""
+	err := r.Execute(ctx, testWorkers(t, 1), func(e Event) {
+		if e.Kind == TrialEpoch && e.Epoch.Epoch == 1 {
+			trial = e.Task.Trial
+			cancel()
+		}
+	})
+	r.Close()
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	first := -1.0
+	for _, e := range s.run(t, 1) {
+		if e.Task.Trial == trial && (e.Kind == TrialProgress || e.Kind == TrialEpoch) && first < 0 {
+			first = e.Share
+		}
+	}
+	if first <= 1.0/3 {
+		t.Fatalf("the trial went on at %.2f of its training; want more than 1/3", first)
 	}
 }
 

@@ -100,15 +100,27 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	totals := show.stop(err)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &exitError{exitInterrupted, fmt.Errorf("interrupted with %d of %d networks done; to go on, type:\n  netspace study run %s",
-			totals.Done+totals.Failed, totals.Trials, shellQuote(displayPath(run.Dir)))}
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted with %d of %d networks done; to go on, type:\n  %s",
+			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir))}
 	case err != nil:
 		return err
 	case totals.Failed > 0:
-		return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (netspace study status %s says why)",
-			totals.Failed, totals.Trials, shellQuote(displayPath(run.Dir)))}
+		return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (%s study status %s says why)",
+			totals.Failed, totals.Trials, shellQuote(os.Args[0]), shellQuote(displayPath(run.Dir)))}
 	}
 	return nil
+}
+
+// again is the command that goes on with a study.
+func (o studyRunOptions) again(dir string) string {
+	command := fmt.Sprintf("%s study run %s", shellQuote(os.Args[0]), shellQuote(displayPath(dir)))
+	if o.workers > 0 {
+		command += fmt.Sprintf(" --workers %d", o.workers)
+	}
+	if o.engine != engineNames[0] {
+		command += " --engine " + o.engine
+	}
+	return command
 }
 
 // note tells what is going on, unless nobody wants to know.
@@ -181,10 +193,14 @@ func studyStatus(a *app, dir string) error {
 	}
 	fmt.Fprintf(a.out, "study %s in %s: %s, %d training and %d validation images, %d epochs\n",
 		s.Config.Name, displayPath(dir), s.Config.Data.Name, s.TrainImages, s.ValImages, s.Config.Recipe.Epochs)
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "space\tnetworks\tdone\tfailed\trunning\tpending\tbest error\tmean error\t")
+	widest := len("space")
 	for _, st := range all {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", st.Space, st.Samples, st.Done, st.Failed, st.Running, st.Pending, percent(st.Best), percent(st.Mean))
+		widest = max(widest, len(st.Space))
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%-*s\tnetworks\tdone\tfailed\trunning\tpending\tbest error\tmean error\t\n", widest, "space")
+	for _, st := range all {
+		fmt.Fprintf(w, "%-*s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", widest, st.Space, st.Samples, st.Done, st.Failed, st.Running, st.Pending, percent(st.Best), percent(st.Mean))
 	}
 	if err := w.Flush(); err != nil {
 		return err
