@@ -7,10 +7,10 @@ import "netspace/graph"
 
 // Input is what a network is built for.
 type Input struct {
-	Channels int // of the images: 1 or 3
-	Height   int // pixels
-	Width    int // pixels
-	Classes  int // outputs of the head
+	Channels int `json:"channels"` // of the images: 1 or 3
+	Height   int `json:"height"`   // pixels
+	Width    int `json:"width"`    // pixels
+	Classes  int `json:"classes"`  // outputs of the head
 }
 
 // ImageNet is the input of published complexities: 3×224×224, 1000 classes.
@@ -47,11 +47,11 @@ const (
 // Stage is a run of identical blocks. Spaces store what was asked for, networks
 // the adjusted numbers: see Adjust.
 type Stage struct {
-	Depth      int     // blocks, at least 1
-	Width      int     // output channels of each block
-	Stride     int     // of the first block
-	Bottleneck float64 // b = Width / width of the 3×3 (the paper's b); 0.25 is a four-fold inverted bottleneck. Ignored by basic and vanilla blocks
-	GroupWidth int     // g, channels of one group of the 3×3. Ignored by basic and vanilla blocks
+	Depth      int     `json:"depth"`                 // blocks, at least 1
+	Width      int     `json:"width"`                 // output channels of each block
+	Stride     int     `json:"stride"`                // of the first block
+	Bottleneck float64 `json:"bottleneck,omitempty"`  // b = Width / width of the 3×3 (the paper's b); 0.25 is a four-fold inverted bottleneck. Ignored by basic and vanilla blocks
+	GroupWidth int     `json:"group_width,omitempty"` // g, channels of one group of the 3×3. Ignored by basic and vanilla blocks
 }
 
 // AnyNet is a network of stages (DDS §3.2). It is a plain value: copying it

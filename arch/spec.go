@@ -16,7 +16,7 @@ type Network interface {
 	Validate() error
 	family() string
 	check(c *checker)
-	canonical() Network // adjusted, in the one form that equal networks have
+	canonical() Network              // adjusted, in the one form that equal networks have
 	build(sink graph.Sink, in Input) // adjusts first; the network and the input are valid
 	key(b []byte) []byte
 }
