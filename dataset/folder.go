@@ -227,7 +227,7 @@ func loadPhotos(ctx context.Context, name, root string, files []photoFile, plan 
 	}
 	allowed := o.allowedFaults(len(files))
 	if n := len(s.Corrupt); n > allowed {
-		return nil, errors.Join(tooManyFaults(name, s.Corrupt, len(files), allowed), s.close())
+		return nil, errors.Join(&faultsError{name, s.Corrupt, len(files), allowed}, s.close())
 	}
 	if !s.Kept {
 		s.decoder = &photoDecoder{root: root, plan: *s.Plan, allowed: allowed - len(s.Corrupt)}
@@ -254,16 +254,25 @@ func (o Options) allowedFaults(n int) int {
 	return int(max(share, 0) * float64(n))
 }
 
-func tooManyFaults(name string, faults []*FormatError, n, allowed int) error {
-	errs := []error{fmt.Errorf("data set %s: %d of %d images are damaged, more than the %d that are tolerated:", name, len(faults), n, allowed)}
-	for _, f := range faults[:min(len(faults), namedFaults)] {
-		errs = append(errs, f)
-	}
-	if more := len(faults) - namedFaults; more > 0 {
-		errs = append(errs, fmt.Errorf("and %d more", more))
-	}
-	return errors.Join(errs...)
+// faultsError says that too many images are damaged, and names the first ones.
+type faultsError struct {
+	data       string
+	faults     []*FormatError
+	n, allowed int
 }
+
+func (e *faultsError) Error() string {
+	text := fmt.Sprintf("data set %s: %d of %d images are damaged, more than the %d that are tolerated:", e.data, len(e.faults), e.n, e.allowed)
+	for _, f := range e.faults[:min(len(e.faults), namedFaults)] {
+		text += "\n  " + f.Error()
+	}
+	if more := len(e.faults) - namedFaults; more > 0 {
+		text += fmt.Sprintf("\n  and %d more", more)
+	}
+	return text
+}
+
+func (e *faultsError) Unwrap() error { return e.faults[0] }
 
 // photoBuilder decodes the images of one part.
 type photoBuilder struct {

@@ -144,7 +144,7 @@ func parseStore(data []byte, source string) (*store, error) {
 		return nil, fault("not a store")
 	}
 	f := data[len(data)-storeFooter:]
-	if string(f[24:]) != storeMagic {
+	if string(f[20:]) != "\x00\x00\x00\x00"+storeMagic {
 		return nil, fault("cut short")
 	}
 	tables, header := binary.LittleEndian.Uint64(f), binary.LittleEndian.Uint64(f[8:])
