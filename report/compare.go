@@ -49,13 +49,16 @@ type Comparison struct {
 	EMax    float64
 	Delta   float64
 	Omitted []string // labels of populations without a finished trial
+
+	sources []Source
+	options Options
 }
 
 // Compare compares the populations of all sources. A failed trial counts with
 // the error of chance; one that has not finished does not count. The error is
 // ErrNothing if no trial has finished.
 func Compare(sources []Source, o Options) (Comparison, error) {
-	c := Comparison{EMax: o.EMax, Delta: o.Delta}
+	c := Comparison{EMax: o.EMax, Delta: o.Delta, sources: sources, options: o}
 	names := map[string]int{}
 	for _, s := range sources {
 		for _, p := range s.Populations {
@@ -200,7 +203,7 @@ func (c Comparison) Reading() string {
 	switch {
 	case math.IsNaN(d.Better):
 		return fmt.Sprintf("%s is ahead of %s, but one network says nothing of a space.", a.Label, b.Label)
-	case d.Better >= 0.975:
+	case d.Lo > 0:
 		return fmt.Sprintf("%s is best: its EDF has the largest area up to %s, ahead of %s with probability %s (by %.2f, %.0f %% interval %s); its median error is %s.",
 			a.Label, percent0(c.EMax), b.Label, probability(d.Better), d.Value, 100*level, interval(d.Estimate, 2), percent(a.Median.Value))
 	}
@@ -212,10 +215,11 @@ func (c Comparison) Reading() string {
 	return text
 }
 
-// needed is how many networks of each of two spaces show with a power of 80 %
-// that one is not worse than the other by the margin; 0 if there is no margin.
+// needed is how many networks of each of two equally good spaces show with a
+// power of 80 % that the area of one is not smaller by the margin; 0 if there is
+// no margin.
 func (c Comparison) needed(i, j int) int {
-	n, err := stats.ModelsNeeded(c.Spaces[i].StdDev, c.Spaces[j].StdDev, c.Delta, 0.05, 0.8)
+	n, err := stats.ModelsNeeded(c.Spaces[i].AreaStdDev, c.Spaces[j].AreaStdDev, c.Delta, 0.05, 0.8)
 	if err != nil {
 		return 0
 	}

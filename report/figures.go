@@ -400,23 +400,66 @@ func whole(lo, hi float64) []float64 {
 	return at
 }
 
-// network draws the widths of a network's blocks, and for a RegNet the line that
-// was quantised (DDS fig. 8): u_j = w_0 + w_a·j.
-func network(series int, t study.Trial, blocks int, lo, hi float64) *figure.Chart {
+// drawnNetworks are the best of each space that are drawn.
+const drawnNetworks = 4
+
+// drawings are the best networks of all spaces on the axes that they share.
+type drawings struct {
+	best   [][]study.Trial
+	blocks int
+	lo, hi float64 // widths
+}
+
+func (c Comparison) bestNetworks() drawings {
+	d := drawings{best: make([][]study.Trial, len(c.Spaces)), blocks: 1, lo: math.Inf(1)}
+	for i, s := range c.Spaces {
+		ranked := s.Ranked()
+		d.best[i] = ranked[:min(drawnNetworks, len(ranked))]
+		for _, t := range d.best[i] {
+			widths, _ := silhouette(t.Spec)
+			d.blocks = max(d.blocks, len(widths))
+			for _, w := range append(widths, line(t.Spec)...) {
+				d.lo, d.hi = math.Min(d.lo, math.Max(1, w)), math.Max(d.hi, w)
+			}
+		}
+	}
+	return d
+}
+
+// line is the linear function w_0 + w_a·j that the widths of a RegNet quantise;
+// nil for others.
+func line(s arch.Spec) []float64 {
+	r, ok := s.Network.(arch.RegNet)
+	if !ok {
+		return nil
+	}
+	u := make([]float64, r.Depth)
+	for j := range u {
+		u[j] = r.W0 + r.WA*float64(j)
+	}
+	return u
+}
+
+// chart draws the widths of a network's blocks, and for a RegNet the line that
+// was quantised (DDS fig. 8).
+func (d drawings) chart(space, rank int) *figure.Chart {
+	t := d.best[space][rank]
 	widths, stage := silhouette(t.Spec)
 	ch := &figure.Chart{
 		Width: 262, Height: 170,
 		Alt: "Widths of the blocks of a network: " + describe(t.Spec),
-		X:   figure.Axis{Min: 0.4, Max: float64(blocks) + 0.6, NoGrid: true, At: whole(1, float64(blocks))},
-		Y:   figure.Axis{Log: true, Min: lo, Max: hi, Ticks: 4},
+		X:   figure.Axis{Min: 0.4, Max: float64(d.blocks) + 0.6, NoGrid: true, At: whole(1, float64(d.blocks))},
+		Y:   figure.Axis{Log: true, Min: d.lo / 1.5, Max: d.hi * 1.25, Ticks: 4},
+		Marks: []figure.Mark{
+			figure.Bars{Series: space, Y: widths, Group: stage},
+		},
 	}
-	ch.Marks = append(ch.Marks, figure.Bars{Series: series, Y: widths, Group: stage})
-	if r, ok := t.Spec.Network.(arch.RegNet); ok {
-		var x, y []float64
-		for j := range r.Depth {
-			x, y = append(x, float64(j+1)), append(y, r.W0+r.WA*float64(j))
+	if u := line(t.Spec); u != nil {
+		x := make([]float64, len(u))
+		for j := range x {
+			x[j] = float64(j + 1)
 		}
-		ch.Marks = append(ch.Marks, figure.Line{Series: -1, X: x, Y: y, Dashed: true, Width: 1.5})
+		ch.Marks = append(ch.Marks, figure.Line{Series: -1, X: x, Y: u, Dashed: true, Width: 1.5})
 	}
 	return ch
 }

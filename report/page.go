@@ -11,7 +11,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"netspace/arch"
 	"netspace/report/figure"
 	"netspace/stats"
 	"netspace/study"
@@ -23,19 +22,14 @@ var pageTemplate string
 //go:embed page.css
 var pageStyle string
 
-// Write writes the page of the studies: one HTML file that refers to nothing
-// outside itself and needs no script. The error is ErrNothing if no trial has
-// finished.
-func Write(w io.Writer, sources []Source, o Options) error {
-	c, err := Compare(sources, o)
-	if err != nil {
-		return err
-	}
+// Page writes the page of the comparison: one HTML file that refers to nothing
+// outside itself and needs no script.
+func (c Comparison) Page(w io.Writer) error {
 	t, err := template.New("page").Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("the page's template: %w", err)
 	}
-	p, err := c.page(sources, o)
+	p, err := c.page()
 	if err != nil {
 		return err
 	}
@@ -93,14 +87,14 @@ type rowPart struct {
 }
 
 type pairPart struct {
-	A, B                     string
-	SeriesA, SeriesB         int
-	Mean, Median, Area       string
-	MeanIv, MedianIv, AreaIv string
-	PMean, PMedian, PArea    string
-	D, P                     string
-	NotWorse, Needed         string
-	Decided                  bool
+	A, B                           string
+	SeriesA, SeriesB               int
+	Mean, Median, Area             string
+	MeanIv, MedianIv, AreaIv       string
+	PMean, PMedian, PArea          string
+	D, P                           string
+	NotWorse, NotWorseArea, Needed string
+	Decided                        bool
 }
 
 type parametersPart struct {
@@ -133,38 +127,35 @@ type rankPart struct {
 	Flops, Params, Acts, Seconds string
 }
 
-const (
-	drawnNetworks = 4    // of each space
-	listedTrials  = 1000 // in the ranking
-)
+const listedTrials = 1000 // in the ranking
 
-func (c Comparison) page(sources []Source, o Options) (page, error) {
+func (c Comparison) page() (page, error) {
 	p := page{
 		Reading: strings.ReplaceAll(c.Reading(), " %", "\u00a0%"), Style: template.CSS(pageStyle),
-		EMax: percent0(c.EMax), Delta: trimmed(c.Delta), Seed: o.Seed,
+		EMax: percent0(c.EMax), Delta: trimmed(c.Delta), Seed: c.options.Seed,
 		Fewest: c.Spaces[0].N,
 	}
 	var names, dirs []string
-	for _, s := range sources {
+	for _, s := range c.sources {
 		names, dirs = append(names, s.Config.Name), append(dirs, shellWord(s.Dir))
 		protocol, err := s.protocol()
 		if err != nil {
 			return page{}, err
 		}
-		p.Studies = append(p.Studies, studyPart{s.Config.Name, s.Dir, s.File, protocol})
+		p.Studies = append(p.Studies, studyPart{s.Config.Name, shellWord(s.Dir), s.File, protocol})
 	}
 	p.Title = strings.Join(names, ", ")
 	p.Flags = strings.Join(dirs, " ")
-	if o.EMax != 0 {
-		p.Flags += " --emax " + trimmed(o.EMax)
+	if c.options.EMax != 0 {
+		p.Flags += " --emax " + trimmed(c.options.EMax)
 	}
 	if c.Delta != DefaultDelta {
 		p.Flags += " --delta " + trimmed(c.Delta)
 	}
-	if o.Seed != 0 {
-		p.Flags += fmt.Sprintf(" --seed %d", o.Seed)
+	if c.options.Seed != 0 {
+		p.Flags += fmt.Sprintf(" --seed %d", c.options.Seed)
 	}
-	if diff := Comparable(sources); diff != nil {
+	if diff := Comparable(c.sources); diff != nil {
 		p.Warnings = append(p.Warnings, "The studies compared here differ in more than their spaces: "+diff.Error())
 	}
 	for _, s := range c.Spaces {
@@ -277,8 +268,8 @@ func (c Comparison) pairRows() []pairPart {
 			Median: difference(p.Median.Value, 2), MedianIv: interval(p.Median.Estimate, 2), PMedian: probability(p.Median.Better),
 			Area: difference(p.Area.Value, 2), AreaIv: interval(p.Area.Estimate, 2), PArea: probability(p.Area.Better),
 			D: fmt.Sprintf("%.2f", p.KS.D), P: probability(p.PHolm),
-			NotWorse: probability(p.NotWorse.P), Needed: "–",
-			Decided: p.Area.Better >= 0.975 || p.Area.Better <= 0.025,
+			NotWorse: probability(p.NotWorse.P), NotWorseArea: probability(p.NotWorseArea.P), Needed: "–",
+			Decided: p.Area.Lo > 0 || p.Area.Hi < 0, // false without an interval
 		}
 		if n := c.needed(p.A, p.B); n > 0 && a.N > 1 && b.N > 1 {
 			r.Needed = fmt.Sprint(n)
@@ -288,36 +279,19 @@ func (c Comparison) pairRows() []pairPart {
 	return rows
 }
 
-// networks draws the best of each space, all on the same axes.
+// networks draws the best of each space.
 func (c Comparison) networks(draw func(*figure.Chart) template.HTML) ([]networksPart, error) {
-	best := make([][]study.Trial, len(c.Spaces))
-	blocks, lo, hi := 1, math.Inf(1), 0.0
-	for i, s := range c.Spaces {
-		ranked := s.Ranked()
-		best[i] = ranked[:min(drawnNetworks, len(ranked))]
-		for _, t := range best[i] {
-			widths, _ := silhouette(t.Spec)
-			if len(widths) == 0 {
-				continue
-			}
-			blocks = max(blocks, len(widths))
-			lo, hi = math.Min(lo, slices.Min(widths)), math.Max(hi, slices.Max(widths))
-			if r, ok := t.Spec.Network.(arch.RegNet); ok {
-				lo = math.Min(lo, math.Max(1, r.W0))
-				hi = math.Max(hi, r.W0+r.WA*float64(r.Depth-1))
-			}
-		}
-	}
+	drawn := c.bestNetworks()
 	var parts []networksPart
 	for i, s := range c.Spaces {
 		part := networksPart{Series: slot(i), Label: s.Label}
-		for rank, t := range best[i] {
+		for rank, t := range drawn.best[i] {
 			spec, err := yaml.Marshal(t.Spec)
 			if err != nil {
 				return nil, fmt.Errorf("network %d of %s: %w", t.Index, s.Label, err)
 			}
 			part.Networks = append(part.Networks, networkPart{
-				Figure: draw(network(i, t, blocks, lo/1.5, hi*1.25)),
+				Figure: draw(drawn.chart(i, rank)),
 				Rank:   rank + 1, Error: percent(t.Error),
 				Cost:    costs(t),
 				Numbers: describe(t.Spec),

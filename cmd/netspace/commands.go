@@ -11,6 +11,8 @@ func commands(a *app) []*cobra.Command {
 		newTrainCmd(a),
 		newEvalCmd(a),
 		newStudyCmd(a),
+		newCompareCmd(a),
+		newReportCmd(a),
 		newWorkerCmd(a),
 		newDoctorCmd(a),
 	}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"netspace/report"
+)
+
+// compareFlags are what the commands that compare populations share.
+type compareFlags struct {
+	emax  float64
+	delta float64
+	seed  uint64
+	force bool
+}
+
+func (o *compareFlags) add(f *pflag.FlagSet) {
+	f.Float64Var(&o.emax, "emax", 0, "error in percent up to which the area under an EDF is taken\n(default the third quartile of all errors, rounded up)")
+	f.Float64Var(&o.delta, "delta", report.DefaultDelta, "margin in percentage points of the test that a space is not worse")
+	f.Uint64Var(&o.seed, "seed", 0, "seed of the bootstrap")
+	f.BoolVar(&o.force, "force", false, "compare studies that differ in data, regime or recipe")
+}
+
+func (o compareFlags) options() (report.Options, error) {
+	if !(o.emax >= 0 && o.emax <= 100) {
+		return report.Options{}, usagef("--emax %v: must be above 0 and at most 100, or 0 for the default", o.emax)
+	}
+	if !(o.delta > 0) || math.IsInf(o.delta, 0) {
+		return report.Options{}, usagef("--delta %v: must be above 0", o.delta)
+	}
+	return report.Options{EMax: o.emax, Delta: o.delta, Seed: o.seed}, nil
+}
+
+// load reads the studies in dirs and refuses those that cannot be compared.
+func (o compareFlags) load(a *app, dirs []string) ([]report.Source, error) {
+	var sources []report.Source
+	for _, dir := range dirs {
+		s, err := report.Load(dir)
+		if err != nil {
+			return nil, studyError(err)
+		}
+		sources = append(sources, s)
+	}
+	err := report.Comparable(sources)
+	var different *report.DifferentError
+	switch {
+	case errors.As(err, &different) && !o.force:
+		return nil, usagef("%w\n--force compares them nevertheless", err)
+	case errors.As(err, &different):
+		a.note("warning: %v", err)
+	case err != nil:
+		return nil, err
+	}
+	return sources, nil
+}
+
+// unfinished says what to do about studies without results.
+func unfinished(err error, dirs []string) error {
+	if errors.Is(err, report.ErrNothing) {
+		return usagef("%s: %w; netspace study run trains them", strings.Join(dirs, ", "), err)
+	}
+	return err
+}
+
+func newCompareCmd(a *app) *cobra.Command {
+	var o compareFlags
+	c := &cobra.Command{
+		Use:   "compare DIR…",
+		Short: "Compare the spaces of studies by their error distributions",
+		Long: `Compare the spaces of one study, or of several, side by side: number of networks,
+how many failed, min, mean and median error, the area under the error distribution,
+each with a 95 % bootstrap interval; then each pair of spaces: the differences, the
+probability that one is better, the Kolmogorov-Smirnov test, and the test that one
+is not worse by more than a margin. Failed networks count with the error of chance.
+docs/statistics.md explains every number.
+
+Studies of different data, regime or recipe are refused: their errors differ for
+other reasons than their spaces. With --json there is one line per space, then one
+per pair.`,
+		Example: `  netspace compare out/demo
+  netspace compare out/anynet out/regnet --emax 20 --delta 0.3
+  netspace compare out/demo --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return o.compare(a, args) },
+	}
+	o.add(c.Flags())
+	return c
+}
+
+func (o compareFlags) compare(a *app, dirs []string) error {
+	options, err := o.options()
+	if err != nil {
+		return err
+	}
+	sources, err := o.load(a, dirs)
+	if err != nil {
+		return err
+	}
+	c, err := report.Compare(sources, options)
+	if err != nil {
+		return unfinished(err, dirs)
+	}
+	if !a.json {
+		return c.Text(a.out)
+	}
+	spaces, pairs := c.JSON()
+	for _, s := range spaces {
+		if err := a.emit(s); err != nil {
+			return fmt.Errorf("print the comparison: %w", err)
+		}
+	}
+	for _, p := range pairs {
+		if err := a.emit(p); err != nil {
+			return fmt.Errorf("print the comparison: %w", err)
+		}
+	}
+	return nil
+}

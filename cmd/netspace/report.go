@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"netspace/internal/atomicfile"
+	"netspace/report"
+)
+
+type reportOptions struct {
+	compareFlags
+	out     string
+	figures string
+}
+
+func newReportCmd(a *app) *cobra.Command {
+	var o reportOptions
+	c := &cobra.Command{
+		Use:   "report DIR…",
+		Short: "Write a page about studies: distributions, tests, parameters, best networks",
+		Long: `Write one self-contained HTML page about a study, or about several together: the
+protocol, the comparison of the spaces with intervals and tests, the error
+distributions, error against complexity and against every parameter, training
+curves, the best networks drawn, failures with their reasons, and how to repeat it.
+The page refers to nothing outside itself. It may be written while a study runs.`,
+		Example: `  netspace report out/demo
+  netspace report out/demo -o demo.html
+  netspace report out/anynet out/regnet -o both.html --figures figures`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return o.run(a, args) },
+	}
+	f := c.Flags()
+	f.StringVarP(&o.out, "out", "o", "report.html", "the page's file; - for standard output")
+	f.StringVar(&o.figures, "figures", "", "folder to write the figures to as well, as SVG files")
+	o.add(f)
+	return c
+}
+
+// reportLine is what the command says with --json.
+type reportLine struct {
+	Report  string   `json:"report"`
+	Figures []string `json:"figures,omitempty"`
+}
+
+func (o reportOptions) run(a *app, dirs []string) error {
+	if o.out == "-" && a.json {
+		return usagef("-o -: with --json standard output is taken; name a file")
+	}
+	options, err := o.options()
+	if err != nil {
+		return err
+	}
+	sources, err := o.load(a, dirs)
+	if err != nil {
+		return err
+	}
+	c, err := report.Compare(sources, options)
+	if err != nil {
+		return unfinished(err, dirs)
+	}
+	if o.out == "-" {
+		err = c.Page(a.out)
+	} else {
+		err = atomicfile.Write(o.out, 0o644, func(w io.Writer) error { return c.Page(w) })
+	}
+	if err != nil {
+		return err
+	}
+	line := reportLine{Report: o.out}
+	if o.figures != "" {
+		if line.Figures, err = o.writeFigures(c); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.emit(line)
+	}
+	if o.out != "-" {
+		fmt.Fprintf(a.out, "report: %s\n", displayPath(o.out))
+	}
+	for _, f := range line.Figures {
+		a.note("figure: %s", displayPath(f))
+	}
+	return nil
+}
+
+func (o reportOptions) writeFigures(c report.Comparison) ([]string, error) {
+	if err := os.MkdirAll(o.figures, 0o755); err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, f := range c.Figures() {
+		path := filepath.Join(o.figures, f.Name)
+		if err := atomicfile.WriteFile(path, f.Data, 0o644); err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}

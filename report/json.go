@@ -1,0 +1,100 @@
+package report
+
+import (
+	"math"
+
+	"netspace/stats"
+)
+
+// Range is a confidence interval in JSON.
+type Range struct {
+	Lo float64 `json:"lo"`
+	Hi float64 `json:"hi"`
+}
+
+// SpaceJSON is the line of one space in machine-readable output. Errors are in
+// percent, the area in percentage points.
+type SpaceJSON struct {
+	Study     string           `json:"study"`
+	Space     string           `json:"space"`
+	N         int              `json:"n"`       // finished, failed ones included
+	Failed    int              `json:"failed"`  // counted with the error of chance
+	Pending   int              `json:"pending"` // not finished, not counted
+	Min       float64          `json:"min"`
+	Mean      float64          `json:"mean"`
+	Median    float64          `json:"median"`
+	Area      float64          `json:"area"` // under the EDF up to EMax
+	EMax      float64          `json:"emax"`
+	Level     float64          `json:"level"`     // of the intervals
+	Intervals map[string]Range `json:"intervals"` // of min, mean, median, area; empty with one network
+}
+
+// DifferenceJSON is B less A in machine-readable output.
+type DifferenceJSON struct {
+	Difference float64  `json:"difference"`
+	Lo         *float64 `json:"lo"`     // null with one network
+	Hi         *float64 `json:"hi"`     // null with one network
+	Better     *float64 `json:"better"` // probability that B is better; null with one network
+}
+
+// PairJSON is the line of one pair of spaces in machine-readable output.
+type PairJSON struct {
+	A      string         `json:"a"`
+	B      string         `json:"b"`
+	Min    DifferenceJSON `json:"min"`
+	Mean   DifferenceJSON `json:"mean"`
+	Median DifferenceJSON `json:"median"`
+	Area   DifferenceJSON `json:"area"`
+	KS     struct {
+		D     float64 `json:"d"`
+		P     float64 `json:"p"`
+		PHolm float64 `json:"p_holm"` // adjusted for the number of pairs
+	} `json:"ks"`
+	NotWorse struct {
+		Delta float64  `json:"delta"`
+		PMean *float64 `json:"p_mean"` // null with one network
+		PArea *float64 `json:"p_area"` // null with one network
+	} `json:"not_worse"`
+}
+
+// JSON gives the lines of the spaces, then those of the pairs.
+func (c Comparison) JSON() ([]SpaceJSON, []PairJSON) {
+	var spaces []SpaceJSON
+	for _, s := range c.Spaces {
+		line := SpaceJSON{
+			Study: s.Population.Study, Space: s.Label, N: s.N, Failed: s.Failed, Pending: s.Pending,
+			Min: s.Min.Value, Mean: s.Mean.Value, Median: s.Median.Value, Area: s.Area.Value,
+			EMax: c.EMax, Level: level, Intervals: map[string]Range{},
+		}
+		for name, e := range map[string]stats.Estimate{"min": s.Min, "mean": s.Mean, "median": s.Median, "area": s.Area} {
+			if e.Known() {
+				line.Intervals[name] = Range{e.Lo, e.Hi}
+			}
+		}
+		spaces = append(spaces, line)
+	}
+	var pairs []PairJSON
+	for _, p := range c.Pairs {
+		line := PairJSON{
+			A: c.Spaces[p.A].Label, B: c.Spaces[p.B].Label,
+			Min: differenceJSON(p.Min), Mean: differenceJSON(p.Mean), Median: differenceJSON(p.Median), Area: differenceJSON(p.Area),
+		}
+		line.KS.D, line.KS.P, line.KS.PHolm = p.KS.D, p.KS.P, p.PHolm
+		line.NotWorse.Delta = c.Delta
+		line.NotWorse.PMean, line.NotWorse.PArea = known(p.NotWorse.P), known(p.NotWorseArea.P)
+		pairs = append(pairs, line)
+	}
+	return spaces, pairs
+}
+
+func differenceJSON(d stats.Difference) DifferenceJSON {
+	return DifferenceJSON{d.Value, known(d.Lo), known(d.Hi), known(d.Better)}
+}
+
+// known is nil for what is not known, which JSON has no number for.
+func known(v float64) *float64 {
+	if math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
