@@ -149,7 +149,7 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 		have := h.samples[name]
 		if len(have) < config.Samples {
 			note("sampling %d networks from %s", config.Samples, name)
-			all, err := sample(ctx, name, config, p.study)
+			all, err := sample(ctx, name, config, p.study, note)
 			if err != nil {
 				return p, nil, err
 			}
@@ -302,9 +302,14 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 				removeCheckpoints(r.Dir, t.ID)
 				continue
 			}
-			r.queue = append(r.queue, Task{Dir: r.Dir, Trial: rec.ID, Attempt: attempt, Space: name, Index: index,
-				Seed: rec.Seed, Spec: rec.Spec, Input: p.study.Input, Data: r.Config.Data, DataKey: p.study.Data, Recipe: r.Config.Recipe,
-				Engine: r.Config.engineName(), losses: h.outcome(rec.ID).losses()})
+			task := Task{Dir: r.Dir, Trial: rec.ID, Attempt: attempt, Space: name, Index: index,
+				Seed: rec.Seed, Spec: rec.Spec, Input: p.study.Input, Data: r.Config.Data, DataKey: p.study.Data,
+				Engine: r.Config.engineName(), losses: h.outcome(rec.ID).losses()}
+			var err error
+			if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
+				return &RequestError{err}
+			}
+			r.queue = append(r.queue, task)
 		}
 	}
 	if len(forgiven) > 0 {

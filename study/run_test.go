@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -116,17 +117,47 @@ func TestMovedImagesAreTheSame(t *testing.T) {
 	}
 }
 
-func TestImpossibleRegimeWritesNothing(t *testing.T) {
-	s := newTinyStudy(t)
-	s.edit(t, "10K..30K", "1..2")
-	s.edit(t, "anynetx-a, ", "")
-	_, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"})
-	var request *RequestError
-	if !errors.As(err, &request) || !strings.Contains(err.Error(), "flops") {
-		t.Fatalf("error %v; want one of the request that blames flops", err)
+func TestWrongRequestWritesNothing(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"10K..30K", "10K..30K, rules: [\"depth <= 0\"]", "depth <= 0"},
+		{"batch: 16", "batch: 97", "batch"},
+		{"name: ", "nome: ", "did you mean name?"},
+		{"spaces: [anynetx-a", "spaces: [anynetx-q", "anynetx-a"},
+		{"/images", "/pictures", "pictures"},
+	} {
+		s := newTinyStudy(t)
+		s.edit(t, c.old, c.new)
+		_, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"})
+		var request *RequestError
+		if !errors.As(err, &request) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v; want one of the request that says %q", c.new, err, c.want)
+		}
+		if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the study folder was made: %v", c.new, err)
+		}
 	}
-	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("the study folder was made: %v", err)
+}
+
+// A space may draw parts of the recipe and the resolution: each trial is trained with its own.
+func TestSpaceThatDrawsTheRecipe(t *testing.T) {
+	s := newTinyStudy(t)
+	file := filepath.Join(filepath.Dir(s.file), "lr.yaml")
+	write(t, file, `name: lr-sweep
+base: regnetx
+parameters:
+  recipe.lr: {log-uniform: 0.01..0.1}
+  resolution: {values: [8, 12]}
+`)
+	s.edit(t, "[anynetx-a, regnetx]", "["+file+"]")
+	r := s.start(t)
+	for _, task := range r.Pending() {
+		if task.Recipe.LR == 0.05 || fmt.Sprint(task.Spec.Recipe["lr"]) != fmt.Sprint(task.Recipe.LR) || task.Recipe.Epochs != 3 {
+			t.Errorf("recipe %+v for spec %v", task.Recipe, task.Spec.Recipe)
+		}
+	}
+	r.Close()
+	if events := s.run(t, 2); count(events, TrialDone) != 3 {
+		t.Fatalf("%+v", events)
 	}
 }
 

@@ -2,32 +2,64 @@ package study
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
+	"netspace/arch"
 	"netspace/space"
+	"netspace/train"
 )
+
+// sampleNote is the time between two notes on a sampling that takes long.
+const sampleNote = 5 * time.Second
 
 // sample draws the population of a space. The first networks of a larger
 // sample are those of a smaller one.
-func sample(ctx context.Context, name string, c Config, study studyRecord) ([]trialRecord, error) {
+func sample(ctx context.Context, name string, c Config, study studyRecord, note func(string, ...any)) ([]trialRecord, error) {
 	s, err := space.Load(name)
 	if err != nil {
 		return nil, &RequestError{fmt.Errorf("spaces: %w", err)}
 	}
-	networks, _, err := s.Sample(ctx, space.Config{Input: study.Input.arch(), Network: c.Network, Regime: c.Regime, Seed: c.Seed}, c.Samples)
+	last := time.Now()
+	networks, _, err := s.Sample(ctx, space.Config{
+		Input: study.Input.arch(), Network: c.Network, Regime: c.Regime, Seed: c.Seed,
+		Progress: func(found int, candidates int64) {
+			if now := time.Now(); now.Sub(last) >= sampleNote {
+				last = now
+				note("sampling %s: %d of %d networks in %d candidates", name, found, c.Samples, candidates)
+			}
+		},
+	}, c.Samples)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	var few *space.TooFewError
+	if err != nil && !errors.As(err, &few) { // which names the space itself
+		err = fmt.Errorf("space %s: %w", name, err)
+	}
 	if err != nil {
-		return nil, &RequestError{fmt.Errorf("space %s: %w", name, err)}
+		return nil, &RequestError{err}
 	}
 	trials := make([]trialRecord, len(networks))
 	for i, n := range networks {
-		id, seed, err := identify(n.Spec, study, c.Settings)
+		recipe, err := recipeOf(n.Spec, c.Recipe)
+		if err != nil {
+			return nil, &RequestError{fmt.Errorf("space %s: %w", name, err)}
+		}
+		id, seed, err := identify(n.Spec, recipe, study, c.Settings)
 		if err != nil {
 			return nil, err
 		}
 		trials[i] = trialRecord{Space: name, Index: i, ID: id, Seed: seed, Spec: n.Spec, Complexity: n.Complexity}
 	}
 	return trials, nil
+}
+
+// recipeOf is the study's recipe with what the network's space draws of it.
+func recipeOf(s arch.Spec, base train.Recipe) (train.Recipe, error) {
+	if len(s.Recipe) == 0 {
+		return base, nil
+	}
+	return train.DecodeFields(s.Recipe, "", base)
 }

@@ -39,9 +39,10 @@ type Input struct {
 
 // identify gives the identity of a trial and its seed. Both derive from what
 // decides the result and from nothing else: the adjusted network, what it is built for,
-// recipe, images, the study's seed and the engine. The seed has 53 bits, so that
+// recipe, images, the study's seed and the engine (the key of a network that
+// has a resolution of its own contains that). The seed has 53 bits, so that
 // every reader of JSON keeps them.
-func identify(spec arch.Spec, study studyRecord, s Settings) (id string, seed uint64, err error) {
+func identify(spec arch.Spec, recipe train.Recipe, study studyRecord, s Settings) (id string, seed uint64, err error) {
 	data, err := json.Marshal(struct {
 		Version int
 		Network string
@@ -50,7 +51,7 @@ func identify(spec arch.Spec, study studyRecord, s Settings) (id string, seed ui
 		Data    string
 		Seed    uint64
 		Engine  string
-	}{1, spec.Key(), study.Input, s.Recipe, study.Data, s.Seed, s.Engine})
+	}{1, spec.Key(), study.Input, recipe, study.Data, s.Seed, s.Engine})
 	if err != nil {
 		return "", 0, fmt.Errorf("identify a trial: %w", err)
 	}

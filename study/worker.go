@@ -152,19 +152,12 @@ func (w Worker) run(ctx context.Context, task Task, checkpoints string, finished
 	if err != nil {
 		return none, err
 	}
-	data, err := task.Data.open(ctx)
+	data, err := task.openData(ctx)
 	if err != nil {
 		return none, err
 	}
 	defer data.Close()
-	key, err := train.DataKey(data)
-	if err != nil {
-		return none, err
-	}
-	if key != task.DataKey {
-		return none, &ChangedError{Dir: task.Dir, Changes: []string{"data: the images or their labels are other ones than when the study was started"}}
-	}
-	net, err := withRates(task.Spec, task.Recipe).Graph(task.Input.arch())
+	net, err := withRates(task.Spec, task.Recipe).Graph(inputOf(data.Info).arch())
 	if err != nil {
 		return none, err
 	}
@@ -194,6 +187,27 @@ func (w Worker) run(ctx context.Context, task Task, checkpoints string, finished
 		return train.Run(ctx, job)
 	}
 	return result, err
+}
+
+// openData opens the images that a network is trained on: in its own resolution
+// if it has one, else those that the study was planned with.
+func (t Task) openData(ctx context.Context) (*dataset.Data, error) {
+	own := t.Spec.Resolution != 0
+	if own {
+		t.Data.Resolution = t.Spec.Resolution
+	}
+	data, err := t.Data.open(ctx)
+	if err != nil || own {
+		return data, err
+	}
+	key, err := train.DataKey(data)
+	if err == nil && key != t.DataKey {
+		err = &ChangedError{Dir: t.Dir, Changes: []string{"data: the images or their labels are other ones than when the study was started"}}
+	}
+	if err != nil {
+		return nil, errors.Join(err, data.Close())
+	}
+	return data, nil
 }
 
 // notTheTrial tells errors of the disk and the data from those of a network:
