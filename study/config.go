@@ -97,11 +97,11 @@ func ParseConfig(data []byte, file string) (Config, error) {
 }
 
 func whole(doc *strict.Doc, f *strict.Fields, name string, to *int, low, high int) {
+	v := low
+	f.Int(name, &v)
 	if !f.Has(name) {
 		return
 	}
-	v := low
-	f.Int(name, &v)
 	if v < low || v > high {
 		doc.Fail(f.Path(name), strconv.Itoa(v), "must be from %d to %d", low, high)
 	}
@@ -143,9 +143,10 @@ func readNetwork(doc *strict.Doc, f *strict.Fields, to *space.Template) {
 
 // optional reads a field whose absence means something else than zero.
 func optional[T any](f *strict.Fields, name string, to **T, read func(string, *T)) {
+	v := new(T)
+	read(name, v)
 	if f.Has(name) {
-		*to = new(T)
-		read(name, *to)
+		*to = v
 	}
 }
 

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The test program is also the program: netspace and netspaceCmd start it
+// again as a process of its own, with its workers.
+func TestMain(m *testing.M) {
+	if os.Getenv("NETSPACE_TEST_PROGRAM") != "" {
+		os.Exit(run())
+	}
+	os.Exit(runTests(m))
+}
+
+// runTests keeps the decoded images of the tests out of the user's cache.
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "netspace-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
+	return m.Run()
+}
+
+// netspaceCmd is the program with arguments, not started yet.
+func netspaceCmd(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, args...)
+	c.Env = append(os.Environ(), "NETSPACE_TEST_PROGRAM=1")
+	return c
+}
+
+// netspace runs the program and gives what it printed and its exit status.
+func netspace(t testing.TB, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := netspaceCmd(t, args...)
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		status = exit.ExitCode()
+	case err != nil:
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), status
+}
+
+// writeFile writes a file in a new folder and gives its path.
+func writeFile(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestEveryCommandHasHelpAndExample(t *testing.T) {
+	root := newRoot(strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{})
+	for _, c := range root.Commands() {
+		for _, leaf := range append(c.Commands(), c) {
+			if leaf.HasSubCommands() {
+				continue
+			}
+			if leaf.Short == "" || leaf.Long == "" || leaf.Example == "" {
+				t.Errorf("%s lacks a short text, a long text or an example", leaf.CommandPath())
+			}
+		}
+	}
+}

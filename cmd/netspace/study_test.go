@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// tinyStudyFile writes a study of two small networks per space, and its
+// images, that the reference engine trains in seconds.
+func tinyStudyFile(t *testing.T, recipe string) string {
+	t.Helper()
+	dir := t.TempDir()
+	const n, side = 160, 8
+	var images, labels bytes.Buffer
+	for _, v := range []uint32{0x803, n, side, side} {
+		binary.Write(&images, binary.BigEndian, v)
+	}
+	for _, v := range []uint32{0x801, n} {
+		binary.Write(&labels, binary.BigEndian, v)
+	}
+	for i := range n {
+		labels.WriteByte(byte(i % 4))
+		for p := range side * side {
+			images.WriteByte(byte((i*p*7 + i%4*60) % 251))
+		}
+	}
+	for name, data := range map[string][]byte{"train-images-idx3-ubyte": images.Bytes(), "train-labels-idx1-ubyte": labels.Bytes()} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return writeFile(t, "tiny.yaml", fmt.Sprintf(`name: tiny
+data: {name: %s, train: 96, validation: 64}
+network: {stem: {type: cifar, width: 4}, stages: 2}
+regime: {flops: 10K..30K}
+recipe: {%s}
+samples: 2
+seed: 3
+spaces: [anynetx-a, regnetx]
+`, dir, recipe))
+}
+
+func export(t *testing.T, dir string) string {
+	t.Helper()
+	out, errs, status := netspace(t, "study", "export", dir)
+	if status != exitOK || strings.Count(out, "\n") != 5 {
+		t.Fatalf("export: status %d, %s%s", status, out, errs)
+	}
+	return out
+}
+
+// Ctrl-C reaches the run and its workers, stops them in under two seconds, says
+// what to type, and what was typed gives the results of a run that was not interrupted.
+func TestStudyInterruptAndContinue(t *testing.T) {
+	file := tinyStudyFile(t, "epochs: 6, batch: 16, lr: 0.02")
+	whole := filepath.Join(t.TempDir(), "whole")
+	if _, errs, status := netspace(t, "study", "run", file, "--dir", whole, "--engine", "reference", "--workers", "1"); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	dir := filepath.Join(t.TempDir(), "cut up")
+	c := netspaceCmd(t, "study", "run", file, "--dir", dir, "--engine", "reference", "--workers", "2", "--json")
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does it
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var asked time.Time
+	for in := bufio.NewScanner(out); in.Scan(); {
+		var e struct{ Event string }
+		if err := json.Unmarshal(in.Bytes(), &e); err != nil {
+			t.Fatalf("%s: %v", in.Text(), err)
+		}
+		if e.Event == "epoch" && asked.IsZero() {
+			asked = time.Now()
+			if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = c.Wait()
+	if took := time.Since(asked); c.ProcessState.ExitCode() != exitInterrupted || took > 2*time.Second {
+		t.Fatalf("status %d after %v: %s", c.ProcessState.ExitCode(), took, errs.String())
+	}
+	want := "study run '" + dir + "' --workers 2 --engine reference"
+	if !strings.Contains(errs.String(), want) {
+		t.Fatalf("said %q; want %q", errs.String(), want)
+	}
+	if _, errs, status := netspace(t, "study", "run", dir, "--workers", "2", "--engine", "reference"); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if a, b := export(t, whole), export(t, dir); a != b {
+		t.Fatalf("an interrupted study gives\n%s\nnot\n%s", b, a)
+	}
+}
+
+func TestStudyWithFailures(t *testing.T) {
+	file := tinyStudyFile(t, "epochs: 2, batch: 16, lr: 1000, momentum: 0.99, weight_decay: 1")
+	dir := filepath.Join(t.TempDir(), "out")
+	_, errs, status := netspace(t, "study", "run", file, "--dir", dir, "--engine", "reference")
+	if status != exitTrials || !strings.Contains(errs, "diverged") || !strings.Contains(errs, "of 4 networks failed") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	// Nothing is left to do, and the failures are still there.
+	if _, errs, status := netspace(t, "study", "run", dir, "--engine", "reference", "--quiet"); status != exitTrials || strings.Count(errs, "\n") != 1 {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	out, _, status := netspace(t, "study", "status", dir)
+	if status != exitOK || !strings.Contains(out, "failed: regnetx #0") && !strings.Contains(out, "failed: anynetx-a #0") {
+		t.Fatalf("status %d: %s", status, out)
+	}
+}
+
+func TestStudyRequestErrors(t *testing.T) {
+	file := tinyStudyFile(t, "epochs: 2, batch: 16")
+	bad := writeFile(t, "bad.yaml", `name: a/b
+data: {name: fashion-mnist, trian: 100}
+network: {stages: 99}
+regime: {flops: 4M-5M}
+recipe: {epochs: 0, learning_rate: 0.1}
+samples: none
+spaces: []
+`)
+	dir := filepath.Join(t.TempDir(), "out")
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"study", "run", bad, "--dir", dir, "--engine", "reference"}, []string{
+			"bad.yaml:1: name", "bad.yaml:2: data.trian", "did you mean train", "bad.yaml:3: network.stages", "bad.yaml:4: regime.flops",
+			"bad.yaml:5: recipe.epochs", "recipe.learning_rate", "bad.yaml:6: samples", "bad.yaml:7: spaces"}},
+		{[]string{"study", "run", filepath.Join(dir, "none.yaml"), "--engine", "reference"}, []string{"none.yaml", "no such file"}},
+		{[]string{"study", "run", file, "--dir", dir, "--executor", "slurm"}, []string{"must be local"}},
+		{[]string{"study", "run", file, "--dir", dir, "--workers", "-1"}, []string{"--workers -1"}},
+		{[]string{"study", "run", file, "--dir", dir, "--engine", "onednm"}, []string{"onednn"}},
+		{[]string{"study", "run"}, []string{"usage: netspace study run FILE|DIR"}},
+		{[]string{"study", "status", t.TempDir()}, []string{"no study in this folder"}},
+		{[]string{"study", "export", dir, "--format", "xlsx"}, []string{"no study in this folder"}},
+	} {
+		out, errs, status := netspace(t, c.args...)
+		if status != exitUsage || out != "" {
+			t.Errorf("%v: status %d, printed %q: %s", c.args, status, out, errs)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(errs, w) {
+				t.Errorf("%v: said %q; want %q", c.args, errs, w)
+			}
+		}
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("a wrong request wrote something: %v", err)
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	out, errs, status := netspace(t, "doctor", "--json")
+	var r doctorReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || status != exitOK || errs != "" {
+		t.Fatalf("status %d, %v: %s%s", status, err, out, errs)
+	}
+	if r.CPU.Cores < 1 || len(r.Engines) != len(engineNames) || len(r.Data) == 0 || !r.Engines[1].Available {
+		t.Fatalf("%+v", r)
+	}
+	if out, _, status := netspace(t, "doctor"); status != exitOK || strings.Count(out, "\n") < 7 {
+		t.Fatalf("status %d: %s", status, out)
+	}
+}
