@@ -5,6 +5,12 @@ import "github.com/spf13/cobra"
 // commands lists every command, in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newModelsCmd(a),
+		newComplexityCmd(a),
+		newExplainCmd(a),
+		newScaleCmd(a),
+		newFitCmd(a),
+		newConvertCmd(a),
 		newSpaceCmd(a),
 		newSampleCmd(a),
 		newInitCmd(a),
