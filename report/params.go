@@ -2,7 +2,10 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 
 	"netspace/arch"
@@ -18,7 +21,7 @@ type column struct {
 // log reports whether the values are better seen on a logarithmic axis.
 func (c column) log() bool {
 	lo, hi := c.span()
-	return lo >= 1 && hi/lo >= 8
+	return lo > 0 && hi/lo >= 8
 }
 
 func (c column) span() (lo, hi float64) {
@@ -155,7 +158,25 @@ func parametersOf(s arch.Spec) []parameter {
 	if s.Resolution != 0 {
 		add("resolution r", float64(s.Resolution))
 	}
+	for _, key := range slices.Sorted(maps.Keys(s.Recipe)) { // what a space draws of the recipe
+		if v, ok := number(s.Recipe[key]); ok {
+			add(strings.ReplaceAll(key, "_", " "), v)
+		}
+	}
 	return ps
+}
+
+// number is the value of a number read from YAML or JSON.
+func number(v any) (float64, bool) {
+	switch r := reflect.ValueOf(v); {
+	case r.CanInt():
+		return float64(r.Int()), true
+	case r.CanUint():
+		return float64(r.Uint()), true
+	case r.CanFloat():
+		return r.Float(), true
+	}
+	return 0, false
 }
 
 func addRest(add func(string, float64), stem arch.Stem, se float64, head int) {

@@ -46,7 +46,8 @@ func (c Comparison) Text(w io.Writer) error {
 			})
 		}
 		pairs.write(&b)
-		fmt.Fprintf(&b, "P: probability that B is better. KS p: both spaces alike, adjusted for %d pairs. not worse: the area, test of non-inferiority.\n", len(c.Pairs))
+		b.WriteString("P: probability that B is better. KS p: p-value of the hypothesis that both are alike, adjusted for the number of pairs.\n")
+		fmt.Fprintf(&b, "not worse: p-value of the hypothesis that B's area is smaller by %s points or more.\n", d)
 	}
 	for _, name := range c.Omitted {
 		fmt.Fprintf(&b, "%s is left out: none of its networks has finished.\n", name)

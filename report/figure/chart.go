@@ -1,7 +1,7 @@
 package figure
 
 import (
-	"html"
+	"encoding/xml"
 	"math"
 	"strconv"
 	"strings"
@@ -148,7 +148,7 @@ func (c *Chart) SVG(t Theme, standalone bool) string {
 	if standalone {
 		k.raw(` xmlns="http://www.w3.org/2000/svg" width="`, num(c.Width), `" height="`, num(c.Height), `"`)
 	}
-	k.raw(` viewBox="0 0 `, num(c.Width), ` `, num(c.Height), `" font-family="`, t.Font, `" font-size="`, num(size), `" fill="`, t.Ink, `" aria-label="`, html.EscapeString(c.Alt), `">`)
+	k.raw(` viewBox="0 0 `, num(c.Width), ` `, num(c.Height), `" font-family="`, t.Font, `" font-size="`, num(size), `" fill="`, t.Ink, `" aria-label="`, escape(c.Alt), `">`)
 	if t.Surface != "none" {
 		k.raw(`<rect width="100%" height="100%" fill="`, t.Surface, `"/>`)
 	}
@@ -194,7 +194,7 @@ func (k *canvas) text(x, y float64, anchor, fill, attrs, s string) {
 	if attrs != "" {
 		k.raw(` `, attrs)
 	}
-	k.raw(`>`, html.EscapeString(s), `</text>`)
+	k.raw(`>`, escape(s), `</text>`)
 }
 
 func (k *canvas) x(v float64) float64 { return k.c.X.place(v) * k.w }
@@ -306,4 +306,12 @@ func num(v float64) string {
 		return "0"
 	}
 	return s
+}
+
+// escape makes s the text of an element or an attribute; what XML has no
+// character for becomes U+FFFD.
+func escape(s string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(s)) // a Builder never fails
+	return b.String()
 }

@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"html"
 	"math"
 	"strings"
 )
@@ -16,7 +15,7 @@ func (p *path) v(y float64)       { p.WriteString("V" + num(y)) }
 
 func (k *canvas) title(s string) {
 	if s != "" {
-		k.raw(`<title>`, html.EscapeString(s), `</title>`)
+		k.raw(`<title>`, escape(s), `</title>`)
 	}
 }
 
@@ -129,7 +128,7 @@ func (s Points) draw(k *canvas) {
 			dots.WriteString("M" + num(x) + " " + num(y) + "h0")
 			continue
 		}
-		k.raw(`<circle cx="`, num(x), `" cy="`, num(y), `" r="`, num(size), `"><title>`, html.EscapeString(s.Titles[i]), `</title></circle>`)
+		k.raw(`<circle cx="`, num(x), `" cy="`, num(y), `" r="`, num(size), `"><title>`, escape(s.Titles[i]), `</title></circle>`)
 	}
 	k.raw(`</g>`)
 	if dots.Len() > 0 {
