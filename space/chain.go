@@ -12,6 +12,7 @@ type draw struct {
 	to     []int
 	values []float64 // ascending, or descending for rules that descend
 	tail   []float64 // tail[k] is the weight of the values from k on, times what later draws of the chain can still do
+	guide  []int32   // see makeGuide; nil: none
 	from   []int     // the first value allowed after each value of the draw before; nil: all
 
 	lo, hi float64 // ends of a continuous prior; for a logarithmic one their logarithms
@@ -21,9 +22,13 @@ type draw struct {
 // pick gives the index of a value for a uniform u in [0,1), from the k0-th
 // value on. The chance of k is (tail[k]-tail[k+1])/tail[k0], to within 2^-53.
 func (d *draw) pick(u float64, k0 int) int {
+	lo, hi := k0, len(d.values)
+	if k0 == 0 && d.guide != nil {
+		b := int(u * guideSize)
+		lo, hi = int(d.guide[b+1]), int(d.guide[b])+1
+	}
+	// The last k with tail[k] > r. It falls as u grows, as rounding keeps order.
 	r := u * d.tail[k0]
-	// The last k with tail[k] > r.
-	lo, hi := k0, len(d.tail)
 	for hi-lo > 1 {
 		mid := int(uint(lo+hi) >> 1)
 		if d.tail[mid] > r {
@@ -33,6 +38,21 @@ func (d *draw) pick(u float64, k0 int) int {
 		}
 	}
 	return lo
+}
+
+// guideSize is the number of equal parts of [0,1) for which a guide knows where to search.
+const guideSize = 256
+
+// makeGuide prepares pick from the first value on: guide[b] is the pick of b/guideSize.
+func (d *draw) makeGuide() {
+	if len(d.values) < 4 || d.from != nil {
+		return
+	}
+	guide := make([]int32, guideSize+1)
+	for b := range guide {
+		guide[b] = int32(d.pick(min(float64(b)/guideSize, 1-0x1p-53), 0))
+	}
+	d.guide = guide
 }
 
 // count is the number of ways to take values for a whole chain of draws.

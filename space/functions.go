@@ -3,6 +3,8 @@ package space
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -31,6 +33,9 @@ func (c *compiler) inScope(s scope, n ast.Node) (value, error) {
 }
 
 func (c *compiler) builtin(n *ast.BuiltinNode) (value, error) {
+	if !slices.Contains(builtins, n.Name) {
+		return value{}, fmt.Errorf("%s is not allowed in a rule; allowed are %s", n.Name, strings.Join(builtins, ", "))
+	}
 	first, err := c.value(n.Arguments[0])
 	if err != nil {
 		return value{}, err

@@ -105,6 +105,9 @@ func (s *Space) sampler(cfg Config, flat bool) (*Sampler, error) {
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
+	for i := range p.draws {
+		p.draws[i].makeGuide()
+	}
 	p.key = mix(cfg.Seed ^ mix(hash(s.Name)))
 	return p, nil
 }
