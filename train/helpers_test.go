@@ -91,7 +91,7 @@ type spy struct {
 	compile func(engine.Options)
 	step    func(engine.Batch)
 	update  func(engine.Update)
-	forward func(mode engine.Mode)
+	forward func(images []float32, mode engine.Mode)
 	loss    func(step int, loss float64) float64 // may replace the loss
 }
 
@@ -130,7 +130,7 @@ func (p *spyProgram) Update(u engine.Update) (float64, error) {
 
 func (p *spyProgram) Forward(images, logits []float32, mode engine.Mode, momentum float64) error {
 	if p.spy.forward != nil {
-		p.spy.forward(mode)
+		p.spy.forward(images, mode)
 	}
 	return p.Program.Forward(images, logits, mode, momentum)
 }
