@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"os"
 	"path/filepath"
@@ -88,8 +89,9 @@ func TestDamagedCache(t *testing.T) {
 			return b
 		}
 		n := len(good)
+		labels := int(binary.LittleEndian.Uint64(good[n-storeFooter:]))
 		for _, bad := range [][]byte{nil, good[:10], good[:n/2], good[:n-1], append(bytes.Clone(good), 0),
-			flip(0), flip(n - 1), flip(n - 10), flip(n - 20), flip(n - 32), flip(n - 100), make([]byte, n)} {
+			flip(0), flip(n - 1), flip(n - 10), flip(n - 20), flip(n - 32), flip(n - 100), flip(labels), flip(labels + 2*testTest), make([]byte, n)} {
 			// A new file, not the old one rewritten: that one is still mapped.
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)

@@ -357,6 +357,17 @@ func TestCorruptImagesNotKept(t *testing.T) {
 		if len(n) != 22 {
 			t.Errorf("%d different images", len(n))
 		}
+		waiting := 1 // the image itself and the damaged ones just before it
+		for i := range int32(24) {
+			if n[i] == 0 {
+				waiting++
+				continue
+			}
+			if n[i] != waiting {
+				t.Errorf("image %d is there %d times, not %d", i, n[i], waiting)
+			}
+			waiting = 1
+		}
 		if bad := d.Corrupt(); len(bad) != 2 || bad[1].File != filepath.Join(dir, "train", "b", "1.jpeg") {
 			t.Errorf("corrupt: %v", bad)
 		}

@@ -107,6 +107,27 @@ func TestLoaderAugmentsAnew(t *testing.T) {
 	}
 }
 
+// Every option of augmentation changes images, and nothing else.
+func TestLoaderAugments(t *testing.T) {
+	split, info := memory(t, 8, 3, 9, 9, 2)
+	plain := epoch(t, NewLoader(split, info, LoaderOptions{Batch: 8}), 0, 0)[0]
+	for _, a := range []Augment{
+		{PadCrop: 1}, {ResizedCrop: true}, {ResizedCrop: true, MinArea: 0.5}, {Flip: true},
+		{RandAugment: 1, Magnitude: 5}, {ColorJitter: 0.1}, {Lighting: 0.1},
+	} {
+		b := epoch(t, NewLoader(split, info, LoaderOptions{Batch: 8, Augment: a}), 0, 0)[0]
+		same := 0
+		for i := range 8 {
+			if slices.Equal(b.Images[i*243:(i+1)*243], plain.Images[i*243:(i+1)*243]) {
+				same++
+			}
+		}
+		if same > 6 || !slices.Equal(b.Labels, plain.Labels) || !slices.Equal(b.Index, plain.Index) {
+			t.Errorf("%+v: %d images are as they were, labels %v", a, same, b.Labels)
+		}
+	}
+}
+
 func TestLoaderFileOrder(t *testing.T) {
 	split, info := memory(t, 10, 3, 4, 5, 3)
 	l := NewLoader(split, info, LoaderOptions{Batch: 4})
