@@ -34,7 +34,7 @@ func (s Spec) blocks() AnyNet {
 const (
 	drawWidth, drawHeight         = 760, 420
 	plotLeft, plotRight           = 64, 742
-	plotTop, plotBottom           = 64, 372
+	plotTop, plotBottom           = 64, 352
 	colourInk, colourFaint        = "#1f2933", "#d9dee4"
 	colourBlock, colourBlockOther = "#3b6ea5", "#6f9bc8" // stages alternate
 	colourLine                    = "#d1495b"
@@ -85,15 +85,18 @@ func drawBlocks(b *bufio.Writer, title string, n AnyNet, w0, wa float64, legend 
 	text(plotLeft, 24, 16, "start", colourInk, title)
 	text(plotLeft, 44, 12, "start", colourLine, legend)
 	for v := 0.0; v <= top+step/2; v += step {
-		fmt.Fprintf(b, `<line x1="%d" x2="%d" y1="%.1f" y2="%[3].1f" stroke="%s"/>`+"\n", plotLeft, plotRight, y(v), colourFaint)
+		fmt.Fprintf(b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="%s"/>`+"\n", plotLeft, plotRight, y(v), y(v), colourFaint)
 		text(plotLeft-8, y(v)+4, 11, "end", colourInk, number(v))
 	}
 	every := int(math.Max(1, niceStep(float64(depth))))
 	for j := 0; j < depth; j += every {
-		text(x(float64(j)+0.5), plotBottom+18, 11, "middle", colourInk, fmt.Sprint(j))
+		text(x(float64(j)+0.5), plotBottom+34, 11, "middle", colourInk, fmt.Sprint(j))
 	}
-	text((plotLeft+plotRight)/2, drawHeight-10, 12, "middle", colourInk, "block j")
+	text((plotLeft+plotRight)/2, drawHeight-10, 12, "middle", colourInk, "block j, and width w of each stage")
 	fmt.Fprintf(b, `<text transform="translate(16 %d) rotate(-90)" font-size="12" text-anchor="middle" fill="%s">width of the block</text>`+"\n", (plotTop+plotBottom)/2, colourInk)
+
+	text(plotLeft-8, plotBottom+17, 12, "end", colourBlock, "w")
+	text(plotLeft-8, plotBottom+34, 11, "end", colourInk, "j")
 
 	j := 0
 	for i, st := range n.Stages {
@@ -108,7 +111,7 @@ func drawBlocks(b *bufio.Writer, title string, n AnyNet, w0, wa float64, legend 
 			j++
 		}
 		if x(float64(st.Depth))-x(0) > 14 { // room for a number
-			text(x(float64(j)-float64(st.Depth)/2), y(float64(st.Width))-6, 11, "middle", colourInk, fmt.Sprint(st.Width))
+			text(x(float64(j)-float64(st.Depth)/2), plotBottom+17, 12, "middle", colour, fmt.Sprint(st.Width))
 		}
 	}
 	fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="2" stroke-dasharray="6 4"/>`+"\n",
@@ -116,14 +119,14 @@ func drawBlocks(b *bufio.Writer, title string, n AnyNet, w0, wa float64, legend 
 	b.WriteString("</svg>\n")
 }
 
-// niceStep is a distance of 1, 2 or 5 times a power of ten that divides a range into 4 to 10 parts.
+// niceStep is a distance of 1, 2 or 5 times a power of ten that divides a
+// range into 3 to 6 parts.
 func niceStep(top float64) float64 {
-	p := math.Pow(10, math.Floor(math.Log10(top/5)))
-	switch f := top / 5 / p; {
-	case f >= 5:
-		return 5 * p
-	case f >= 2:
-		return 2 * p
+	p := math.Pow(10, math.Floor(math.Log10(top/6)))
+	for _, f := range []float64{1, 2, 5} {
+		if f*p >= top/6 {
+			return f * p
+		}
 	}
-	return p
+	return 10 * p
 }
