@@ -173,6 +173,10 @@ func TestJournalCorruption(t *testing.T) {
 			if got, err := attempts(path); err != nil || !cmp.Equal(got, c.after) {
 				t.Fatalf("after the next append read %v, %v; want %v", got, err, c.after)
 			}
+			whole, err := readJournal(path, func(record) error { return nil })
+			if info, statErr := os.Stat(path); err != nil || statErr != nil || info.Size() != whole {
+				t.Fatalf("after the next append %d bytes are whole of %v, %v", whole, info.Size(), errors.Join(err, statErr))
+			}
 		})
 	}
 }

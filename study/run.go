@@ -295,11 +295,9 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 				if r.best == nil || t.Error < r.best.Error {
 					r.best = &t
 				}
-				removeCheckpoints(r.Dir, t.ID)
 				continue
 			case Failed:
 				r.failed++
-				removeCheckpoints(r.Dir, t.ID)
 				continue
 			}
 			task := Task{Dir: r.Dir, Trial: rec.ID, Attempt: attempt, Space: name, Index: index,
@@ -313,7 +311,31 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 		}
 	}
 	if len(forgiven) > 0 {
-		return r.log.append(true, forgiven...)
+		if err := r.log.append(true, forgiven...); err != nil {
+			return err
+		}
+	}
+	return r.sweep()
+}
+
+// sweep removes checkpoints that nobody will go on from: of trials that ended
+// when their worker or the machine stopped before it had removed them.
+func (r *Run) sweep() error {
+	wanted := map[string]bool{}
+	for _, t := range r.queue {
+		wanted[t.Trial] = true
+	}
+	dir := filepath.Join(r.Dir, checkpointDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !wanted[e.Name()] {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
