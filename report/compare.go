@@ -209,7 +209,9 @@ func (c Comparison) Reading() string {
 	}
 	text := fmt.Sprintf("Undecided at the top: %s has the largest area under its EDF up to %s, but is ahead of %s only with probability %s.",
 		a.Label, percent0(c.EMax), b.Label, probability(d.Better))
-	if n := c.needed(first, second); n > max(a.N, b.N) {
+	if d.Lo > -c.Delta && d.Hi < c.Delta {
+		text += fmt.Sprintf(" The two areas differ by less than %s points.", trimmed(c.Delta))
+	} else if n := c.needed(first, second); n > max(a.N, b.N) {
 		text += fmt.Sprintf(" A decision to within %s points takes about %d networks of each.", trimmed(c.Delta), n)
 	}
 	return text
