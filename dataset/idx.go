@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,7 +30,7 @@ type idxReader struct {
 	end   int64 // where it must end
 }
 
-const maxIDXBytes = 1 << 40
+const maxIDXBytes int64 = min(math.MaxInt, 1<<40)
 
 // openIDX opens a file, by its content plain or gzip, and reads its header.
 func openIDX(file string) (*idxReader, error) {
@@ -80,7 +81,7 @@ func newIDX(src io.Reader, file string) (*idxReader, error) {
 			return nil, &FormatError{file, at, "a dimension is 0: there is no data"}
 		}
 		if size > maxIDXBytes/d {
-			return nil, &FormatError{file, at, fmt.Sprintf("a dimension of %d makes more than %d bytes", d, int64(maxIDXBytes))}
+			return nil, &FormatError{file, at, fmt.Sprintf("a dimension of %d makes more than %d bytes", d, maxIDXBytes)}
 		}
 		size *= d
 		r.dims = append(r.dims, int(d))
