@@ -51,6 +51,7 @@ type run struct {
 
 type fitter struct {
 	widths []int
+	logs   []float64 // of the widths
 	runs   []run
 	group  int // 0: no adjustment
 	b      float64
@@ -60,6 +61,7 @@ type fitter struct {
 func newFitter(n AnyNet, group int, b float64) *fitter {
 	f := &fitter{widths: n.Widths(), group: group, b: b}
 	for j, w := range f.widths {
+		f.logs = append(f.logs, math.Log(float64(w)))
 		if k := len(f.runs) - 1; k >= 0 && f.runs[k].width == w {
 			f.runs[k].last = j
 			continue
@@ -352,9 +354,15 @@ func (f *fitter) line(w0, wa, wm float64, each func(j, w int)) {
 	}
 }
 
+// error is e_fit, as fit computes it but for the last bits.
 func (f *fitter) error(w0, wa, wm float64) float64 {
-	sum := 0.0
-	f.line(w0, wa, wm, func(j, w int) { sum += math.Abs(math.Log(float64(w) / float64(f.widths[j]))) })
+	sum, last, log := 0.0, 0, 0.0
+	f.line(w0, wa, wm, func(j, w int) {
+		if w != last {
+			last, log = w, math.Log(float64(w))
+		}
+		sum += math.Abs(log - f.logs[j])
+	})
 	return sum / float64(len(f.widths))
 }
 
