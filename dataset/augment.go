@@ -6,32 +6,35 @@ import (
 	"math/rand/v2"
 )
 
-// Augment says what is done at random to images for training, each by its own draws.
-// The zero value does nothing. The order is: crop, flip, RandAugment, colour
-// jitter, lighting, normalisation. All but lighting work on bytes, as Pillow and torchvision do.
+// Augment says what is done at random to images for training, each by its own draws. The
+// zero value does nothing. The order is: crop, flip, RandAugment, colour jitter,
+// lighting, normalisation. All but lighting work on bytes, as Pillow and torchvision do.
 type Augment struct {
 	// PadCrop pads images with that many black pixels on each side and cuts the
 	// original size out of it at a random place (DDS, appendix: 4 for CIFAR). 0: no. Of
-	// photographs (Info.Photos) it moves by up to that many pixels the crop that evaluation takes from the centre.
+	// photographs (Info.Photos) it moves by up to that many pixels the crop that
+	// evaluation takes from the centre.
 	PadCrop int
-	// ResizedCrop takes a random rectangle and resizes it to the size of the
-	// images, in place of PadCrop (Szegedy et al. 2015, §6).
+	// ResizedCrop takes a random rectangle and resizes it to the size of the images, in
+	// place of PadCrop (Szegedy et al. 2015, §6).
 	ResizedCrop bool
-	// MinArea is the least share of the image's area that ResizedCrop takes, in
-	// (0,1]; 0 means 0.08. The aspect ratio is log-uniform from 3/4 to 4/3.
+	// MinArea is the least share of the image's area that ResizedCrop takes, in (0,1];
+	// 0 means 0.08. The aspect ratio is log-uniform from 3/4 to 4/3.
 	MinArea float64
 	// Flip mirrors every other image, left to right.
 	Flip bool
-	// RandAugment applies that many random operations to each image (Cubuk et al. 2020); 0: none.
+	// RandAugment applies that many random operations to each image (Cubuk et al.
+	// 2020); 0: none.
 	RandAugment int
-	// Magnitude is the strength of the operations of RandAugment, on the
-	// paper's scale from 0 to 10, the strongest. (torchvision counts to 30.)
+	// Magnitude is the strength of the operations of RandAugment, on the paper's scale
+	// from 0 to 10, the strongest. (torchvision counts to 30.)
 	Magnitude float64
-	// ColorJitter multiplies brightness, contrast and saturation, in random
-	// order, each by a factor uniform in 1 ± ColorJitter, in [0,1]; 0: none.
+	// ColorJitter multiplies brightness, contrast and saturation, in random order, each
+	// by a factor uniform in 1 ± ColorJitter, in [0,1]; 0: none.
 	ColorJitter float64
-	// Lighting is the standard deviation of the shifts along the principal colours
-	// of ImageNet (Krizhevsky et al. 2012, §4.1; DDS, appendix: 0.1); 0: none. Colour images only.
+	// Lighting is the standard deviation of the shifts along the principal colours of
+	// ImageNet (Krizhevsky et al. 2012, §4.1; DDS, appendix: 0.1); 0: none. Colour
+	// images only.
 	Lighting float64
 }
 
@@ -86,8 +89,8 @@ func (a *Augment) draw(p picture, info *Info, rng *rand.Rand) (top, left int, fl
 
 func (a *Augment) drawFlip(rng *rand.Rand) bool { return a.Flip && rng.Uint64()>>63 == 1 }
 
-// drawBox returns the rectangle of ResizedCrop, as torchvision draws it: whole
-// pixels; after ten that do not fit, the largest centred one of an allowed aspect.
+// drawBox returns the rectangle of ResizedCrop, as torchvision draws it: whole pixels;
+// after ten that do not fit, the largest centred one of an allowed aspect.
 func (a *Augment) drawBox(p picture, rng *rand.Rand) box {
 	const minAspect, maxAspect = 3.0 / 4, 4.0 / 3
 	least := a.MinArea
@@ -115,8 +118,8 @@ func (a *Augment) drawBox(p picture, rng *rand.Rand) box {
 	return box{float64(top), float64(left), float64(top + h), float64(left + w)}
 }
 
-// normaliseCrop writes the H×W pixels of p from (top, left) on as normalised
-// numbers, by table; what lies outside p is black.
+// normaliseCrop writes the H×W pixels of p from (top, left) on as normalised numbers, by
+// table; what lies outside p is black.
 func normaliseCrop(dst []float32, p picture, table *[3][256]float32, info *Info, top, left int, flip bool) {
 	h, w := info.Height, info.Width
 	from, to := clampInt(-left, 0, w), clampInt(p.w-left, 0, w)
@@ -214,8 +217,8 @@ func mirror(pix []byte, w int) {
 
 // drawLighting returns what is added to red, green and blue in [0,1].
 func drawLighting(std float64, rng *rand.Rand) (shift [3]float64) {
-	// Eigenvalues and eigenvectors (columns) of the colours of ImageNet, as in
-	// the training code of fb.resnet.torch and of the authors of DDS.
+	// Eigenvalues and eigenvectors (columns) of the colours of ImageNet, as in the
+	// training code of fb.resnet.torch and of the authors of DDS.
 	values := [3]float64{0.2175, 0.0188, 0.0045}
 	vectors := [3][3]float64{
 		{-0.5675, 0.7192, 0.4009},

@@ -22,8 +22,8 @@ func identity(channels, h, w int) (*Info, *[3][256]float32) {
 	return info, &table
 }
 
-// The rectangles of ResizedCrop: area uniform in 8–100 %, aspect log-uniform in
-// 3/4–4/3, anywhere in the image.
+// The rectangles of ResizedCrop: area uniform in 8–100 %, aspect log-uniform in 3/4–4/3,
+// anywhere in the image.
 func TestResizedCropBoxes(t *testing.T) {
 	const n = 20000
 	p := picture{h: 300, w: 400}
@@ -203,8 +203,8 @@ func TestColorJitter(t *testing.T) {
 	}
 }
 
-// Each operation of RandAugment at its strongest is the stated one; at strength 0 all but
-// autocontrast and equalize leave the image as it is.
+// Each operation of RandAugment at its strongest is the stated one; at strength 0 all
+// but autocontrast and equalize leave the image as it is.
 func TestRandAugmentOperations(t *testing.T) {
 	for op := range operations {
 		tools := augmenter{image: testPicture(3), spare: make([]byte, 3*99)}
@@ -261,7 +261,8 @@ func TestRandAugmentOperations(t *testing.T) {
 	}
 }
 
-// N operations are applied, each kind equally often, in both directions, at the stated strength.
+// N operations are applied, each kind equally often, in both directions, at the stated
+// strength.
 func TestRandAugmentDraws(t *testing.T) {
 	rng := newRand(9)
 	inverted := 0
@@ -276,7 +277,8 @@ func TestRandAugmentDraws(t *testing.T) {
 	if want := n / int(operations); inverted < want*8/10 || inverted > want*12/10 {
 		t.Errorf("solarize was drawn %d times of %d, %d are expected", inverted, n, want)
 	}
-	// Posterize at magnitude 5 keeps 6 bits: what no other operation makes of this image.
+	// Posterize at magnitude 5 keeps 6 bits: what no other operation makes of this
+	// image.
 	info, table := identity(1, 1, 1)
 	count := func(a Augment) (posterized int) {
 		rng := newRand(4)

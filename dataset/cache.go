@@ -13,8 +13,8 @@ import (
 	"netspace/internal/atomicfile"
 )
 
-// DefaultCache is the folder of decoded images: netspace in $XDG_CACHE_HOME, or in
-// the user's cache folder of the system; "" if there is none.
+// DefaultCache is the folder of decoded images: netspace in $XDG_CACHE_HOME, or in the
+// user's cache folder of the system; "" if there is none.
 func DefaultCache() string {
 	dir := os.Getenv("XDG_CACHE_HOME")
 	if !filepath.IsAbs(dir) {
@@ -26,8 +26,8 @@ func DefaultCache() string {
 	return filepath.Join(dir, "netspace")
 }
 
-// origin is what a store is made of: it names the cache file, which is
-// replaced when the fingerprint changes, so that stale copies do not pile up.
+// origin is what a store is made of: it names the cache file, which is replaced when the
+// fingerprint changes, so that stale copies do not pile up.
 type origin struct {
 	path  string // of the first source file or the folder, absolute
 	how   string // what is done to the images, for the name of the cache file
@@ -70,10 +70,10 @@ func (g origin) file() string {
 	return fmt.Sprintf("%s-%s.nsdata", base, hex.EncodeToString(h[:8]))
 }
 
-// load returns the store of g: the cached one if it is of the present files, else
-// a new one, in the cache where that is possible and in memory where not. Several
-// processes may do so at once: each writes the same bytes under a name of its own
-// and renames them into place.
+// load returns the store of g: the cached one if it is of the present files, else a new
+// one, in the cache where that is possible and in memory where not. Several processes
+// may do so at once: each writes the same bytes under a name of its own and renames them
+// into place.
 func (o Options) load(g origin, build buildFunc) (*store, error) {
 	source := g.fingerprint()
 	dir := o.Cache

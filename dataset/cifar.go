@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// The binary files of CIFAR-10 and CIFAR-100 (Krizhevsky 2009) are records
-// without a header: a byte per label, then 3×32×32 bytes, red, green, blue. CIFAR-100 has two labels,
-// the coarse one and the fine one, which is the class.
+// The binary files of CIFAR-10 and CIFAR-100 (Krizhevsky 2009) are records without a
+// header: a byte per label, then 3×32×32 bytes, red, green, blue. CIFAR-100 has two
+// labels, the coarse one and the fine one, which is the class.
 const (
 	cifarSide   = 32
 	cifarPixels = 3 * cifarSide * cifarSide
@@ -41,8 +41,8 @@ func cifarKinds() []cifarKind {
 	}}
 }
 
-// findCIFAR tells whether a folder holds CIFAR, also one level down, where its
-// archive puts it.
+// findCIFAR tells whether a folder holds CIFAR, also one level down, where its archive
+// puts it.
 func findCIFAR(dir string, names []string) (kind cifarKind, at string, ok bool) {
 	for _, k := range cifarKinds() {
 		if slices.Contains(names, k.train[0]) {

@@ -1,10 +1,10 @@
 // Package dataset reads labelled images and turns them into batches.
 //
-// A Split hands out decoded images by index; a Loader draws, augments and
-// normalises batches off the training thread; Mixup and CutMix blend the images of a batch.
-// Data sets that are costly to decode are decoded once into a cache that all processes of
-// the machine map. Everything random derives from a seed, the
-// epoch and the image's place in the epoch, never from timing or the number of goroutines.
+// A Split hands out decoded images by index; a Loader draws, augments and normalises
+// batches off the training thread; Mixup and CutMix blend the images of a batch. Data
+// sets that are costly to decode are decoded once into a cache that all processes of the
+// machine map. Everything random derives from a seed, the epoch and the image's place in
+// the epoch, never from timing or the number of goroutines.
 package dataset
 
 import (
@@ -24,8 +24,8 @@ type Info struct {
 	Mean     []float32 // per channel, over the training images, of values scaled to [0,1]
 	Std      []float32 // per channel, likewise; never 0
 
-	// MomentImages is the number of training images, from the first, that Mean and
-	// Std were computed over: all, but for photographs that are not cached.
+	// MomentImages is the number of training images, from the first, that Mean and Std
+	// were computed over: all, but for photographs that are not cached.
 	MomentImages int
 	// Photos says that the images are photographs of varied or large size: they are
 	// kept with a shorter side of 256/224 of Height, and a loader crops them.
@@ -37,8 +37,8 @@ type Split interface {
 	Len() int
 	// Label is the class of image i, in [0, Info.Classes).
 	Label(i int) int
-	// Image copies image i into dst as [C,H,W] bytes, after decoding (and
-	// resizing) where needed.
+	// Image copies image i into dst as [C,H,W] bytes, after decoding (and resizing)
+	// where needed.
 	Image(i int, dst []byte) error
 }
 
@@ -53,8 +53,8 @@ type Data struct {
 }
 
 // Corrupt names the images of folders that are damaged: those that were found when the
-// images were first read, which are in no split, and, of images that are decoded each time,
-// those found since, for which loaders take the next ones.
+// images were first read, which are in no split, and, of images that are decoded each
+// time, those found since, for which loaders take the next ones.
 func (d *Data) Corrupt() []*FormatError {
 	var all []*FormatError
 	for _, s := range d.stores() {

@@ -39,8 +39,8 @@ type photoFile struct {
 // photoRoots are the folders of the parts of a data set; val and test may be "".
 type photoRoots struct{ train, val, test string }
 
-// findPhotos looks for folders of images, one per class: in train, val and test of dir, or
-// in dir itself.
+// findPhotos looks for folders of images, one per class: in train, val and test of dir,
+// or in dir itself.
 func findPhotos(dir string, names []string) photoRoots {
 	var r photoRoots
 	has := func(name string) string {
@@ -60,7 +60,8 @@ func findPhotos(dir string, names []string) photoRoots {
 	return r
 }
 
-// subfolders lists the folders in dir, also linked ones, in order; hidden ones are left out.
+// subfolders lists the folders in dir, also linked ones, in order; hidden ones are left
+// out.
 func subfolders(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -83,8 +84,8 @@ func subfolders(dir string) []string {
 	return names
 }
 
-// listPhotos lists the images of a part. classes are the folders of the training
-// images; nil: take those of root, leaving out folders without images.
+// listPhotos lists the images of a part. classes are the folders of the training images;
+// nil: take those of root, leaving out folders without images.
 //
 // The order is one that does not depend on class or name, and is the same on every
 // machine: each first or last n images hold all classes in nearly their shares.
@@ -205,8 +206,8 @@ func openPhotos(ctx context.Context, name string, roots photoRoots, o Options) (
 	return p, nil
 }
 
-// loadPhotos decodes the images of one part, or finds them in the cache. plan is nil for the
-// training images.
+// loadPhotos decodes the images of one part, or finds them in the cache. plan is nil for
+// the training images.
 func loadPhotos(ctx context.Context, name, root string, files []photoFile, plan *photoPlan, o Options) (*store, error) {
 	g := origin{path: root, how: fmt.Sprintf("photos %d %d", o.Resolution, o.cacheLimit())}
 	if plan != nil {
@@ -333,7 +334,8 @@ func (b *photoBuilder) heads() ([]photoHead, error) {
 	return heads, nil
 }
 
-// makePlan finds out channels and size from the images that can be read; nil if there are none.
+// makePlan finds out channels and size from the images that can be read; nil if there
+// are none.
 func makePlan(heads []photoHead, resolution int) *photoPlan {
 	p := &photoPlan{Channels: 1}
 	var sides []int
@@ -429,8 +431,7 @@ func (b *photoBuilder) decode(sw *storeWriter, heads []photoHead, plan photoPlan
 	return sw.finish(source)
 }
 
-// parallel calls f for 0 ≤ i < n on all cores and returns
-// the first error.
+// parallel calls f for 0 ≤ i < n on all cores and returns the first error.
 func parallel(ctx context.Context, n int, f func(i int) error) error {
 	var (
 		next  atomic.Int64

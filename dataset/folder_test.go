@@ -312,11 +312,12 @@ func TestCorruptImages(t *testing.T) {
 	}
 }
 
-// Damage that shows when an image is decoded, in a data set that is not kept: the
-// next image takes its place, whatever the number of goroutines.
+// Damage that shows when an image is decoded, in a data set that is not kept: the next
+// image takes its place, whatever the number of goroutines.
 func TestCorruptImagesNotKept(t *testing.T) {
 	dir := photoFolder(t)
-	// The headers were read before the damage: the cache knows these files as good ones.
+	// The headers were read before the damage: the cache knows these files as good
+	// ones.
 	cache := t.TempDir()
 	o := Options{Resolution: 28, CacheLimit: 1, MaxCorrupt: 0.1, Val: -1, Cache: cache}
 	open(t, dir, o)
@@ -425,7 +426,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// Every kind of image that the decoders make comes out as its colours, without transparency.
+// Every kind of image that the decoders make comes out as its colours, without
+// transparency.
 func TestPlanar(t *testing.T) {
 	r := image.Rect(3, 2, 8, 6)
 	fill := func(m interface {

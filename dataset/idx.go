@@ -15,9 +15,9 @@ import (
 	"strings"
 )
 
-// IDX, the format of MNIST and its relatives: two zero bytes, the type of the
-// elements (0x08: bytes), the number of dimensions, each dimension as a big-endian
-// uint32, the elements row by row. http://yann.lecun.com/exdb/mnist/
+// IDX, the format of MNIST and its relatives: two zero bytes, the type of the elements
+// (0x08: bytes), the number of dimensions, each dimension as a big-endian uint32, the
+// elements row by row. http://yann.lecun.com/exdb/mnist/
 
 // idxReader reads one IDX file of bytes, plain or gzip, in one pass.
 type idxReader struct {
@@ -204,7 +204,8 @@ func openIDXSet(dir, prefix string, f *idxFiles, o Options) (_ *parts, err error
 	return p, p.agree(f)
 }
 
-// agree checks that the parts, which were read from f, have one shape, and counts classes.
+// agree checks that the parts, which were read from f, have one shape, and counts
+// classes.
 func (p *parts) agree(f *idxFiles) error {
 	p.height, p.width = p.train.Height, p.train.Width
 	for i := range p.train.len() {

@@ -21,8 +21,8 @@ type LoaderOptions struct {
 
 // Batch is one batch of images.
 type Batch struct {
-	// Images are [N,C,H,W], normalised: (value/255 - mean) / std. The slice has room for
-	// the images of a full batch; what follows N images is zero.
+	// Images are [N,C,H,W], normalised: (value/255 - mean) / std. The slice has room
+	// for the images of a full batch; what follows N images is zero.
 	Images []float32
 	Labels []int32 // [N], classes
 	Index  []int32 // [N], places of the images in the split
@@ -30,9 +30,9 @@ type Batch struct {
 	Number int     // of the batch in its epoch, from 0
 }
 
-// Loader makes batches of the images of a split, in the background. What a batch
-// holds depends on the split, the seed, the epoch and the number of the batch,
-// not on Workers or timing.
+// Loader makes batches of the images of a split, in the background. What a batch holds
+// depends on the split, the seed, the epoch and the number of the batch, not on Workers
+// or timing.
 type Loader struct {
 	split  Split
 	info   Info
@@ -107,9 +107,9 @@ func (l *Loader) Batches() int {
 	return (l.split.Len() + l.o.Batch - 1) / l.o.Batch
 }
 
-// Epoch starts to make the batches of an epoch from number fromBatch on. Batches
-// are the same as when the epoch is read from its beginning. Close must be called,
-// unless Next has returned io.EOF. Several iterators may be used at once.
+// Epoch starts to make the batches of an epoch from number fromBatch on. Batches are the
+// same as when the epoch is read from its beginning. Close must be called, unless Next
+// has returned io.EOF. Several iterators may be used at once.
 func (l *Loader) Epoch(epoch int, fromBatch int) *Iterator {
 	it := &Iterator{l: l, next: max(fromBatch, 0), end: l.Batches(), stop: make(chan struct{})}
 	if it.err = l.err; it.err != nil {
@@ -209,8 +209,8 @@ type Iterator struct {
 
 var errClosed = errors.New("dataset: the iterator is closed")
 
-// Next returns the next batch, or io.EOF after the last one. The batch is valid
-// until the next call of Next or Close. An error other than that of ctx is final.
+// Next returns the next batch, or io.EOF after the last one. The batch is valid until
+// the next call of Next or Close. An error other than that of ctx is final.
 func (it *Iterator) Next(ctx context.Context) (*Batch, error) {
 	if it.err != nil {
 		return nil, it.err
@@ -267,8 +267,8 @@ type slot struct {
 	err   error
 }
 
-// worker makes every stride-th batch of an epoch. It has two slots: one is with
-// the caller or waits for it, the other is being filled.
+// worker makes every stride-th batch of an epoch. It has two slots: one is with the
+// caller or waits for it, the other is being filled.
 type worker struct {
 	l     *Loader
 	slots [2]slot
@@ -353,8 +353,9 @@ func (w *worker) fill(s *slot, b int, stop chan struct{}) bool {
 	return true
 }
 
-// place fills one place of the epoch with image i of the split. Instead of one that turns out to
-// be damaged it takes the next one, as long as there are not too many; it returns which it took.
+// place fills one place of the epoch with image i of the split. Instead of one that
+// turns out to be damaged it takes the next one, as long as there are not too many; it
+// returns which it took.
 func (w *worker) place(dst []float32, i int, place uint64) (int, error) {
 	for range w.l.split.Len() {
 		err := w.image(dst, i, place)

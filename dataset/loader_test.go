@@ -64,8 +64,8 @@ func equal(a, b []Batch) bool { return len(a)+len(b) == 0 || reflect.DeepEqual(a
 
 var everything = Augment{PadCrop: 2, Flip: true, RandAugment: 2, Magnitude: 9, ColorJitter: 0.4, Lighting: 0.1}
 
-// What a batch holds does not depend on the number of goroutines, on where the epoch
-// was entered, on earlier epochs, or on who implements the split.
+// What a batch holds does not depend on the number of goroutines, on where the epoch was
+// entered, on earlier epochs, or on who implements the split.
 func TestLoaderDeterminism(t *testing.T) {
 	split, info := memory(t, 53, 3, 9, 8, 4)
 	for _, a := range []Augment{{}, {PadCrop: 2, Flip: true}, everything, {ResizedCrop: true, Flip: true}} {

@@ -22,11 +22,11 @@ func smoothed(classes int, smoothing float64) (off, on float32) {
 	return float32(o), float32(1 - smoothing + o)
 }
 
-// Mixup blends the N = len(labels) images of a batch in pairs and fills targets [N,classes]
-// with the same blend of their smoothed labels (Zhang et al. 2018): x = λ·x + (1-λ)·x',
-// with one λ ~ Beta(alpha, alpha) for the batch, which is returned. Image i is paired with image N-1-i: of a shuffled
-// batch that is a random pair, and it needs no copy. alpha must be positive;
-// images hold N images of equal size, normalised or not.
+// Mixup blends the N = len(labels) images of a batch in pairs and fills targets
+// [N,classes] with the same blend of their smoothed labels (Zhang et al. 2018): x = λ·x
+// + (1-λ)·x', with one λ ~ Beta(alpha, alpha) for the batch, which is returned. Image i
+// is paired with image N-1-i: of a shuffled batch that is a random pair, and it needs no
+// copy. alpha must be positive; images hold N images of equal size, normalised or not.
 func Mixup(targets, images []float32, labels []int32, rng *rand.Rand, alpha float64, classes int, smoothing float64) (lambda float64) {
 	lambda = beta(rng, alpha)
 	n := len(labels)
@@ -47,11 +47,11 @@ func Mixup(targets, images []float32, labels []int32, rng *rand.Rand, alpha floa
 	return lambda
 }
 
-// CutMix swaps one rectangle between the N = len(labels) images [C,h,w] of a batch in pairs, i with N-1-i, and
-// fills targets [N,classes] with the labels blended by area (Yun et al. 2019): the
-// rectangle has the share 1-λ of the image, λ ~ Beta(alpha, alpha), around a point drawn
-// uniformly; where it is cut off at the border λ becomes the share that was kept, which is
-// returned. alpha must be positive.
+// CutMix swaps one rectangle between the N = len(labels) images [C,h,w] of a batch in
+// pairs, i with N-1-i, and fills targets [N,classes] with the labels blended by area
+// (Yun et al. 2019): the rectangle has the share 1-λ of the image, λ ~ Beta(alpha,
+// alpha), around a point drawn uniformly; where it is cut off at the border λ becomes
+// the share that was kept, which is returned. alpha must be positive.
 func CutMix(targets, images []float32, labels []int32, h, w int, rng *rand.Rand, alpha float64, classes int, smoothing float64) (lambda float64) {
 	side := math.Sqrt(1 - beta(rng, alpha))
 	ch, cw := int(float64(h)*side), int(float64(w)*side)
@@ -98,13 +98,14 @@ func mixTargets(targets []float32, labels []int32, classes int, smoothing, lambd
 
 // beta draws from Beta(a, a) as G/(G+G') of two gamma variables.
 func beta(rng *rand.Rand, a float64) float64 {
-	// The logarithms keep the ratio where both variables underflow, as they do for small a.
+	// The logarithms keep the ratio where both variables underflow, as they do for
+	// small a.
 	x, y := logGamma(rng, a), logGamma(rng, a)
 	return 1 / (1 + math.Exp(y-x))
 }
 
-// logGamma draws the logarithm of a Gamma(a, 1) variable: Marsaglia and Tsang, A
-// simple method for generating gamma variables (2000), with their §6 for a < 1.
+// logGamma draws the logarithm of a Gamma(a, 1) variable: Marsaglia and Tsang, A simple
+// method for generating gamma variables (2000), with their §6 for a < 1.
 func logGamma(rng *rand.Rand, a float64) float64 {
 	boost := 0.0
 	if a < 1 {

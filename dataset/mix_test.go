@@ -47,7 +47,8 @@ func TestBeta(t *testing.T) {
 	}
 }
 
-// The images and targets of a batch are those of the formula, and rows of targets sum to 1.
+// The images and targets of a batch are those of the formula, and rows of targets sum to
+// 1.
 func TestMixing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 6).Draw(t, "n")
@@ -115,7 +116,8 @@ func TestMixing(t *testing.T) {
 	})
 }
 
-// What CutMix takes is one rectangle, of the size that λ says where the border does not cut it.
+// What CutMix takes is one rectangle, of the size that λ says where the border does not
+// cut it.
 func TestCutMixRectangle(t *testing.T) {
 	rng := newRand(2)
 	const side = 32
@@ -140,7 +142,8 @@ func TestCutMixRectangle(t *testing.T) {
 		}
 		shares += float64(area) / (side * side) / 500
 	}
-	// λ is uniform for α = 1: without borders the mean share would be ½, and it is less with them.
+	// λ is uniform for α = 1: without borders the mean share would be ½, and it is less
+	// with them.
 	if shares < 0.2 || shares > 0.45 {
 		t.Errorf("mean share %v", shares)
 	}

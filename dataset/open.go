@@ -10,33 +10,33 @@ import (
 	"strings"
 )
 
-// Options say which images of a data set to use, and how they are prepared. The zero value
-// uses all of them as they are.
+// Options say which images of a data set to use, and how they are prepared. The zero
+// value uses all of them as they are.
 type Options struct {
-	// Train is the number of training images: the first ones of the training
-	// set. 0 means all that validation leaves.
+	// Train is the number of training images: the first ones of the training set. 0
+	// means all that validation leaves.
 	Train int
-	// Val is the number of validation images. Where the data set has no
-	// validation set of its own they are the last images of the training set, and 0
-	// means a tenth of it; where it has one they are its first images, and 0 means all.
-	// -1 means no validation images.
+	// Val is the number of validation images. Where the data set has no validation set
+	// of its own they are the last images of the training set, and 0 means a tenth of
+	// it; where it has one they are its first images, and 0 means all. -1 means no
+	// validation images.
 	Val int
-	// Resolution is the height and width in pixels that images are resized
-	// to; 0 means the size they have (see Info). At most 4096.
+	// Resolution is the height and width in pixels that images are resized to; 0 means
+	// the size they have (see Info). At most 4096.
 	Resolution int
 	// MaxCorrupt is the share of unreadable images of a folder, in (0,1], above which
 	// Open fails. 0 means 0.01; a negative number means that none is accepted.
 	MaxCorrupt float64
-	// Cache is the folder for decoded images; "" means DefaultCache(). Where it
-	// cannot be written the images are kept in memory.
+	// Cache is the folder for decoded images; "" means DefaultCache(). Where it cannot
+	// be written the images are kept in memory.
 	Cache string
 	// NoCache keeps decoded images in the memory of this process.
 	NoCache bool
 	// CacheLimit is the size in bytes of the decoded images of a folder of photographs
 	// above which they are decoded each time they are used. 0 means 8 GiB.
 	CacheLimit int64
-	// Progress, if not nil, is called now and then while the images of a folder are read
-	// for the first time.
+	// Progress, if not nil, is called now and then while the images of a folder are
+	// read for the first time.
 	Progress func(done, total int)
 }
 
@@ -87,13 +87,13 @@ func Names() []string {
 	return names
 }
 
-// Open reads the data set of that name, or in that folder: IDX files (plain or
-// gzip), CIFAR-10 or CIFAR-100 binary files, or folders of JPEG and PNG images,
-// one per class. For a folder that holds several IDX data sets (EMNIST), give
-// the path of the file of training images.
+// Open reads the data set of that name, or in that folder: IDX files (plain or gzip),
+// CIFAR-10 or CIFAR-100 binary files, or folders of JPEG and PNG images, one per class.
+// For a folder that holds several IDX data sets (EMNIST), give the path of the file of
+// training images.
 //
-// The error is a *MissingError, a *FormatError or an *OptionError where the
-// data set is not there, is damaged or cannot give what o asks for.
+// The error is a *MissingError, a *FormatError or an *OptionError where the data set is
+// not there, is damaged or cannot give what o asks for.
 func Open(nameOrPath string, o Options) (*Data, error) {
 	return OpenContext(context.Background(), nameOrPath, o)
 }

@@ -25,8 +25,8 @@ const (
 	sideOver, sideUnder = 256, 224
 )
 
-// photoPlan is the form that the images of a folder are brought into; the
-// training images decide it.
+// photoPlan is the form that the images of a folder are brought into; the training
+// images decide it.
 type photoPlan struct {
 	Channels int  `json:"channels"`
 	Height   int  `json:"height"` // of the images handed out
@@ -88,8 +88,8 @@ func (p photoPlan) fit(src picture, b *photoBuffer) picture {
 // thumbnails comes before the size of a JPEG. Where it is not, the whole file is read.
 const headerBytes = 1 << 12
 
-// readHead reads the header of an image file. The error is of reading; what is wrong with
-// the image is in photoHead.bad.
+// readHead reads the header of an image file. The error is of reading; what is wrong
+// with the image is in photoHead.bad.
 func readHead(file string) (photoHead, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -143,8 +143,8 @@ func photoFault(file string, err error) *FormatError {
 	return &FormatError{file, -1, reason}
 }
 
-// readPhoto decodes an image file to [channels,h,w]. The error is a *FormatError if
-// the image is damaged.
+// readPhoto decodes an image file to [channels,h,w]. The error is a *FormatError if the
+// image is damaged.
 func readPhoto(file string, channels int, b *photoBuffer) (picture, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -179,8 +179,8 @@ func readPhoto(file string, channels int, b *photoBuffer) (picture, error) {
 	return p, nil
 }
 
-// planar copies the pixels of img. Transparency is ignored: the colour below it counts, as with
-// Pillow. Of 16-bit channels the high byte is kept.
+// planar copies the pixels of img. Transparency is ignored: the colour below it counts,
+// as with Pillow. Of 16-bit channels the high byte is kept.
 func planar(dst picture, img image.Image, channels int) {
 	at := img.Bounds().Min
 	n := dst.h * dst.w

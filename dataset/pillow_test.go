@@ -22,7 +22,8 @@ func testPicture(channels int) picture {
 	return p
 }
 
-// TestPillow compares every operation on bytes with Pillow's, bit for bit (see testdata/pillow.py).
+// TestPillow compares every operation on bytes with Pillow's, bit for bit (see
+// testdata/pillow.py).
 func TestPillow(t *testing.T) {
 	f, err := os.Open("testdata/pillow.txt")
 	if err != nil {

@@ -2,8 +2,8 @@ package dataset
 
 import "math"
 
-// The operations of Pillow and torchvision on bytes [C,H,W] that augmentation
-// is made of. A factor of 1 leaves the image as it is, 0 takes all away, above 1 exaggerates.
+// The operations of Pillow and torchvision on bytes [C,H,W] that augmentation is made
+// of. A factor of 1 leaves the image as it is, 0 takes all away, above 1 exaggerates.
 
 // blend is a + factor·(b-a), cut off at 0 and 255, rounded towards zero, in the
 // precision of Pillow.
@@ -152,8 +152,9 @@ func equalize(pix []byte, channels int) {
 	}
 }
 
-// affine moves each channel: the pixel (x, y) of the result is the pixel of the
-// image in which the centre of (x, y), mapped by m, lies; black outside. spare has room for a plane.
+// affine moves each channel: the pixel (x, y) of the result is the pixel of the image in
+// which the centre of (x, y), mapped by m, lies; black outside. spare has room for a
+// plane.
 func affine(p picture, channels int, m [6]float64, spare []byte) {
 	w := p.w
 	for c := range channels {
@@ -176,7 +177,8 @@ func affine(p picture, channels int, m [6]float64, spare []byte) {
 	}
 }
 
-// rotation turns about the centre of an h×w image, counterclockwise for positive degrees.
+// rotation turns about the centre of an h×w image, counterclockwise for positive
+// degrees.
 func rotation(degrees float64, h, w int) [6]float64 {
 	sin, cos := math.Sincos(degrees * math.Pi / 180)
 	cx, cy := float64(w)/2, float64(h)/2

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// operation is one of the transformations of RandAugment (Cubuk et al. 2020,
-// §3.1) with the ranges of torchvision.
+// operation is one of the transformations of RandAugment (Cubuk et al. 2020, §3.1) with
+// the ranges of torchvision.
 type operation uint8
 
 const (

@@ -7,10 +7,10 @@ type box struct{ top, left, bottom, right float64 }
 
 func whole(p picture) box { return box{0, 0, float64(p.h), float64(p.w)} }
 
-// resizer resizes by the triangle filter, widened where it shrinks so that all
-// pixels count (antialias): bilinear interpolation as Pillow does it, in the same
-// fixed-point arithmetic, hence with the same bits on every machine. The zero
-// value is ready; it keeps its buffers.
+// resizer resizes by the triangle filter, widened where it shrinks so that all pixels
+// count (antialias): bilinear interpolation as Pillow does it, in the same fixed-point
+// arithmetic, hence with the same bits on every machine. The zero value is ready; it
+// keeps its buffers.
 type resizer struct {
 	x, y taps
 	mid  []byte // after the horizontal pass
@@ -26,8 +26,8 @@ type taps struct {
 
 const tapBits = 22 // Pillow's precision: 8 bits of a pixel and 2 of headroom are left
 
-// prepare fills t for a line of in pixels, of which [from, to) becomes out pixels.
-// The conversions to float64 keep compilers from fusing multiplications with additions.
+// prepare fills t for a line of in pixels, of which [from, to) becomes out pixels. The
+// conversions to float64 keep compilers from fusing multiplications with additions.
 func (t *taps) prepare(in, out int, from, to float64) {
 	scale := (to - from) / float64(out)
 	filter := max(scale, 1)

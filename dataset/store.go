@@ -11,8 +11,8 @@ import (
 	"math"
 )
 
-// A store is the decoded images of one part of a data set, in one block of
-// bytes that is a mapped file or memory:
+// A store is the decoded images of one part of a data set, in one block of bytes that is
+// a mapped file or memory:
 //
 //	"NSDATA01"
 //	pixels of the images, each [C,H,W] bytes
@@ -22,9 +22,9 @@ import (
 //	header   JSON
 //	offset of the labels uint64, of the header uint64, CRC-32C of labels to header uint32, 4 zero bytes, "NSDATA01"
 //
-// All numbers are little-endian. What is needed to read it comes last, so that
-// it is written in one pass and a file that was cut short is recognised. The
-// checksum covers what is indexed with; the pixels are as good as the disk.
+// All numbers are little-endian. What is needed to read it comes last, so that it is
+// written in one pass and a file that was cut short is recognised. The checksum covers
+// what is indexed with; the pixels are as good as the disk.
 const (
 	storeMagic  = "NSDATA01"
 	storeFooter = 8 + 8 + 4 + 4 + 8
@@ -99,9 +99,9 @@ func (s *store) at(i int, b *photoBuffer) (picture, error) {
 	return picture{s.data[at : at+n : at+n], h, w}, nil
 }
 
-// moments computes mean and standard deviation per channel of the first n
-// images, or of as many of them as have sums, from values scaled to [0,1]. A
-// deviation of 0 is given as 1, so that dividing by it does no harm.
+// moments computes mean and standard deviation per channel of the first n images, or of
+// as many of them as have sums, from values scaled to [0,1]. A deviation of 0 is given
+// as 1, so that dividing by it does no harm.
 func (s *store) moments(n int) (mean, std []float32, images int) {
 	images = min(n, s.Summed)
 	mean, std = make([]float32, s.Channels), make([]float32, s.Channels)
@@ -136,8 +136,7 @@ func (s *store) pixels(i int) int {
 	return int(binary.LittleEndian.Uint32(e[8:])) * int(binary.LittleEndian.Uint32(e[12:]))
 }
 
-// parseStore makes a store of a block. source, if not empty, must be its
-// fingerprint.
+// parseStore makes a store of a block. source, if not empty, must be its fingerprint.
 func parseStore(data []byte, source string) (*store, error) {
 	fault := func(format string, args ...any) error { return fmt.Errorf("decoded images: "+format, args...) }
 	if len(data) < len(storeMagic)+storeFooter || string(data[:len(storeMagic)]) != storeMagic {
@@ -206,7 +205,8 @@ type storeWriter struct {
 	header storeHeader
 }
 
-// newStoreWriter writes images of channels × h × w bytes, or of varied size where h is 0.
+// newStoreWriter writes images of channels × h × w bytes, or of varied size where h is
+// 0.
 func newStoreWriter(w io.Writer, channels, h, width int) *storeWriter {
 	s := &storeWriter{w: bufio.NewWriterSize(w, 1<<18)}
 	s.header = storeHeader{Channels: channels, Height: h, Width: width, Kept: true}
@@ -293,8 +293,8 @@ func buildInMemory(source string, build buildFunc) (*store, error) {
 	return parseStore(b.Bytes(), source)
 }
 
-// buildFunc decodes the images of one part into a store; memory says that w is
-// memory of this process. Faults of w are returned as they are.
+// buildFunc decodes the images of one part into a store; memory says that w is memory of
+// this process. Faults of w are returned as they are.
 type buildFunc func(w io.Writer, source string, memory bool) error
 
 // subset is a run of the images of a store, with the size they are handed out at.
