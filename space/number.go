@@ -26,8 +26,8 @@ func ParseNumber(s string) (float64, error) {
 	return v * scale, nil
 }
 
-// FormatNumber is short and exact: FormatNumber(360e6) is "360M", that of 0.1
-// is "0.1". ParseNumber is its inverse.
+// FormatNumber is short and exact: FormatNumber(360e6) is "360M", that of 1024
+// "1024" and that of 0.1 "0.1". ParseNumber is its inverse.
 func FormatNumber(v float64) string {
 	plain := strconv.FormatFloat(v, 'g', -1, 64)
 	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
@@ -41,7 +41,7 @@ func FormatNumber(v float64) string {
 			continue
 		}
 		short := strconv.FormatFloat(v/s.scale, 'f', -1, 64) + s.suffix
-		if back, err := ParseNumber(short); err == nil && back == v && len(short) < len(plain) {
+		if back, err := ParseNumber(short); err == nil && back == v && len(short)+2 < len(plain) {
 			return short
 		}
 	}

@@ -280,7 +280,7 @@ func (r *reader) prior(v strict.Value, d definition, shared *bool) Prior {
 		return Fixed(1)
 	}
 	if err := d.check(p); err != nil {
-		v.Fail("%s %v", p, err)
+		r.doc.Fail(v.Path(), p.String(), "%v", err)
 	}
 	return p
 }
@@ -305,7 +305,7 @@ func (r *reader) distribution(v strict.Value, m *strict.Fields, d definition, p 
 		good = good && ok
 	}
 	if found == 0 {
-		v.Fail("has no distribution: it needs one of %s", strings.Join(kindNames[:], ", "))
+		r.doc.Fail(v.Path(), "", "has no distribution: it needs one of %s", strings.Join(kindNames[:], ", "))
 		m.Skip(m.Keys()...)
 		return false
 	}
@@ -429,7 +429,7 @@ func (r *reader) rule(v strict.Value, m *strict.Fields, rule *Rule) bool {
 		good = good && ok
 	}
 	if found == 0 {
-		v.Fail("is no rule: it needs one of %s", strings.Join(ruleNames[:], ", "))
+		r.doc.Fail(v.Path(), "", "is no rule: it needs one of %s", strings.Join(ruleNames[:], ", "))
 		m.Skip(m.Keys()...)
 		return false
 	}
@@ -438,6 +438,10 @@ func (r *reader) rule(v strict.Value, m *strict.Fields, rule *Rule) bool {
 		if e, ok := m.Value("except"); ok {
 			rule.Except = readExcept(e)
 		}
+	}
+	if rule.Kind == Expression && good && len(m.Unread()) > 0 {
+		r.doc.Fail(v.Path(), rule.Expression, "ends at a comma: put the expression in quotes")
+		m.Skip(m.Keys()...)
 	}
 	m.Finish()
 	return good

@@ -281,7 +281,7 @@ func (p Prior) String() string {
 		words := make([]string, len(p.Values))
 		for i, v := range p.Values {
 			words[i] = FormatNumber(v)
-			if p.Weights != nil {
+			if i < len(p.Weights) {
 				words[i] += " (weight " + FormatNumber(p.Weights[i]) + ")"
 			}
 		}

@@ -536,24 +536,7 @@ func boolInt(b bool) int {
 
 // order tests a rule by name that could not be folded into the draws.
 func (p *Sampler) order(r Rule) check {
-	d, _ := define(r.Parameter, p.space.Family)
-	var slots []int
-	for i := range p.layout.stages {
-		if d.stage < 0 || p.space.shares(r.Parameter) {
-			slots = p.sharedSlots(d)[:1]
-			break
-		}
-		if !r.excepts(i, p.layout.stages) {
-			slots = append(slots, p.layout.asked(i, d.stage))
-		}
-	}
-	if isRecipe(r.Parameter) {
-		for _, f := range p.recipe {
-			if recipePrefix+f.name == r.Parameter {
-				slots = []int{f.slot}
-			}
-		}
-	}
+	slots := p.slotsOf(r)
 	o, ordered := r.Kind.order()
 	return check{r.String(), drawn, func(env []float64) bool {
 		for i, s := range slots {
@@ -574,6 +557,30 @@ func (p *Sampler) order(r Rule) check {
 		}
 		return true
 	}}
+}
+
+// slotsOf lists where a rule finds its values: one of each stage, or the one
+// that all share.
+func (p *Sampler) slotsOf(r Rule) []int {
+	for _, f := range p.recipe {
+		if recipePrefix+f.name == r.Parameter {
+			return []int{f.slot}
+		}
+	}
+	d, err := define(r.Parameter, p.space.Family)
+	if err != nil { // reported by usable
+		return nil
+	}
+	if d.stage < 0 || p.space.shares(r.Parameter) {
+		return p.sharedSlots(d)[:1]
+	}
+	var slots []int
+	for i := range p.layout.stages {
+		if !r.excepts(i, p.layout.stages) {
+			slots = append(slots, p.layout.asked(i, d.stage))
+		}
+	}
+	return slots
 }
 
 func (s *Space) shares(parameter string) bool {

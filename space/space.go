@@ -296,13 +296,11 @@ func (t Template) resolve(family string) (resolved, error) {
 	default:
 		fail("strides", fmt.Sprint(t.Strides), "must be one stride or one for each of the %d stages", stages)
 	}
-	for i, s := range r.strides {
-		if len(t.Strides) > 0 && (s < 1 || s > maxStride) {
+	for _, s := range t.Strides {
+		if s < 1 || s > maxStride {
 			fail("strides", fmt.Sprint(s), "must be from 1 to %d", maxStride)
-			break
-		}
-		if family == familyRegNet && s != r.strides[0] {
-			fail("strides", fmt.Sprint(t.Strides[i]), "must be one stride for all stages of a regnet")
+		} else if family == familyRegNet && s != t.Strides[0] {
+			fail("strides", fmt.Sprint(t.Strides), "must be one stride for all stages of a regnet")
 			break
 		}
 	}

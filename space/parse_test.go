@@ -1,0 +1,240 @@
+package space
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"netspace/internal/strict"
+)
+
+// TestBadFiles reads every file of testdata/bad, whose comments say which
+// faults it has: those and no others.
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for line := range strings.Lines(string(data)) {
+				if text, ok := strings.CutPrefix(line, "# want: "); ok {
+					want = append(want, strings.TrimSpace(text))
+				}
+			}
+			_, err = Load(file)
+			var e *strict.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("the error is %v", err)
+			}
+			for _, w := range want {
+				if !slices.ContainsFunc(e.Faults, func(f strict.Fault) bool {
+					return strings.Contains(f.Error(), w) && strings.HasPrefix(f.Error(), file+":")
+				}) {
+					t.Errorf("no fault says %q", w)
+				}
+			}
+			if len(e.Faults) != len(want) || t.Failed() {
+				t.Errorf("the faults are\n%v", err)
+			}
+		})
+	}
+}
+
+func TestLoadUnknown(t *testing.T) {
+	for name, want := range map[string]string{
+		"anynetx-f":       "nearest names are anynetx-",
+		"zzz":             "built in are anynetr-a",
+		"no/such.yaml":    "no such file",
+		"testdata/absent": "is neither a built-in space nor a file",
+	} {
+		if _, err := Load(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// asJSON turns a YAML file into what a JSON Schema validates.
+func asJSON(t *testing.T, data []byte) any {
+	t.Helper()
+	text, err := yaml.YAMLToJSON(data)
+	if err != nil {
+		return nil
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestSchema validates all good files, and rejects the bad ones whose faults
+// are of form rather than meaning.
+func TestSchema(t *testing.T) {
+	c := jsonschema.NewCompiler()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddResource("space.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("space.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, _ := filepath.Glob("testdata/good/*.yaml")
+	builtin, _ := filepath.Glob("builtin/*.yaml")
+	for _, file := range append(good, builtin...) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(file); err != nil {
+			t.Errorf("%v", err)
+		}
+		if err := schema.Validate(asJSON(t, data)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	for _, name := range []string{"unknown-fields", "family", "no-family", "template", "distributions", "rules", "regime"} {
+		data, err := os.ReadFile("testdata/bad/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if schema.Validate(asJSON(t, data)) == nil {
+			t.Errorf("the schema accepts testdata/bad/%s.yaml", name)
+		}
+	}
+}
+
+// TestSchemaKnowsTheLanguage notices words that the schema lacks.
+func TestSchemaKnowsTheLanguage(t *testing.T) {
+	text := string(Schema())
+	words := append(append(slices.Clone(kindNames[:]), ruleNames[:]...), blockWords...)
+	for _, d := range definitions {
+		words = append(words, d.name)
+	}
+	for _, w := range words {
+		if !strings.Contains(text, `"`+w+`"`) {
+			t.Errorf("the schema does not know %s", w)
+		}
+	}
+	if !json.Valid(Schema()) {
+		t.Error("the schema is no JSON")
+	}
+}
+
+func TestDerive(t *testing.T) {
+	e, err := Load("anynetx-e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"anynetx-d", "anynetx-c", "anynetx-b", "anynetx-a"}, e.Bases); diff != "" {
+		t.Error(diff)
+	}
+	var rules []string
+	for _, r := range e.Rules {
+		rules = append(rules, r.String())
+	}
+	if diff := cmp.Diff([]string{"equal bottleneck", "equal group_width", "non-decreasing width", "non-decreasing depth"}, rules); diff != "" {
+		t.Error(diff)
+	}
+	d := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(d, name)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("mine.yaml", "base: anynety-d\nnetwork: {stages: 3, strides: [1, 2, 2]}\nregime: {flops: 4M..5M, params: ..1M}\n")
+	s, err := Load(write("child.yaml", "base: mine.yaml\nparameters: {width: {uniform: 16..64, multiple: 16}}\nregime: {flops: 5M..6M}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Name != "child" || s.Regime.Flops != (Range{5e6, 6e6}) || s.Regime.Params != (Range{0, 1e6}) || s.Network.Block != "Y" || s.Network.Stages != 3 || s.parameter("width").Priors[0].Kind != Uniform || len(s.Parameters) != 4 {
+		t.Errorf("%+v", s)
+	}
+	write("a.yaml", "base: b.yaml\n")
+	if _, err := Load(write("b.yaml", "base: a.yaml\n")); err == nil || !strings.Contains(err.Error(), "derives from itself") {
+		t.Errorf("a circle: %v", err)
+	}
+}
+
+func TestBlocksBringTheirSE(t *testing.T) {
+	quarter, half := 0.25, 0.5
+	for _, c := range []struct {
+		name string
+		base string
+		over Template
+		want float64
+	}{
+		{"Y", "anynety-a", Template{}, quarter},
+		{"R over Y", "anynety-a", Template{Block: "R"}, 0},
+		{"X over Y", "anynety-a", Template{Block: "X"}, 0},
+		{"Y over X", "anynetx-a", Template{Block: "Y"}, quarter},
+		{"Y with its own", "anynetx-a", Template{Block: "Y", SE: &half}, half},
+		{"only SE", "anynetx-a", Template{SE: &half}, half},
+	} {
+		s, err := Load(c.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.Sampler(Config{Network: c.over})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.net.se != c.want {
+			t.Errorf("%s: se %v, want %v", c.name, p.net.se, c.want)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]float64{"360M": 360e6, "1.6G": 1.6e9, "1.6B": 1.6e9, "8K": 8000, "8k": 8000, "0.1": 0.1, "5e-4": 5e-4, "1024": 1024, "-3": -3} {
+		if got, err := ParseNumber(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "M", "1T", "0x10", "1_000", "nan", "inf", "1 M", "1e999"} {
+		if v, err := ParseNumber(text); err == nil {
+			t.Errorf("%q is read as %v", text, v)
+		}
+	}
+	for v, want := range map[float64]string{360e6: "360M", 1.6e9: "1.6B", 1024: "1024", 0.1: "0.1", 5e-5: "5e-05", 8000: "8000", 2.5e6: "2.5M", 1e6 + 1: "1000001", 0: "0"} {
+		if got := FormatNumber(v); got != want {
+			t.Errorf("%v is written as %s, want %s", v, got, want)
+		}
+	}
+	for text, want := range map[string]Range{"360M..400M": {360e6, 400e6}, "..8M": {0, 8e6}, " 1 .. 2 ": {1, 2}} {
+		got, err := ParseRange(text)
+		if err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+		if again, err := ParseRange(got.String()); err != nil || again != got {
+			t.Errorf("%s is written as %s", text, got)
+		}
+	}
+	var open Range
+	if err := json.Unmarshal([]byte(`"5M.."`), &open); err != nil || !open.Contains(1e12) || open.Contains(4e6) || open.String() != "5M.." {
+		t.Errorf("%v, %v", open, err)
+	}
+	if !(Range{}).Contains(7) || (Range{1, 2}).Contains(0.5) || !(Range{1, 2}).Contains(1) || !(Range{1, 2}).Contains(2) {
+		t.Error("a range does not hold what it should")
+	}
+}
