@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -92,22 +93,31 @@ func readPycls(doc *strict.Doc, root *strict.Fields) (Model, error) {
 	p.m.Spec.Resolution, p.m.Spec.Classes = resolution, classes
 	p.m.Spec.Recipe = p.recipe(train)
 
-	test.Finish()
 	p.ignore("TEST", test)
 	p.ignore("TRAIN", train)
-	for _, f := range []*strict.Fields{model, train, root} {
+	for _, f := range []*strict.Fields{model, train, test, root} {
 		f.Finish()
 	}
-	if doc.Err() == nil {
-		for _, f := range specFaults(p.m.Spec) {
-			doc.Fail(p.foreign(f.Path), f.Value, "%s", f.Rule)
-		}
-	}
+	p.check()
 	if err := doc.Err(); err != nil {
 		return Model{}, err
 	}
 	slices.Sort(p.m.Ignored)
 	return p.m, nil
+}
+
+// check adds what arch finds wrong with the numbers, under the tool's keys,
+// except where reading them has already failed.
+func (p *pycls) check() {
+	if p.m.Spec.Network == nil {
+		return
+	}
+	failed := p.doc.Err() != nil
+	for _, f := range specFaults(p.m.Spec) {
+		if path := p.foreign(f.Path); !p.doc.Failed(path) && !(failed && f.Path == "stages") {
+			p.doc.Fail(path, f.Value, "%s", f.Rule)
+		}
+	}
 }
 
 func (p *pycls) note(format string, args ...any) {
@@ -190,19 +200,20 @@ func (p *pycls) body(f *strict.Fields) body {
 	on, ratio := false, 0.25
 	f.Bool("SE_ON", &on)
 	f.Float("SE_R", &ratio)
-	if on {
+	switch {
+	case on && b.block.HasGroups():
 		b.se = ratio
-		if !b.block.HasGroups() {
-			p.doc.Fail(f.Path("SE_ON"), "true", "contradicts BLOCK_TYPE: only bottleneck blocks have squeeze-and-excitation")
-		}
+	case on:
+		p.doc.Fail(f.Path("SE_ON"), "true", "contradicts BLOCK_TYPE: only bottleneck blocks have squeeze-and-excitation")
 	}
 	return b
 }
 
 // ratio turns the tool's multiplier (w_b / w_out) into the paper's b.
 func (p *pycls) ratio(path string, multiplier float64) float64 {
-	if multiplier <= 0 {
-		p.doc.Fail(path, strconv.FormatFloat(multiplier, 'g', -1, 64), "must be more than 0")
+	whole := func(v float64) bool { return math.Abs(v-math.Round(v)) < 1e-6*v }
+	if !(multiplier > 0) || !whole(multiplier) && !whole(1/multiplier) {
+		p.doc.Fail(path, strconv.FormatFloat(multiplier, 'g', -1, 64), "must be 1 over a whole number (1, 0.5, 0.25, …), or a whole number for an inverted bottleneck")
 		return 1
 	}
 	return 1 / multiplier
@@ -237,19 +248,27 @@ func (p *pycls) regnet(act graph.Activation) arch.Network {
 	return r
 }
 
-// lists checks that the lists of a section have one item per stage, and gives
-// the number of stages. An empty list is an absent one.
-func (p *pycls) lists(f *strict.Fields, first string, lengths map[string]int) int {
-	n := lengths[first]
-	if n == 0 {
-		if !p.doc.Failed(f.Path(first)) {
-			p.doc.Fail(f.Path(first), "", "must list one number per stage")
-		}
-		return 0
-	}
-	for key, l := range lengths {
-		if l != n && l != 0 {
-			p.doc.Fail(f.Path(key), fmt.Sprintf("%d items", l), "contradicts %s, which has %d: one per stage", first, n)
+// list is a key with one number per stage, and how many it has.
+type list struct {
+	key      string
+	length   int
+	required bool
+}
+
+// stages checks that the lists of a section agree, and gives the number of
+// stages: that of the first list, or 0 if any is wrong. An empty list is an absent one.
+func (p *pycls) stages(f *strict.Fields, lists ...list) int {
+	n := lists[0].length
+	for _, l := range lists {
+		path := f.Path(l.key)
+		switch {
+		case p.doc.Failed(path):
+			n = 0
+		case l.length == 0 && l.required:
+			p.doc.Fail(path, "", "must list one number per stage")
+			n = 0
+		case l.length > 0 && l.length != lists[0].length && lists[0].length > 0:
+			p.doc.Fail(path, fmt.Sprintf("%d numbers", l.length), "contradicts %s, which has %d: one per stage", lists[0].key, lists[0].length)
 			n = 0
 		}
 	}
@@ -273,26 +292,14 @@ func (p *pycls) anynet(act graph.Activation) arch.Network {
 		return n
 	}
 	if !b.block.HasGroups() {
-		for _, key := range []string{"BOT_MULS", "GROUP_WS"} {
-			if key == "BOT_MULS" && len(multipliers) > 0 || key == "GROUP_WS" && len(groups) > 0 {
-				p.doc.Fail(f.Path(key), "", "contradicts BLOCK_TYPE: only bottleneck blocks have it")
+		for _, l := range []list{{key: "BOT_MULS", length: len(multipliers)}, {key: "GROUP_WS", length: len(groups)}} {
+			if l.length > 0 {
+				p.doc.Fail(f.Path(l.key), "", "contradicts BLOCK_TYPE: only bottleneck blocks have it")
 			}
 		}
 	}
-	stages := p.lists(f, "DEPTHS", map[string]int{"DEPTHS": len(depths), "WIDTHS": len(widths), "STRIDES": len(strides), "BOT_MULS": len(multipliers), "GROUP_WS": len(groups)})
-	if stages == 0 {
-		return n
-	}
-	required := []string{"WIDTHS", "STRIDES"}
-	if b.block.HasGroups() {
-		required = append(required, "GROUP_WS")
-	}
-	for _, key := range required {
-		if l := map[string]int{"WIDTHS": len(widths), "STRIDES": len(strides), "GROUP_WS": len(groups)}[key]; l == 0 {
-			p.doc.Fail(f.Path(key), "", "must list one number per stage")
-			return n
-		}
-	}
+	stages := p.stages(f, list{"DEPTHS", len(depths), true}, list{"WIDTHS", len(widths), true}, list{"STRIDES", len(strides), true},
+		list{"GROUP_WS", len(groups), b.block.HasGroups()}, list{"BOT_MULS", len(multipliers), false})
 	for i := range stages {
 		s := arch.Stage{Depth: depths[i], Width: widths[i], Stride: strides[i]}
 		if b.block.HasGroups() {
@@ -332,14 +339,8 @@ func (p *pycls) effnet(act graph.Activation) arch.Network {
 	if n.DropPath > 0 {
 		p.note("EN.DC_RATIO %g becomes drop_path: here the rate grows linearly to it with depth, in the tool all blocks have it", n.DropPath)
 	}
-	lengths := map[string]int{"DEPTHS": len(depths), "WIDTHS": len(widths), "EXP_RATIOS": len(expand), "STRIDES": len(strides), "KERNELS": len(kernels)}
-	stages := p.lists(f, "DEPTHS", lengths)
-	for key, l := range lengths {
-		if stages > 0 && l == 0 {
-			p.doc.Fail(f.Path(key), "", "must list one number per stage")
-			stages = 0
-		}
-	}
+	stages := p.stages(f, list{"DEPTHS", len(depths), true}, list{"WIDTHS", len(widths), true}, list{"STRIDES", len(strides), true},
+		list{"EXP_RATIOS", len(expand), true}, list{"KERNELS", len(kernels), true})
 	for i := range stages {
 		n.Stages = append(n.Stages, arch.EffStage{Depth: depths[i], Width: widths[i], Stride: strides[i], Expand: expand[i], Kernel: kernels[i]})
 	}
@@ -405,8 +406,13 @@ func (p *pycls) cifarResNet(act graph.Activation, depth int, transform string) a
 // they state nothing: the tool writes all sections, most at their defaults,
 // into what it saves.
 func (p *pycls) others() {
-	for typ, section := range pyclsNetworks {
-		if typ == p.typ || p.typ == "" {
+	for _, typ := range []string{"anynet", "regnet", "resnet", "effnet"} {
+		section := pyclsNetworks[typ]
+		if p.typ == "" {
+			p.root.Skip(section)
+			continue
+		}
+		if typ == p.typ {
 			continue
 		}
 		f := p.root.Map(section)
