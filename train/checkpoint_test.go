@@ -292,7 +292,17 @@ func TestSessionFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(false, "with a result")
-	if err := ClearSession(dir); err != nil {
+	// A training that begins anew leaves nothing of the one before in place, from its start.
+	j.MaxSteps = 1
+	j.OnStep = func(StepStats) error {
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("a new training found %v", left)
+		}
+		return nil
+	}
+	mustRun(t, j)
+	check(true, "with the checkpoint of one step")
+	if err := clearSession(dir); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {

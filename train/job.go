@@ -30,7 +30,9 @@ type Job struct {
 	// Final also evaluates the data set's test images, once, at the end.
 	Final bool
 
-	// Dir, if not "", is where the checkpoint is kept. The folder is made.
+	// Dir, if not "", is where the checkpoint is kept. The folder is made. Without
+	// Resume, what an earlier training left there (see the names of files) is
+	// removed, once this one is known to fit together.
 	Dir string
 	// Resume continues from the checkpoint in Dir if there is one. A checkpoint of another
 	// job, or a damaged one, is a *CheckpointError.

@@ -146,13 +146,9 @@ func (j *Job) check() error {
 	return j.checkStochastic()
 }
 
-// begin sets the state that the first step starts from.
+// begin sets the state that the first step starts from. Nothing is written
+// before all that was asked for is known to fit.
 func (r *run) begin() error {
-	if r.Dir != "" {
-		if err := os.MkdirAll(r.Dir, 0o755); err != nil {
-			return err
-		}
-	}
 	r.started, r.saved = time.Now(), time.Now()
 	if r.Resume && r.Dir != "" {
 		found, err := r.load()
@@ -169,9 +165,20 @@ func (r *run) begin() error {
 		}
 	}
 	if r.Recipe.EMA > 0 {
-		return r.copySets(engine.EMAParams, engine.Params, engine.EMABuffers, engine.Buffers)
+		if err := r.copySets(engine.EMAParams, engine.Params, engine.EMABuffers, engine.Buffers); err != nil {
+			return err
+		}
 	}
-	return nil
+	if r.Dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+		return err
+	}
+	if r.Resume {
+		return nil
+	}
+	return clearSession(r.Dir)
 }
 
 // train runs the epochs from the current position on.

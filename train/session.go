@@ -62,9 +62,9 @@ func Unfinished(dir string) (bool, error) {
 	return false, err
 }
 
-// ClearSession removes what an earlier training left in dir, so that nothing
+// clearSession removes what an earlier training left in dir, so that nothing
 // there can be taken for a result of the next one.
-func ClearSession(dir string) error {
+func clearSession(dir string) error {
 	var errs []error
 	for _, name := range []string{ResultName, CurveName, WeightsName, CheckpointName} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

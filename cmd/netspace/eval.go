@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"netspace/arch"
 	"netspace/dataset"
 	"netspace/safetensors"
 	"netspace/train"
@@ -38,7 +37,8 @@ written by netspace state; --normalise data takes the data set's own numbers.
 Test images are left to netspace train --final.`,
 		Example: `  netspace eval RegNetX-200MF --weights runs/a/weights.safetensors --data fashion-mnist
   netspace eval net.yaml --weights w.safetensors --data ~/photos --split train --json`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeModels,
 	}
 	o.data.add(c)
 	f := c.Flags()
@@ -77,10 +77,11 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	case o.batch < 1 || o.threads < 1:
 		return usagef("--batch %d and --threads %d: must be at least 1", o.batch, o.threads)
 	}
-	spec, err := arch.Lookup(o.model)
+	model, err := a.resolve(o.model)
 	if err != nil {
-		return usage(err)
+		return err
 	}
+	spec := model.Spec
 	weights, err := safetensors.ReadFile(o.weights)
 	if err != nil {
 		return usage(fmt.Errorf("--weights: %w", err))

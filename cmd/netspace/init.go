@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"netspace/arch"
 	"netspace/safetensors"
 	"netspace/train"
 )
@@ -32,7 +31,8 @@ Channels and classes are those of --data, else of the flags, else what the
 model's file states, else 3 and 1000.`,
 		Example: `  netspace init RegNetX-200MF -o w.safetensors --seed 1
   netspace init net.yaml -o w.safetensors --data fashion-mnist`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeModels,
 	}
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "the `FILE` to write")
@@ -52,10 +52,11 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 	if o.out == "" {
 		return usagef("-o FILE is missing: where to write the weights")
 	}
-	spec, err := arch.Lookup(o.model)
+	model, err := a.resolve(o.model)
 	if err != nil {
-		return usage(err)
+		return err
 	}
+	spec := model.Spec
 	in := spec.Input()
 	if o.channels != 0 {
 		in.Channels = o.channels

@@ -55,10 +55,12 @@ gives the same bits as one that was not interrupted.`,
 		Example: `  netspace train RegNetX-200MF --data fashion-mnist --out runs/a
   netspace train net.yaml --data ~/photos --recipe recipe.yaml --lr 0.2 --out runs/b --resume
   netspace train net.yaml --data fashion-mnist --steps 10 --batch 64 --no-augment --no-shuffle --init w.safetensors --log-steps --json`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeModels,
 	}
-	o.data.add(c)
 	f := c.Flags()
+	f.SortFlags = false // the recipe's many flags come last, in their order
+	o.data.add(c)
 	f.StringVarP(&o.out, "out", "o", "", "keep the results and the checkpoint in `DIR`; without it nothing is kept")
 	f.Uint64Var(&o.seed, "seed", 0, "of the initial weights, the order of the images and all other chance")
 	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
@@ -84,6 +86,7 @@ type trainStart struct {
 	Event         string           `json:"event"` // "start"
 	Model         string           `json:"model"`
 	Network       string           `json:"network"` // identity of the adjusted network
+	Spec          arch.Spec        `json:"spec"`    // adjusted
 	Complexity    graph.Complexity `json:"complexity"`
 	Engine        string           `json:"engine"`
 	Threads       int              `json:"threads"`
@@ -140,10 +143,11 @@ type trainRecord struct {
 
 func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	ctx := c.Context()
-	spec, err := arch.Lookup(o.model)
+	model, err := a.resolve(o.model)
 	if err != nil {
-		return usage(err)
+		return err
 	}
+	spec := model.Spec
 	recipe, err := o.recipe.recipe(spec, o.model)
 	if err != nil {
 		return err
@@ -176,7 +180,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if err != nil {
 		return usage(err)
 	}
-	if err := prepareOut(o); err != nil {
+	if err := checkOut(o); err != nil {
 		return err
 	}
 	start := startOf(o, spec, net, data, recipe, eng)
@@ -205,8 +209,8 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	return p.result(result, job.Weights)
 }
 
-// prepareOut refuses to lose an unfinished training, and clears what an earlier one left.
-func prepareOut(o trainOptions) error {
+// checkOut refuses to lose an unfinished training.
+func checkOut(o trainOptions) error {
 	if o.out == "" || o.resume {
 		return nil
 	}
@@ -217,13 +221,13 @@ func prepareOut(o trainOptions) error {
 	if unfinished && !o.restart {
 		return usagef("%s holds an unfinished training: --resume continues it, --restart begins anew", o.out)
 	}
-	return train.ClearSession(o.out)
+	return nil
 }
 
 func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Data, recipe train.Recipe, eng engine.Engine) trainStart {
 	info := data.Info
 	s := trainStart{
-		Event: "start", Model: o.model, Network: spec.Key(), Complexity: net.Complexity(),
+		Event: "start", Model: o.model, Network: spec.Key(), Spec: spec.Adjusted(), Complexity: net.Complexity(),
 		Engine: eng.Name(), Threads: o.threads, Seed: o.seed,
 		Data:          dataSummary{Name: info.Name, Train: data.Train.Len(), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes},
 		Normalisation: normalisation{info.Mean, info.Std},

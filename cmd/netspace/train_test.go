@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"netspace/safetensors"
+)
+
+const tinyNet = `family: anynet
+stem: {type: cifar, width: 4}
+stages: [{depth: 1, width: 4, stride: 2, bottleneck: 1, group_width: 4}]
+recipe: {batch: 16}
+`
+
+// tinyImages writes IDX images of four classes, each with its bright rows.
+func tinyImages(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	const side = 8
+	for file, n := range map[string]uint32{"train": 160, "t10k": 24} {
+		images, labels := new(bytes.Buffer), new(bytes.Buffer)
+		for _, v := range []uint32{0x803, n, side, side} {
+			_ = binary.Write(images, binary.BigEndian, v)
+		}
+		for _, v := range []uint32{0x801, n} {
+			_ = binary.Write(labels, binary.BigEndian, v)
+		}
+		for i := range int(n) {
+			labels.WriteByte(byte(i % 4))
+			for p := range side * side {
+				v := i * (p + 7) * 31 % 90
+				if p/side/2 == i%4 {
+					v += 140
+				}
+				images.WriteByte(byte(v))
+			}
+		}
+		for name, data := range map[string][]byte{file + "-images-idx3-ubyte": images.Bytes(), file + "-labels-idx1-ubyte": labels.Bytes()} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+// lines decodes JSON Lines, by event.
+func lines(t *testing.T, out string) map[string][]map[string]any {
+	t.Helper()
+	events := map[string][]map[string]any{}
+	for line := range strings.Lines(out) {
+		var v map[string]any
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		name, _ := v["event"].(string)
+		events[name] = append(events[name], v)
+	}
+	return events
+}
+
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, errs, status := netspace(t, args...)
+	if status != exitOK {
+		t.Fatalf("%v: status %d: %s", args, status, errs)
+	}
+	return out
+}
+
+func TestTrainCommand(t *testing.T) {
+	net, data, dir := writeFile(t, "net.yaml", tinyNet), tinyImages(t), filepath.Join(t.TempDir(), "deep", "out")
+	out := must(t, "train", net, "--data", data, "--engine", "reference", "--epochs", "3", "--out", dir, "--final", "--json")
+	e := lines(t, out)
+	if len(e["start"]) != 1 || len(e["epoch"]) != 3 || len(e["result"]) != 1 || len(e) != 3 {
+		t.Fatal(out)
+	}
+	start, result := e["start"][0], e["result"][0]
+	recipe := start["recipe"].(map[string]any)
+	if recipe["batch"] != 16.0 || recipe["epochs"] != 3.0 || recipe["crop"] != "pad" || recipe["bn_weight_decay"] != 5e-5 {
+		t.Errorf("recipe %v", recipe)
+	}
+	norm := start["normalisation"].(map[string]any)
+	if len(norm["mean"].([]any)) != 1 || len(norm["std"].([]any)) != 1 {
+		t.Errorf("normalisation %v", norm)
+	}
+	if result["test"].(map[string]any)["images"] != 24.0 {
+		t.Errorf("result %v", result)
+	}
+	for _, name := range []string{"result.json", "curve.csv", "weights.safetensors"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	// The weights evaluate to what the training said.
+	var m map[string]any
+	if err := json.Unmarshal([]byte(must(t, "eval", net, "--weights", filepath.Join(dir, "weights.safetensors"), "--data", data, "--engine", "reference", "--json")), &m); err != nil {
+		t.Fatal(err)
+	}
+	if m["error"] != result["error"] || math.Abs(m["loss"].(float64)-result["loss"].(float64)) > 1e-5 {
+		t.Errorf("eval says %v, the training %v", m, result)
+	}
+	// A finished training may be done again, and leaves nothing of the first.
+	if again := lines(t, must(t, "train", net, "--data", data, "--engine", "reference", "--epochs", "3", "--out", dir, "--json")); again["result"][0]["loss"] != result["loss"] {
+		t.Errorf("a second time: %v", again["result"])
+	}
+}
+
+// What a comparison with other software needs: given weights, images in file
+// order, a line per step, the first gradients.
+func TestTrainSteps(t *testing.T) {
+	net, data, dir := writeFile(t, "net.yaml", tinyNet), tinyImages(t), t.TempDir()
+	initial, gradients, after := filepath.Join(dir, "w.st"), filepath.Join(dir, "g.st"), filepath.Join(dir, "after.st")
+	must(t, "init", net, "-o", initial, "--data", data, "--seed", "7")
+	args := []string{"train", net, "--data", data, "--engine", "reference", "--steps", "12", "--batch", "32", "--no-augment", "--no-shuffle", "--log-steps", "--json"}
+	out := must(t, append(args, "--init", initial, "--save-gradients", gradients, "--save-weights", after, "--weight-decay", "0", "--momentum", "0")...)
+	e := lines(t, out)
+	if len(e["step"]) != 12 {
+		t.Fatalf("%d lines of steps in\n%s", len(e["step"]), out)
+	}
+	for i, s := range e["step"] {
+		if s["step"] != float64(i) || s["lr"] == nil || s["loss"] == nil {
+			t.Errorf("step %d: %v", i, s)
+		}
+	}
+	// The same seed starts from the same weights without a file.
+	other := lines(t, must(t, append(args, "--seed", "7", "--weight-decay", "0", "--momentum", "0")...))
+	if other["step"][11]["loss"] != e["step"][11]["loss"] {
+		t.Errorf("loss %v from a file of the same weights, %v without", e["step"][11]["loss"], other["step"][11]["loss"])
+	}
+	// One step of plain gradient descent is what the gradients say.
+	must(t, append(args, "--init", initial, "--steps", "1", "--save-weights", after, "--weight-decay", "0", "--momentum", "0")...)
+	read := func(path, name string) []float32 {
+		f, err := safetensors.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, ok := f.Tensor(name)
+		v := make([]float32, x.Len())
+		if err := x.CopyFloat32(v); !ok || err != nil {
+			t.Fatal(name, ok, err)
+		}
+		return v
+	}
+	const name = "s1.b1.f.b.weight"
+	w0, g, w1 := read(initial, name), read(gradients, name), read(after, name)
+	for i := range w0 {
+		if want := w0[i] - 0.1*g[i]; math.Abs(float64(w1[i]-want)) > 1e-6 {
+			t.Fatalf("weight %d: %v after a step; want %v", i, w1[i], want)
+		}
+	}
+}
+
+// Ctrl-C ends a training in under two seconds with what to type, and that gives
+// the same bits as a training that was left alone.
+func TestTrainInterruptAndResume(t *testing.T) {
+	net, data := writeFile(t, "net.yaml", tinyNet), tinyImages(t)
+	args := []string{"train", net, "--data", data, "--engine", "reference", "--epochs", "40", "--ema", "0.9", "--mixup", "0.2", "--json", "--out"}
+	whole, dir := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "cut up")
+	want := lines(t, must(t, append(args, whole)...))["result"][0]
+
+	c := netspaceCmd(t, append(args, dir)...)
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var asked time.Time
+	for in := bufio.NewScanner(out); in.Scan(); {
+		if strings.Contains(in.Text(), `"event":"epoch"`) && asked.IsZero() {
+			asked = time.Now()
+			if err := c.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = c.Wait()
+	if took := time.Since(asked); c.ProcessState.ExitCode() != exitInterrupted || took > 2*time.Second {
+		t.Fatalf("status %d after %v: %s", c.ProcessState.ExitCode(), took, errs.String())
+	}
+	if want := "--out '" + dir + "' --resume"; !strings.Contains(errs.String(), want) {
+		t.Errorf("said %q; want %q", errs.String(), want)
+	}
+	if _, errs, status := netspace(t, append(args, dir)...); status != exitUsage || !strings.Contains(errs, "--resume continues it") {
+		t.Errorf("without --resume: status %d, %s", status, errs)
+	}
+	if _, errs, status := netspace(t, append(args, dir, "--resume", "--lr", "0.2")...); status != exitUsage || !strings.Contains(errs, "recipe") {
+		t.Errorf("with another recipe: status %d, %s", status, errs)
+	}
+	got := lines(t, must(t, append(args, dir, "--resume")...))["result"][0]
+	if fmt.Sprint(got["epochs"]) != fmt.Sprint(want["epochs"]) {
+		t.Errorf("resumed: %v; want %v", got["epochs"], want["epochs"])
+	}
+	a, errA := os.ReadFile(filepath.Join(whole, "weights.safetensors"))
+	b, errB := os.ReadFile(filepath.Join(dir, "weights.safetensors"))
+	if errA != nil || errB != nil || !bytes.Equal(a, b) {
+		t.Errorf("the weights differ; %v %v", errA, errB)
+	}
+}
+
+func TestTrainRequestErrors(t *testing.T) {
+	net, data, dir := writeFile(t, "net.yaml", tinyNet), tinyImages(t), filepath.Join(t.TempDir(), "out")
+	recipe := writeFile(t, "recipe.yaml", "epochs: 3\nmomentun: 0.9\n")
+	notWeights := writeFile(t, "w.st", "hello, this is no file of weights")
+	other := filepath.Join(t.TempDir(), "other.st")
+	must(t, "init", net, "-o", other, "--classes", "7", "--channels", "1")
+	base := []string{"train", net, "--engine", "reference", "--out", dir}
+	with := func(args ...string) []string { return append(append([]string{}, base...), args...) }
+	for want, args := range map[string][]string{
+		"--data is missing":     base,
+		"data set " + "nowhere": with("--data", "nowhere"),
+		"install":               {"train", net, "--data", "imagenet-21k", "--engine", "reference"},
+		`recipe.momentum: 1: must be a number in [0, 1)`: with("--data", data, "--momentum", "1"),
+		`lr: fast: must be a number`:                     with("--data", data, "--lr", "fast"),
+		recipe + ":2: momentun: is not a known field":    with("--data", data, "--recipe", recipe),
+		"RegNetX-400MF":                                          {"train", "RegNetX-400MX", "--data", data},
+		`engine "tpu"`:                                           with("--data", data, "--engine", "tpu"),
+		"--resume needs --out":                                   {"train", net, "--data", data, "--engine", "reference", "--resume"},
+		"--threads 0":                                            with("--data", data, "--threads", "0"),
+		"recipe.batch: 500: must be at most 144":                 with("--data", data, "--batch", "500"),
+		"is not a known field (did you mean epochs?)":            {"train", writeFile(t, "bad.yaml", tinyNet+"") + "", "--recipe", writeFile(t, "r.yaml", "epoch: 3"), "--data", data, "--engine", "reference"},
+		"--init: " + notWeights:                                  with("--data", data, "--init", notWeights),
+		"head.fc.weight is [7 4], not [4 4]":                     with("--data", data, "--init", other),
+		"must be from 0 to 27":                                   with("--data", data, "--epochs", "3", "--steps", "100"),
+		"is for 3 channels and 4 classes":                        {"train", writeFile(t, "rgb.yaml", tinyNet+"channels: 3\nclasses: 4\n"), "--data", data, "--engine", "reference"},
+		"usage: netspace train MODEL":                            {"train"},
+		"--split \"test\": must be val or train":                 {"eval", net, "--weights", other, "--data", data, "--split", "test"},
+		"the weights are not of this network: head.fc.weight is": {"eval", net, "--weights", other, "--data", data, "--engine", "reference"},
+		"-o FILE is missing":                                     {"init", net},
+		"--weights is missing":                                   {"eval", net, "--data", data},
+	} {
+		if want == "install" {
+			want = "not found at imagenet-21k"
+		}
+		_, errs, status := netspace(t, args...)
+		if status != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%v: status %d, %q; want %q", args[1:], status, errs, want)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(left) > 0 {
+		t.Errorf("wrong requests left %v, %v", left, err)
+	}
+}
