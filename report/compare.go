@@ -207,8 +207,8 @@ func (c Comparison) Reading() string {
 		return fmt.Sprintf("%s is best: its EDF has the largest area up to %s, ahead of %s with probability %s (by %.2f, %.0f %% interval %s); its median error is %s.",
 			a.Label, percent0(c.EMax), b.Label, probability(d.Better), d.Value, 100*level, interval(d.Estimate, 2), percent(a.Median.Value))
 	}
-	text := fmt.Sprintf("Undecided at the top: %s has the largest area under its EDF up to %s, but is ahead of %s only with probability %s.",
-		a.Label, percent0(c.EMax), b.Label, probability(d.Better))
+	text := fmt.Sprintf("Undecided at the top: %s has the largest area under its EDF up to %s, but is ahead of %s only with probability %s (by %.2f, %.0f %% interval %s).",
+		a.Label, percent0(c.EMax), b.Label, probability(d.Better), d.Value, 100*level, interval(d.Estimate, 2))
 	if d.Lo > -c.Delta && d.Hi < c.Delta {
 		text += fmt.Sprintf(" The two areas differ by less than %s points.", trimmed(c.Delta))
 	} else if n := c.needed(first, second); n > max(a.N, b.N) {

@@ -354,10 +354,6 @@ func (c Comparison) curves(i int) *figure.Chart {
 		if len(x) < 2 {
 			continue
 		}
-		for j := range x {
-			ch.X.Min, ch.X.Max = math.Min(ch.X.Min, x[j]), math.Max(ch.X.Max, x[j])
-			ch.Y.Min, ch.Y.Max = math.Min(ch.Y.Min, y[j]), math.Max(ch.Y.Max, y[j])
-		}
 		l := figure.Line{Series: i, X: x, Y: y, Title: fmt.Sprintf("network %d · %s", t.Index, percent(t.Error))}
 		switch rank {
 		case 0:
@@ -374,7 +370,16 @@ func (c Comparison) curves(i int) *figure.Chart {
 	if len(bold)+len(faint) == 0 {
 		return nil
 	}
-	ch.Y.Min, ch.Y.Max = math.Max(ch.Y.Min, 0.05)/1.06, math.Max(ch.Y.Max, 0.1)*1.04
+	for _, s := range c.Spaces { // one range for all spaces
+		for _, t := range s.Ranked() {
+			x, y := validation(t)
+			for j := range x {
+				ch.X.Min, ch.X.Max = math.Min(ch.X.Min, x[j]), math.Max(ch.X.Max, x[j])
+				ch.Y.Min, ch.Y.Max = math.Min(ch.Y.Min, y[j]), math.Max(ch.Y.Max, y[j])
+			}
+		}
+	}
+	ch.Y.Min, ch.Y.Max = ch.Y.Min/1.06, ch.Y.Max*1.04
 	ch.X.At = whole(ch.X.Min, ch.X.Max)
 	ch.Marks = append(faint, bold...)
 	return ch
@@ -405,43 +410,58 @@ const drawnNetworks = 4
 
 // drawings are the best networks of all spaces on the axes that they share.
 type drawings struct {
-	best   [][]study.Trial
+	best   [][]drawing // by space, the best first
 	blocks int
 	lo, hi float64 // widths
 }
 
+// drawing is a network with the linear function u_j = w_0 + w_a·j whose
+// quantisation is closest to its widths: its own for a RegNet, the fitted one for
+// an AnyNet (DDS §3.3), none for other families.
+type drawing struct {
+	study.Trial
+	line   []float64
+	fitted bool
+	efit   float64 // of the fit: the mean of |log(ŵ_j / w_j)|
+}
+
+func newDrawing(t study.Trial) drawing {
+	d := drawing{Trial: t}
+	var w0, wa float64
+	switch n := t.Spec.Network.(type) {
+	case arch.RegNet:
+		d.line, w0, wa = make([]float64, n.Depth), n.W0, n.WA
+	case arch.AnyNet:
+		if a, ok := t.Spec.AnyNet(); ok {
+			f := a.Fit()
+			d.line, w0, wa = make([]float64, f.Depth), f.W0, f.WA
+			d.fitted, d.efit = true, f.Error
+		}
+	}
+	for j := range d.line {
+		d.line[j] = w0 + wa*float64(j)
+	}
+	return d
+}
+
 func (c Comparison) bestNetworks() drawings {
-	d := drawings{best: make([][]study.Trial, len(c.Spaces)), blocks: 1, lo: math.Inf(1)}
+	d := drawings{best: make([][]drawing, len(c.Spaces)), blocks: 1, lo: math.Inf(1)}
 	for i, s := range c.Spaces {
 		ranked := s.Ranked()
-		d.best[i] = ranked[:min(drawnNetworks, len(ranked))]
-		for _, t := range d.best[i] {
+		for _, t := range ranked[:min(drawnNetworks, len(ranked))] {
+			n := newDrawing(t)
+			d.best[i] = append(d.best[i], n)
 			widths, _ := silhouette(t.Spec)
 			d.blocks = max(d.blocks, len(widths))
-			for _, w := range append(widths, line(t.Spec)...) {
-				d.lo, d.hi = math.Min(d.lo, math.Max(1, w)), math.Max(d.hi, w)
+			for _, w := range widths { // the lines may leave the axes
+				d.lo, d.hi = math.Min(d.lo, w), math.Max(d.hi, w)
 			}
 		}
 	}
 	return d
 }
 
-// line is the linear function w_0 + w_a·j that the widths of a RegNet quantise;
-// nil for others.
-func line(s arch.Spec) []float64 {
-	r, ok := s.Network.(arch.RegNet)
-	if !ok {
-		return nil
-	}
-	u := make([]float64, r.Depth)
-	for j := range u {
-		u[j] = r.W0 + r.WA*float64(j)
-	}
-	return u
-}
-
-// chart draws the widths of a network's blocks, and for a RegNet the line that
-// was quantised (DDS fig. 8).
+// chart draws the widths of a network's blocks and its line (DDS fig. 8).
 func (d drawings) chart(space, rank int) *figure.Chart {
 	t := d.best[space][rank]
 	widths, stage := silhouette(t.Spec)
@@ -449,17 +469,17 @@ func (d drawings) chart(space, rank int) *figure.Chart {
 		Width: 262, Height: 170,
 		Alt: "Widths of the blocks of a network: " + describe(t.Spec),
 		X:   figure.Axis{Min: 0.4, Max: float64(d.blocks) + 0.6, NoGrid: true, At: whole(1, float64(d.blocks))},
-		Y:   figure.Axis{Log: true, Min: d.lo / 1.5, Max: d.hi * 1.25, Ticks: 4},
+		Y:   figure.Axis{Log: true, Min: d.lo / 1.5, Max: d.hi * 1.35, Ticks: 4},
 		Marks: []figure.Mark{
 			figure.Bars{Series: space, Y: widths, Group: stage},
 		},
 	}
-	if u := line(t.Spec); u != nil {
-		x := make([]float64, len(u))
+	if t.line != nil {
+		x := make([]float64, len(t.line))
 		for j := range x {
 			x[j] = float64(j + 1)
 		}
-		ch.Marks = append(ch.Marks, figure.Line{Series: -1, X: x, Y: u, Dashed: true, Width: 1.5})
+		ch.Marks = append(ch.Marks, figure.Line{Series: -1, X: x, Y: t.line, Dashed: true, Width: 1.5})
 	}
 	return ch
 }

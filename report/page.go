@@ -107,6 +107,7 @@ type parametersPart struct {
 type networkPart struct {
 	Figure                     template.HTML
 	Error, Cost, Numbers, Spec string
+	Fit                        string // e_fit; "" for RegNets
 	Rank                       int
 }
 
@@ -290,10 +291,15 @@ func (c Comparison) networks(draw func(*figure.Chart) template.HTML) ([]networks
 			if err != nil {
 				return nil, fmt.Errorf("network %d of %s: %w", t.Index, s.Label, err)
 			}
+			fit := ""
+			if t.fitted {
+				fit = fmt.Sprintf("%.3f", t.efit)
+			}
 			part.Networks = append(part.Networks, networkPart{
+				Fit:    fit,
 				Figure: draw(drawn.chart(i, rank)),
 				Rank:   rank + 1, Error: percent(t.Error),
-				Cost:    costs(t),
+				Cost:    costs(t.Trial),
 				Numbers: describe(t.Spec),
 				Spec:    string(spec),
 			})
