@@ -1,0 +1,141 @@
+package space
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"gonum.org/v1/gonum/stat/distuv"
+	"pgregory.net/rapid"
+)
+
+var near = cmpopts.EquateApprox(0, 1e-12)
+
+func TestTables(t *testing.T) {
+	ln := math.Log
+	for _, c := range []struct {
+		name    string
+		prior   Prior
+		values  []float64
+		weights []float64 // up to a factor
+	}{
+		{"values", Prior{Kind: Values, Values: []float64{4, 1, 2}, Weights: []float64{1, 2, 0}}, []float64{1, 4}, []float64{2, 1}},
+		{"fixed", Fixed(7), []float64{7}, []float64{1}},
+		{"uniform", Prior{Kind: Uniform, Min: 1, Max: 4, Multiple: 1}, []float64{1, 2, 3, 4}, []float64{1, 1, 1, 1}},
+		{"uniform of tenths", Prior{Kind: Uniform, Min: 0.1, Max: 0.4, Multiple: 0.1}, []float64{0.1, 0.2, 0.3, 0.4}, []float64{1, 1, 1, 1}},
+		// Mass of (v-q, v], and of (v/2, v] for the lowest value if that is closer.
+		{"log-uniform", Prior{Kind: LogUniform, Min: 1, Max: 4, Multiple: 1}, []float64{1, 2, 3, 4}, []float64{ln(2), ln(2), ln(1.5), ln(4. / 3)}},
+		{"log-uniform from above", Prior{Kind: LogUniform, Min: 24, Max: 40, Multiple: 8}, []float64{24, 32, 40}, []float64{ln(1.5), ln(4. / 3), ln(1.25)}},
+		{"power-of-two", Prior{Kind: PowerOfTwo, Min: 0.5, Max: 4}, []float64{0.5, 1, 2, 4}, []float64{1, 1, 1, 1}},
+		{
+			"power-of-two-or-log-uniform", Prior{Kind: PowerOfTwoOrLogUniform, Min: 1, Max: 32, Multiple: 8},
+			[]float64{1, 2, 4, 8, 16, 24, 32}, []float64{ln(2), ln(2), ln(2), ln(2), ln(2), ln(1.5), ln(4. / 3)},
+		},
+		{"powers of two only", Prior{Kind: PowerOfTwoOrLogUniform, Min: 1, Max: 4, Multiple: 8}, []float64{1, 2, 4}, []float64{1, 1, 1}},
+		{"multiples only", Prior{Kind: PowerOfTwoOrLogUniform, Min: 16, Max: 32, Multiple: 8}, []float64{16, 24, 32}, []float64{ln(2), ln(1.5), ln(4. / 3)}},
+		{"one value", Prior{Kind: Normal, Min: 8, Max: 8, Multiple: 8}, []float64{8}, []float64{1}},
+	} {
+		want := table{c.values, c.weights}
+		want.normalize()
+		got := c.prior.table()
+		if diff := cmp.Diff(want.weights, got.weights, near); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+		if diff := cmp.Diff(want.values, got.values); diff != "" { // exact: 0.3, not 0.30000000000000004
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+// TestNormalTables compares with the distribution functions of gonum.
+func TestNormalTables(t *testing.T) {
+	for _, p := range []Prior{
+		{Kind: Normal, Min: 8, Max: 64, Multiple: 8},
+		{Kind: Normal, Min: 1, Max: 9, Multiple: 1, Center: 4, Std: 0.5},
+		{Kind: Normal, Min: 0, Max: 1, Multiple: 0.01, Center: 3, Std: 0.2},
+		{Kind: LogNormal, Min: 8, Max: 1024, Multiple: 8},
+		{Kind: LogNormal, Min: 8, Max: 128, Multiple: 8, Center: 48, Std: 0.3},
+	} {
+		var cdf func(float64) float64
+		mean, std := p.Center, p.Std
+		lo, hi := p.Min, p.Max
+		if p.Kind == LogNormal {
+			lo, hi, mean = math.Log(lo), math.Log(hi), math.Log(p.Center)
+		}
+		if p.Center == 0 {
+			mean = (lo + hi) / 2
+		}
+		if std == 0 {
+			std = (hi - lo) / 6
+		}
+		cdf = distuv.Normal{Mu: mean, Sigma: std}.CDF
+		if p.Kind == LogNormal {
+			cdf = distuv.LogNormal{Mu: mean, Sigma: std}.CDF
+		}
+		got := p.table()
+		all := cdf(p.Max) - cdf(p.Min)
+		for i, v := range got.values {
+			want := (cdf(min(v+p.Multiple/2, p.Max)) - cdf(max(v-p.Multiple/2, p.Min))) / all
+			if math.Abs(got.weights[i]-want) > 1e-9 {
+				t.Errorf("%v: weight of %v is %v, want %v", p, v, got.weights[i], want)
+			}
+		}
+	}
+}
+
+// TestLogUniformIsALine checks what the quantisation is chosen for: the
+// distribution function is linear in the logarithm at every value.
+func TestLogUniformIsALine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := float64(rapid.SampledFrom([]int{1, 2, 8, 10}).Draw(t, "q"))
+		lo := rapid.IntRange(1, 20).Draw(t, "lo")
+		p := Prior{Kind: LogUniform, Min: q * float64(lo), Max: q * float64(lo+rapid.IntRange(0, 100).Draw(t, "n")), Multiple: q}
+		if err := p.check(true); err != nil {
+			t.Fatal(err)
+		}
+		table := p.table()
+		below := p.Min - min(q, p.Min/2)
+		sum := 0.0
+		for i, v := range table.values {
+			sum += table.weights[i]
+			if want := math.Log(v/below) / math.Log(p.Max/below); math.Abs(sum-want) > 1e-12 {
+				t.Fatalf("F(%v) = %v, want %v", v, sum, want)
+			}
+		}
+	})
+}
+
+func TestContinuousPriors(t *testing.T) {
+	s := mustParse(t, "family: anynet\nnetwork: {stages: 1}\nparameters: {depth: 1, width: 8, bottleneck: 1, group_width: 8, drop_path: {uniform: 0.1..0.3}, recipe.lr: {log-uniform: 0.001..1}}")
+	p, err := s.Sampler(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCandidate(p)
+	const n = 20_000
+	for _, a := range p.asked[len(p.asked)-2:] {
+		var u []float64
+		for i := range uint64(n) {
+			c.draw(i)
+			v := c.env[a.slot]
+			if a.name == "recipe.lr" {
+				v = (math.Log10(v) + 3) / 3
+			} else {
+				v = (v - 0.1) / 0.2
+			}
+			u = append(u, v)
+		}
+		grid := make([]float64, n)
+		for i := range grid {
+			grid[i] = (float64(i) + 0.5) / n
+		}
+		if pv := kolmogorovSmirnov(u, grid); pv < 1e-3 {
+			t.Errorf("%s: p = %.2g", a.name, pv)
+		}
+	}
+	if size, err := s.Size(t.Context(), Config{}); err != nil || size.Continuous != 2 || size.Settings.Cmp(big.NewInt(1)) != 0 {
+		t.Errorf("%+v, %v", size, err)
+	}
+}
