@@ -1,8 +1,9 @@
 package train
 
 import (
-	"encoding/json"
+	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -32,11 +33,13 @@ func defaultText(key string, v reflect.Value) string {
 		}
 		return "weight_decay"
 	}
-	text, err := json.Marshal(v.Interface())
-	if err != nil || v.Kind() == reflect.Slice && v.Len() == 0 {
+	switch v.Kind() {
+	case reflect.Float64:
+		return strings.Replace(strconv.FormatFloat(v.Float(), 'g', -1, 64), "e-0", "e-", 1)
+	case reflect.Slice:
 		return "[]"
 	}
-	return strings.Trim(string(text), `"`)
+	return fmt.Sprint(v.Interface())
 }
 
 func optionHelp() map[string]string {
