@@ -84,8 +84,8 @@ func TestSectionsSumUp(t *testing.T) {
 
 // TestDraw: the drawing is well-formed, has a bar per block, and its title is escaped.
 func TestDraw(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		spec := genSpec.Draw(t, "spec")
+	for seed := range 20 {
+		spec := genSpec.Example(seed)
 		var b bytes.Buffer
 		if err := spec.Draw(&b, "a <b> & c"); err != nil {
 			t.Fatal(err)
@@ -100,10 +100,10 @@ func TestDraw(t *testing.T) {
 			}
 		}
 		if bars, want := strings.Count(text, "<title>block "), spec.blocks().Depth(); bars != want {
-			t.Fatalf("%d bars, want %d", bars, want)
+			t.Errorf("%d bars, want %d", bars, want)
 		}
 		if strings.Contains(text, "<b>") || strings.Contains(text, "NaN") || strings.Contains(text, "%!") {
-			t.Fatal(text)
+			t.Error(text)
 		}
-	})
+	}
 }

@@ -59,13 +59,15 @@ comment at the top.
 	f.StringVar(&o.kind, "type", arch.FastCompound, "how depth, width, group width and resolution share it")
 	f.StringVarP(&o.out, "out", "o", "", "write the spec to `FILE` instead of the output")
 	o.input.add(c)
-	_ = c.MarkFlagRequired("by")
 	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{arch.FastCompound, "d", "w", "r", "dw", "dr", "wr", "dwr"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error { return runScale(c, a, o, args[0]) }
 	return c
 }
 
 func runScale(c *cobra.Command, a *app, o scaleOptions, model string) error {
+	if !c.Flags().Changed("by") {
+		return usagef("--by is missing: the factor by which the flops grow")
+	}
 	m, err := a.resolve(model)
 	if err != nil {
 		return err

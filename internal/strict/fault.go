@@ -86,8 +86,8 @@ func list(words []string) string {
 }
 
 // Nearest gives up to n of the words that are spelt most like word, nearest
-// first: those within a third of its length in edits, and those of which one
-// contains the other.
+// first: those that begin like it, within a third of its length in edits, and
+// those of which one contains the other.
 func Nearest(word string, words []string, n int) []string {
 	type near struct {
 		word string
@@ -98,6 +98,9 @@ func Nearest(word string, words []string, n int) []string {
 	for _, w := range words {
 		lw := strings.ToLower(w)
 		d := distance(low, lw)
+		if n := len(low); n >= 4 && n < len(lw) { // a misspelt beginning
+			d = min(d, distance(low, lw[:n])+1)
+		}
 		if d <= max(1, len(low)/3) || len(low) > 2 && strings.Contains(lw, low) || len(lw) > 2 && 2*len(lw) >= len(low) && strings.Contains(low, lw) {
 			found = append(found, near{w, d})
 		}
