@@ -22,8 +22,8 @@ const (
 
 // Population draws histograms of the complexity and of every drawn parameter
 // of a population as one SVG. A parameter that each stage has is a row of its
-// own. Numbers that span more than a factor of 16 have a logarithmic axis. The
-// same networks give the same bytes.
+// own, unless it is the same in all. Powers of two, and numbers that span a
+// factor of 16, have a logarithmic axis. The same networks give the same bytes.
 func Population(name string, networks []space.Network) []byte {
 	rows := [][]panel{complexity(networks)}
 	if len(networks) > 0 {
@@ -89,6 +89,15 @@ func drawn(networks []space.Network) [][]panel {
 			rows = append(rows, []panel{p})
 		}
 	}
+	for i, row := range rows {
+		same := func(p panel) bool { return slices.Equal(p.values, row[0].values) }
+		if !slices.ContainsFunc(row, func(p panel) bool { return !same(p) }) {
+			_, f, _ := strings.Cut(row[0].label, "].")
+			shared = append(shared, panel{f + " of all stages", row[0].values})
+			rows[i] = nil
+		}
+	}
+	rows = slices.DeleteFunc(rows, func(row []panel) bool { return row == nil })
 	if len(shared) > 0 {
 		rows = append(rows, shared)
 	}
@@ -116,7 +125,7 @@ func (p panel) chart() *figure.Chart {
 	}
 	c.X.Min, c.X.Max, c.X.Log = edges[0], edges[len(edges)-1], logarithmic
 	c.Y.Max = slices.Max(counts) * 1.05
-	c.Marks = []figure.Mark{figure.StepBand{X: edges, Lo: make([]float64, len(edges)), Hi: counts}}
+	c.Marks = []figure.Mark{figure.StepBand{X: edges, Lo: make([]float64, len(edges)), Hi: counts}, figure.Steps{X: edges, Y: counts}}
 	return c
 }
 
@@ -129,11 +138,11 @@ func label(v float64) string {
 }
 
 // bins gives the edges of bars: one bar around each value if there are few, else
-// bars of one width, on a logarithmic axis if the values span a factor of 16.
+// bars of one width, on the axis that Population describes.
 func bins(values []float64) (edges []float64, logarithmic bool) {
 	distinct := slices.Compact(slices.Sorted(slices.Values(values)))
 	lo, hi := distinct[0], distinct[len(distinct)-1]
-	logarithmic = lo > 0 && hi >= 16*lo
+	logarithmic = lo > 0 && (hi >= 16*lo || hi > lo && !slices.ContainsFunc(distinct, func(v float64) bool { m, _ := math.Frexp(v); return m != 0.5 }))
 	to, from := func(v float64) float64 { return v }, func(v float64) float64 { return v }
 	if logarithmic {
 		to, from = math.Log, math.Exp
