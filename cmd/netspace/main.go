@@ -45,7 +45,10 @@ func usage(err error) error {
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Schedulers end a job with SIGTERM and start it again elsewhere; a person presses Ctrl-C.
+	scheduled, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ctx, stop := signal.NotifyContext(scheduled, os.Interrupt)
 	defer stop()
 	err := newRoot(os.Stdin, os.Stdout, os.Stderr).ExecuteContext(ctx)
 	if err == nil {
@@ -56,6 +59,8 @@ func run() int {
 	switch {
 	case errors.As(err, &e):
 		return e.status
+	case errors.Is(err, context.Canceled) && scheduled.Err() != nil:
+		return exitPreempted
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -195,6 +196,24 @@ func TestTrainInterruptAndResume(t *testing.T) {
 	}
 	if want := "--out '" + dir + "' --resume"; !strings.Contains(errs.String(), want) {
 		t.Errorf("said %q; want %q", errs.String(), want)
+	}
+	// A scheduler's signal has a status of its own. It comes at once: nothing is done yet.
+	c = netspaceCmd(t, append(args, filepath.Join(t.TempDir(), "scheduled"))...)
+	if out, err = c.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, out)
+	if _ = c.Wait(); c.ProcessState.ExitCode() != exitPreempted {
+		t.Errorf("SIGTERM ends with status %d; want %d", c.ProcessState.ExitCode(), exitPreempted)
 	}
 	if _, errs, status := netspace(t, append(args, dir)...); status != exitUsage || !strings.Contains(errs, "--resume continues it") {
 		t.Errorf("without --resume: status %d, %s", status, errs)
