@@ -149,8 +149,6 @@ func ge(a, b float64) bool { return a >= b }
 func lt(a, b float64) bool { return a < b }
 func gt(a, b float64) bool { return a > b }
 
-func without(v []float64, i int) []float64 { return slices.Delete(slices.Clone(v), i, i+1) }
-
 // ruleCases are rules about widths, and what they mean.
 var ruleCases = []struct {
 	rules    string

@@ -1,0 +1,134 @@
+package space
+
+import (
+	"fmt"
+	"slices"
+
+	"netspace/internal/strict"
+)
+
+// check rejects candidates.
+type check struct {
+	name  string
+	phase phase
+	holds func(env []float64) bool
+}
+
+// addChecks compiles what remains to be tested on each candidate, in the order
+// in which it can be decided.
+func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
+	v := vocabulary{layout: p.layout, family: p.space.Family, shared: map[string]int{}, recipe: map[string]int{}}
+	v.shared["resolution"] = slotResolution
+	for _, q := range p.space.Parameters {
+		d, err := define(q.Name, p.space.Family)
+		if err == nil && p.active(d) && d.slot != slotNone && (q.Shared || d.stage < 0) {
+			v.shared[q.Name] = d.slot
+		}
+	}
+	for _, f := range p.recipe {
+		v.recipe[recipePrefix+f.name] = f.slot
+	}
+	for _, r := range rest {
+		if r.Kind != Expression {
+			p.checks = append(p.checks, p.order(r))
+			continue
+		}
+		c, err := v.compile(r.Expression)
+		if err != nil {
+			faults.Add(r.fault("%v", err))
+			continue
+		}
+		p.checks = append(p.checks, check{r.String(), c.phase, c.holds})
+	}
+	if p.space.Family == familyRegNet {
+		n := p.layout.stages
+		p.checks = append(p.checks, check{fmt.Sprintf("%d stages", n), built, nil})
+	}
+	g := p.config.Regime
+	for _, b := range []struct {
+		name string
+		slot int
+		r    Range
+	}{{"flops", slotFlops, g.Flops}, {"params", slotParams, g.Params}, {"acts", slotActs, g.Acts}} {
+		if !b.r.IsZero() {
+			p.checks = append(p.checks, check{b.name + " " + b.r.String(), counted, func(env []float64) bool { return b.r.Contains(env[b.slot]) }})
+		}
+	}
+	for _, text := range g.Rules {
+		c, err := v.compile(text)
+		if err != nil {
+			faults.Add(strict.Fault{Path: "regime.rules", Value: text, Rule: err.Error()})
+			continue
+		}
+		p.checks = append(p.checks, check{text, c.phase, c.holds})
+	}
+	slices.SortStableFunc(p.checks, func(a, b check) int {
+		if a.phase != b.phase {
+			return int(a.phase) - int(b.phase)
+		}
+		if a.holds == nil || b.holds == nil { // the number of stages before what counts on it
+			return boolInt(a.holds != nil) - boolInt(b.holds != nil)
+		}
+		return 0
+	})
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// order tests a rule by name that could not be folded into the draws.
+func (p *Sampler) order(r Rule) check {
+	slots := p.slotsOf(r)
+	o, ordered := r.Kind.order()
+	return check{r.String(), drawn, func(env []float64) bool {
+		for i, s := range slots {
+			v := env[s]
+			if r.restricts() && !r.accepts(v) {
+				return false
+			}
+			if i == 0 {
+				continue
+			}
+			before := env[slots[i-1]]
+			switch {
+			case r.Kind == Equal && v != before,
+				ordered && !o.descending && (v < before || o.strict && v == before),
+				ordered && o.descending && (v > before || o.strict && v == before):
+				return false
+			}
+		}
+		return true
+	}}
+}
+
+// slotsOf lists where a rule finds its values: one of each stage, or the one
+// that all share.
+func (p *Sampler) slotsOf(r Rule) []int {
+	for _, f := range p.recipe {
+		if recipePrefix+f.name == r.Parameter {
+			return []int{f.slot}
+		}
+	}
+	d, err := define(r.Parameter, p.space.Family)
+	if err != nil { // reported by usable
+		return nil
+	}
+	if d.stage < 0 || p.space.shares(r.Parameter) {
+		return p.sharedSlots(d)[:1]
+	}
+	var slots []int
+	for i := range p.layout.stages {
+		if !r.excepts(i, p.layout.stages) {
+			slots = append(slots, p.layout.asked(i, d.stage))
+		}
+	}
+	return slots
+}
+
+func (s *Space) shares(parameter string) bool {
+	return slices.ContainsFunc(s.Parameters, func(q Parameter) bool { return q.Name == parameter && q.Shared })
+}
