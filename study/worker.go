@@ -157,7 +157,7 @@ func (w Worker) run(ctx context.Context, task Task, checkpoints string, finished
 		return none, err
 	}
 	defer data.Close()
-	net, err := withRates(task.Spec, task.Recipe).Graph(inputOf(data.Info).arch())
+	net, err := task.Spec.WithDropRates(task.Recipe.DropPath, task.Recipe.Dropout).Graph(inputOf(data.Info).arch())
 	if err != nil {
 		return none, err
 	}
@@ -258,29 +258,4 @@ func inputOf(i dataset.Info) Input {
 
 func (i Input) arch() arch.Input {
 	return arch.Input{Channels: i.Channels, Height: i.Height, Width: i.Width, Classes: i.Classes}
-}
-
-// withRates gives the network the drop-path and dropout rates of the recipe,
-// where it states any.
-func withRates(s arch.Spec, r train.Recipe) arch.Spec {
-	set := func(dropPath, dropout *float64) {
-		if r.DropPath > 0 {
-			*dropPath = r.DropPath
-		}
-		if r.Dropout > 0 {
-			*dropout = r.Dropout
-		}
-	}
-	switch n := s.Network.(type) {
-	case arch.AnyNet:
-		set(&n.DropPath, &n.Dropout)
-		s.Network = n
-	case arch.RegNet:
-		set(&n.DropPath, &n.Dropout)
-		s.Network = n
-	case arch.EffNet:
-		set(&n.DropPath, &n.Dropout)
-		s.Network = n
-	}
-	return s
 }

@@ -53,20 +53,17 @@ func (d *drawer) masks(g *graph.Graph, nodes []int, masks [][]float32, step int)
 	}
 }
 
-// checkStochastic refuses a graph that was built without what the recipe asks
-// for: the rates are part of the network's structure, so whoever builds it
-// must have passed them on.
-func (j *Job) checkStochastic() error {
-	var path, out bool
+// checkDropout refuses a graph that was built without the recipe's dropout:
+// the rate is part of the network's structure, so whoever builds it must have
+// passed it on. (Of drop-path nothing can be said: a network may have no residual branch.)
+func (j *Job) checkDropout() error {
+	if j.Recipe.Dropout == 0 {
+		return nil
+	}
 	for _, i := range j.Graph.Stochastic() {
-		path = path || j.Graph.Nodes[i].Op == graph.OpDropPath
-		out = out || j.Graph.Nodes[i].Op == graph.OpDropout
+		if j.Graph.Nodes[i].Op == graph.OpDropout {
+			return nil
+		}
 	}
-	if j.Recipe.DropPath > 0 && !path {
-		return &JobError{Reason: fmt.Sprintf("recipe.drop_path is %g, but the network has no residual branch to drop", j.Recipe.DropPath)}
-	}
-	if j.Recipe.Dropout > 0 && !out {
-		return &JobError{Reason: fmt.Sprintf("recipe.dropout is %g, but the network has no dropout before its classifier", j.Recipe.Dropout)}
-	}
-	return nil
+	return &JobError{Reason: fmt.Sprintf("recipe.dropout is %g, but the network was built without dropout before its classifier", j.Recipe.Dropout)}
 }

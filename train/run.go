@@ -143,7 +143,7 @@ func (j *Job) check() error {
 	case j.MaxSteps < 0 || j.MaxSteps > steps:
 		return fail("%d steps: must be from 0 to %d, what %d epochs of %d images in batches of %d have", j.MaxSteps, steps, j.Recipe.Epochs, n, j.Recipe.Batch)
 	}
-	return j.checkStochastic()
+	return j.checkDropout()
 }
 
 // begin sets the state that the first step starts from. Nothing is written

@@ -185,15 +185,14 @@ func (s *watchedSplit) Image(i int, dst []byte) error {
 
 func TestWrongJobs(t *testing.T) {
 	for want, change := range map[string]func(*Job){
-		"has 1×6×6 and 4":                          func(j *Job) { j.Data.Info.Classes = 4 },
-		"no validation images":                     func(j *Job) { j.Data.Val = nil },
-		"no test images":                           func(j *Job) { j.Data.Test, j.Final = nil, true },
-		"must be from 0 to 15":                     func(j *Job) { j.MaxSteps = 16 },
-		"recipe.batch: 41: must be at most 40":     func(j *Job) { j.Recipe.Batch = 41 },
-		"recipe.drop_path is 0.1, but the network": func(j *Job) { j.Recipe.DropPath = 0.1 },
-		"recipe.dropout is 0.1, but the network":   func(j *Job) { j.Recipe.Dropout = 0.1 },
-		"padding of 6 pixels":                      func(j *Job) { j.Recipe.Pad = 6 },
-		"lighting 0.1 needs colour images":         func(j *Job) { light := 0.1; j.Recipe.Lighting = &light },
+		"has 1×6×6 and 4":                        func(j *Job) { j.Data.Info.Classes = 4 },
+		"no validation images":                   func(j *Job) { j.Data.Val = nil },
+		"no test images":                         func(j *Job) { j.Data.Test, j.Final = nil, true },
+		"must be from 0 to 15":                   func(j *Job) { j.MaxSteps = 16 },
+		"recipe.batch: 41: must be at most 40":   func(j *Job) { j.Recipe.Batch = 41 },
+		"recipe.dropout is 0.1, but the network": func(j *Job) { j.Recipe.Dropout = 0.1 },
+		"padding of 6 pixels":                    func(j *Job) { j.Recipe.Pad = 6 },
+		"lighting 0.1 needs colour images":       func(j *Job) { light := 0.1; j.Recipe.Lighting = &light },
 	} {
 		j := testJob(t, testRecipe())
 		change(&j)
