@@ -230,3 +230,77 @@ func FuzzParseSpec(f *testing.F) {
 		}
 	})
 }
+
+// TestHalfLevels: s_j is rounded half to even, as in the published networks.
+func TestHalfLevels(t *testing.T) {
+	r := RegNet{Depth: 2, W0: 8, WA: 8, WM: 4, GroupWidth: 1, Bottleneck: 1} // s_1 = log 2 / log 4 = ½
+	if got := r.AppendStages(nil); len(got) != 1 || got[0].Width != 8 || got[0].Depth != 2 {
+		t.Errorf("%+v, want one stage of two blocks of width 8", got)
+	}
+}
+
+// TestKeysDiffer: any number that changes the network changes its key.
+func TestKeysDiffer(t *testing.T) {
+	base := func() Spec {
+		return AnyNet{Stem: Stem{SimpleStem, 32}, SE: 0.25, Activation: graph.ReLU, HeadWidth: 64, DropPath: 0.1, Dropout: 0.1,
+			Stages: []Stage{{1, 32, 2, 1, 8}, {2, 64, 2, 1, 8}}}.Spec()
+	}
+	eff := func() Spec {
+		return EffNet{Stem: Stem{SimpleStem, 32}, SE: 0.25, Activation: graph.SiLU, HeadWidth: 64, Stages: []EffStage{{1, 16, 1, 1, 3}, {2, 24, 2, 6, 3}}}.Spec()
+	}
+	keys := map[string]string{}
+	add := func(what string, s Spec) {
+		if err := s.Validate(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if other, taken := keys[s.Key()]; taken {
+			t.Errorf("%s and %s have one key: %s", what, other, s.Key())
+		}
+		keys[s.Key()] = what
+	}
+	add("base", base())
+	for what, change := range map[string]func(*AnyNet){
+		"linear":     func(n *AnyNet) { n.Block = BottleneckLinear },
+		"stem":       func(n *AnyNet) { n.Stem.Type = CIFARStem },
+		"stem width": func(n *AnyNet) { n.Stem.Width = 16 },
+		"se":         func(n *AnyNet) { n.SE = 0.5 },
+		"activation": func(n *AnyNet) { n.Activation = graph.SiLU },
+		"head":       func(n *AnyNet) { n.HeadWidth = 0 },
+		"drop path":  func(n *AnyNet) { n.DropPath = 0 },
+		"dropout":    func(n *AnyNet) { n.Dropout = 0 },
+		"depth":      func(n *AnyNet) { n.Stages[0].Depth = 2 },
+		"width":      func(n *AnyNet) { n.Stages[0].Width = 40 },
+		"stride":     func(n *AnyNet) { n.Stages[0].Stride = 1 },
+		"bottleneck": func(n *AnyNet) { n.Stages[0].Bottleneck = 2 },
+		"group":      func(n *AnyNet) { n.Stages[0].GroupWidth = 16 },
+		"stages":     func(n *AnyNet) { n.Stages = n.Stages[:1] },
+	} {
+		s := base()
+		n := s.Network.(AnyNet)
+		change(&n)
+		s.Network = n
+		add(what, s)
+	}
+	for what, change := range map[string]func(*Spec){
+		"resolution": func(s *Spec) { s.Resolution = 32 }, "channels": func(s *Spec) { s.Channels = 1 }, "classes": func(s *Spec) { s.Classes = 10 },
+	} {
+		s := base()
+		change(&s)
+		add(what, s)
+	}
+	add("effnet", eff())
+	for what, change := range map[string]func(*EffStage){
+		"eff depth": func(s *EffStage) { s.Depth = 2 }, "eff width": func(s *EffStage) { s.Width = 24 }, "eff stride": func(s *EffStage) { s.Stride = 2 },
+		"expand": func(s *EffStage) { s.Expand = 4 }, "kernel": func(s *EffStage) { s.Kernel = 5 },
+	} {
+		s := eff()
+		change(&s.Network.(EffNet).Stages[0])
+		add(what, s)
+	}
+
+	s := base()
+	s.Recipe = map[string]any{"lr": 1}
+	if s.Key() != base().Key() {
+		t.Error("the recipe has a part in the key")
+	}
+}

@@ -120,3 +120,11 @@ func TestBadScalings(t *testing.T) {
 		t.Errorf("scaled by a million: %+v", s)
 	}
 }
+
+func TestScaledGroups(t *testing.T) {
+	for g, want := range map[float64]int{0.4: 1, 1: 1, 2.4: 2, 2.6: 4, 3: 4, 5: 4, 6: 8, 12: 16, 12.4: 16, 20: 16, 28: 32} {
+		if got := scaledGroup(g); got != want {
+			t.Errorf("a group width of %g becomes %d, want %d", g, got, want)
+		}
+	}
+}
