@@ -114,6 +114,47 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 	}
 }
 
+// The advice of a *CorruptionError works for every line: delete it, run again.
+func TestDeletedLinesAreMadeUpFor(t *testing.T) {
+	s, want := finishedStudy(t)
+	files, err := journalFiles(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	for _, kind := range []string{`"study":`, `"trial":{`, `"done":`} {
+		var lines []string // of this kind, with its file
+		var at []string
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(text)) {
+				if strings.Contains(line, kind) {
+					lines, at = append(lines, line), append(at, file)
+				}
+			}
+		}
+		if len(lines) == 0 {
+			t.Fatalf("no record %s", kind)
+		}
+		i := rng.IntN(len(lines))
+		text, err := os.ReadFile(at[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, at[i], strings.Replace(string(text), lines[i], "", 1))
+		if _, err := Open(s.dir); (err != nil) != (kind == `"study":`) {
+			t.Errorf("opened without %s: %v", kind, err)
+		}
+		s.run(t, 1)
+		if got := s.export(t); got != want {
+			t.Fatalf("without one %s:\n%s", kind, cmp.Diff(want, got))
+		}
+	}
+}
+
 func TestMovedImagesAreTheSame(t *testing.T) {
 	s, want := finishedStudy(t)
 	if err := os.Rename(s.data, s.data+"2"); err != nil {

@@ -63,7 +63,10 @@ func Open(dir string) (*Study, error) {
 		return nil, err
 	}
 	s := &Study{Dir: dir, Config: config, history: h}
-	if h.study != nil {
+	switch {
+	case h.study == nil && len(h.samples) > 0:
+		return nil, fmt.Errorf("%s: the record of the study's settings is missing in its journals; study run writes it again", dir)
+	case h.study != nil:
 		s.Input = h.study.Input
 		s.TrainImages, s.ValImages = h.study.TrainImages, h.study.ValImages
 	}

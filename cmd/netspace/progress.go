@@ -218,7 +218,7 @@ func headline(s study.Snapshot) string {
 		fmt.Fprintf(&b, " (%d failed)", s.Failed)
 	}
 	if s.Best != nil {
-		fmt.Fprintf(&b, ", best error %.2f %% (%s #%d)", s.Best.Error, s.Best.Space, s.Best.Index)
+		fmt.Fprintf(&b, ", best error so far %.2f %% (%s #%d)", s.Best.Error, s.Best.Space, s.Best.Index)
 	}
 	if s.ImagesPerSecond > 0 {
 		fmt.Fprintf(&b, ", %.0f images/s", s.ImagesPerSecond)
