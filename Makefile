@@ -1,6 +1,7 @@
 # make demo    build, run a small real study on Fashion-MNIST, compare, report
 # make test    all tests
 # make check   what CI does: tests, lint, race detector
+# make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
 
@@ -9,7 +10,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./study/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test lint race bench check clean need
+.PHONY: build demo test lint race bench check clean need parity bench-pytorch
 
 need:
 	@scripts/need go compiler onednn
@@ -44,6 +45,13 @@ race: need
 bench: build
 	go test -run '^$$' -bench . -benchtime 1s ./graph/... ./arch/... ./space/... ./engine/onednn/...
 	bin/netspace bench train RegNetX-400MF ResNet-50 --resolution 64 --batch 16
+
+# Against Debian's python3-torch: the same mathematics, and how fast.
+parity:
+	@scripts/parity.sh
+
+bench-pytorch:
+	@scripts/bench_pytorch.sh
 
 check: test lint race
 

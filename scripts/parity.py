@@ -6,14 +6,19 @@ writes initial weights and trains on the first images of Fashion-MNIST in file
 order; an equal PyTorch network (torchnet.py) loads the weights and trains on
 the same batches. Compared are
 
-- the loss of each of the first 10 steps: to 1e-4 relative;
+- the loss of each of the first 10 steps: to 1e-4 relative (where PyTorch
+  agrees with itself to a quarter of that, else to a few times its own
+  difference);
 - the losses of all 50 steps: they may differ by a few times what PyTorch
   differs from itself when only the order of its sums changes (contiguous,
   channels-last, without oneDNN). Training is chaotic, so these differences
   grow from step to step;
-- the gradients of the first step, and weights and BN statistics after it,
-  tensor by tensor, against PyTorch in float64: they may be off by a few times
-  what PyTorch in float32 is off (see tolerances()).
+- the gradients of the first step, and weights and BN statistics after the
+  third, tensor by tensor, against PyTorch in float64: they may be off by a few
+  times what PyTorch in float32 is off (see tolerances()).
+
+The learning rate is low, so that chaos does not hide mistakes: at 0.02 PyTorch
+differs from itself by 1e-3 within 10 steps on some of these networks.
 
 Exit status 0 if all agree. Needs python3-torch (1.13) and numpy.
 """
@@ -34,7 +39,8 @@ import torch
 import torchnet
 
 FEW = 4  # "a few times" of the comparisons with PyTorch's own differences
-FIRST_STEPS, FIRST_TOLERANCE = 10, 1e-4
+FIRST_STEPS, FIRST_TOLERANCE = 10, 1e-4  # of the losses
+AFTER_STEPS = 3  # when weights and statistics are compared: momentum is at work
 
 CIFAR, SIMPLE, RESNET = ({"type": t, "width": w} for t, w in (("cifar", 16), ("simple", 16), ("resnet", 24)))
 
@@ -119,9 +125,9 @@ def batches(start, folder, batch, steps):
         yield torch.from_numpy(x[:, None]), torch.from_numpy(labels[part].astype(np.int64))
 
 
-def losses_and_first_step(net, data, steps, recipe):
-    """Trains; returns the loss per step, and after the first step the
-    gradients and the whole state as {name: float64 array}."""
+def train(net, data, steps, recipe):
+    """Trains; returns the loss per step, and as {name: float64 array} the
+    gradients of the first step and the state after AFTER_STEPS."""
     net.train()
     decay = recipe["weight_decay"]
     optimizer = torchnet.sgd(
@@ -129,19 +135,20 @@ def losses_and_first_step(net, data, steps, recipe):
         decay, recipe.get("bn_weight_decay", decay), recipe.get("bias_weight_decay", decay),
     )
     criterion = torch.nn.CrossEntropyLoss(label_smoothing=recipe["label_smoothing"])
-    losses, first = [], {}
-    for line, (x, y) in zip(steps, data):
+    losses, tensors = [], {}
+    for k, (line, (x, y)) in enumerate(zip(steps, data)):
         for group in optimizer.param_groups:
             group["lr"] = line["lr"]
         optimizer.zero_grad(set_to_none=True)
         loss = criterion(net(x), y)
         loss.backward()
         losses.append(loss.item())
+        if k == 0:
+            tensors.update(("gradient " + name, p.grad.double().numpy().copy()) for name, p in net.named_parameters())
         optimizer.step()
-        if not first:
-            first = {"gradient " + name: p.grad.double().numpy().copy() for name, p in net.named_parameters()}
-            first.update((name, v.double().numpy().copy()) for name, v in net.state_dict().items() if not name.endswith("num_batches_tracked"))
-    return np.array(losses), first
+        if k == AFTER_STEPS - 1:
+            tensors.update((name, v.double().numpy().copy()) for name, v in net.state_dict().items() if not name.endswith("num_batches_tracked"))
+    return np.array(losses), tensors
 
 
 def tolerances(exact, runs):
@@ -163,8 +170,8 @@ def compare(name, spec, flags, options):
     with tempfile.TemporaryDirectory() as folder:
         program = Netspace(options, pathlib.Path(folder), spec, flags)
         program.run("init", program.spec, "-o", program.init, "--seed", 1, "--json")
-        # BN statistics and weights after one step are those of a training of one step.
-        program.train(1, "--save-gradients", program.gradients, "--save-weights", program.after)
+        # State after a few steps is that of a training of as many steps.
+        program.train(AFTER_STEPS, "--save-gradients", program.gradients, "--save-weights", program.after)
         start, steps = program.train(options.steps)
         ours = {"gradient " + n: v for n, v in torchnet.read_safetensors(program.gradients).items()}
         ours.update(torchnet.read_safetensors(program.after))
@@ -173,28 +180,30 @@ def compare(name, spec, flags, options):
     data = list(batches(start, options.folder, options.batch, len(steps)))
     recipe = start["recipe"]
 
-    own, first = [], []
+    own, tensors = [], []
     for layout, mkldnn in ((torch.contiguous_format, True), (torch.channels_last, True), (torch.contiguous_format, False)):
         with torch.backends.mkldnn.flags(enabled=mkldnn):
             inputs = [(x.to(memory_format=layout), y) for x, y in data]
-            losses, f = losses_and_first_step(copy.deepcopy(net).to(memory_format=layout), inputs, steps, recipe)
+            losses, t = train(copy.deepcopy(net).to(memory_format=layout), inputs, steps, recipe)
         own.append(losses)
-        first.append(f)
-    _, exact = losses_and_first_step(copy.deepcopy(net).double(), [(x.double(), y) for x, y in data[:1]], steps, recipe)
+        tensors.append(t)
+    _, exact = train(copy.deepcopy(net).double(), [(x.double(), y) for x, y in data[:AFTER_STEPS]], steps, recipe)
 
     loss = np.array([line["loss"] for line in steps])
     differences = np.abs(loss - own[0])
     relative = (differences / np.abs(own[0]))[:FIRST_STEPS].max()
-    if not relative <= FIRST_TOLERANCE:
-        faults.append(f"losses of the first {FIRST_STEPS} steps differ by {relative:.1e}, relative")
-    self_difference = max(np.abs(own[0] - o).max() for o in own[1:])
+    own_differences = np.max([np.abs(own[0] - o) for o in own[1:]], axis=0)
+    own_relative = (own_differences / np.abs(own[0]))[:FIRST_STEPS].max()
+    if not relative <= max(FIRST_TOLERANCE, FEW * own_relative):
+        faults.append(f"losses of the first {FIRST_STEPS} steps differ by {relative:.1e}, relative; PyTorch's own by {own_relative:.1e}")
+    self_difference = own_differences.max()
     allowed = FEW * self_difference + 1e-5 * np.abs(own[0]).max()
     if not differences.max() <= allowed:
         faults.append(f"losses of {len(steps)} steps differ by {differences.max():.1e}; PyTorch's own by {self_difference:.1e}")
     if set(ours) != set(exact):
         faults.append(f"tensors differ: {sorted(set(ours) ^ set(exact))}")
     worst, worst_name = 0, "-"
-    for tensor, tolerance in tolerances(exact, first).items():
+    for tensor, tolerance in tolerances(exact, tensors).items():
         if tensor not in ours:
             continue
         difference = np.abs(ours[tensor] - exact[tensor])
@@ -204,7 +213,7 @@ def compare(name, spec, flags, options):
         if not share <= 1:
             at = np.unravel_index(difference.argmax(), difference.shape)
             faults.append(f"{tensor}{list(map(int, at))}: {ours[tensor][at]:.9g}, PyTorch in float64 {exact[tensor][at]:.9g}, tolerance {tolerance:.2e}")
-    row = (name, f"{relative:.1e}", f"{differences.max():.1e}", f"{self_difference:.1e}", f"{worst:.2f}", worst_name)
+    row = (name, f"{relative:.1e}", f"{own_relative:.1e}", f"{differences.max():.1e}", f"{self_difference:.1e}", f"{worst:.2f}", worst_name)
     return row, faults
 
 
@@ -215,8 +224,8 @@ def main():
     parser.add_argument("--data", default="fashion-mnist", help="data set as netspace names it")
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("/usr/share/datasets/fashion-mnist"), help="where its IDX files are")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=0.002)
     parser.add_argument("--only", default="", help="run only the cases whose name contains this")
     parser.add_argument("--list", action="store_true", help="list the cases")
     options = parser.parse_args()
@@ -225,10 +234,10 @@ def main():
         print("\n".join(c[0] for c in CASES))
         sys.exit(0 if options.list else 2)
     torch.manual_seed(0)
-    form = "{:22} {:>10} {:>10} {:>10} {:>10}  {}"
+    form = "{:22} {:>10} {:>10} {:>10} {:>10} {:>8}  {}"
     print(f"PyTorch {torch.__version__}, batch {options.batch}, learning rate {options.lr}")
-    print(form.format("network", f"first {FIRST_STEPS}", f"all {options.steps}", "PyTorch's", "1st step:", "nearest to its tolerance"))
-    print(form.format("", "(relative)", "(absolute)", "own", "of tol.", ""))
+    print(form.format("loss differences:", f"first {FIRST_STEPS},", "PyTorch's", f"all {options.steps},", "PyTorch's", "tensors:", "nearest to its"))
+    print(form.format("", "relative", "own", "absolute", "own", "of tol.", "tolerance"))
     failed = 0
     for case in cases:
         row, faults = compare(*case, options)
