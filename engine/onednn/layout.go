@@ -1,0 +1,173 @@
+package onednn
+
+import (
+	"slices"
+
+	"netspace/graph"
+)
+
+// block is the number of channels that sit side by side in memory (nChw8c):
+// one AVX2 vector. Widths of the method are multiples of 8, so nothing is
+// wasted on padding, and AVX-512 machines run the same layout.
+const block = 8
+
+func ceil(n, to int) int { return (n + to - 1) / to * to }
+
+// lanes says which channel sits in which lane of a tensor; -1 is padding.
+type lanes []int
+
+// naturalLanes are the channels in order, padded at the end.
+func naturalLanes(c int) lanes {
+	l := make(lanes, ceil(c, block))
+	for i := range l {
+		l[i] = i
+		if i >= c {
+			l[i] = -1
+		}
+	}
+	return l
+}
+
+// groupLanes places groups of g channels so that a group convolution runs on
+// groups of whole blocks: wide groups are padded to a multiple of a block each,
+// narrow ones share a block (their convolution is then block-diagonal, and its
+// weight gradient masked).
+func groupLanes(c, g int) lanes {
+	var l lanes
+	perBlock := max(1, block/g)
+	for first := 0; first < c; first += g * perBlock {
+		for i := first; i < min(c, first+g*perBlock); i++ {
+			l = append(l, i)
+		}
+		for len(l)%block != 0 {
+			l = append(l, -1)
+		}
+	}
+	return l
+}
+
+// index is the inverse: the lane of each channel.
+func (l lanes) index(c int) []int {
+	at := make([]int, c)
+	for lane, ch := range l {
+		if ch >= 0 {
+			at[ch] = lane
+		}
+	}
+	return at
+}
+
+// convKind is how a convolution is run.
+type convKind uint8
+
+const (
+	denseConv convKind = iota // one group of lanes; of a group convolution whose lanes do not line up: masked
+	groupConv                 // groups of whole blocks
+	depthwiseConv
+	gemmConv     // dense 1×1 on 1×1 maps
+	identityConv // nothing, in front of a batch-norm that follows no convolution
+)
+
+// layouts finds the lanes of every node's output and the kind of every
+// convolution. Element-wise ops, pooling and depthwise convolutions keep their
+// input's lanes; a group convolution wants its own on both sides, and where
+// two disagree the later one runs as a masked dense convolution.
+func layouts(g *graph.Graph) ([]lanes, []convKind) {
+	parent := make([]int, len(g.Nodes))
+	for i := range parent {
+		parent[i] = i
+	}
+	var find func(int) int
+	find = func(i int) int {
+		if parent[i] != i {
+			parent[i] = find(parent[i])
+		}
+		return parent[i]
+	}
+	channelsIn := func(n *graph.Node) int { return g.Nodes[n.In[0]].C }
+	depthwise := func(n *graph.Node) bool { return n.Groups > 1 && n.Groups == n.C && n.C == channelsIn(n) }
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if (n.Op == graph.OpConv || n.Op == graph.OpLinear) && !depthwise(n) {
+			continue
+		}
+		for _, in := range n.In {
+			parent[find(i)] = find(in)
+		}
+	}
+	want := map[int]lanes{find(0): naturalLanes(g.Nodes[0].C)}
+	kinds := make([]convKind, len(g.Nodes))
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if n.Op == graph.OpLinear || n.Op == graph.OpConv && n.Groups == 1 {
+			if n.H == 1 && n.W == 1 && g.Nodes[n.In[0]].H == 1 && g.Nodes[n.In[0]].W == 1 && n.Kernel <= 1 {
+				kinds[i] = gemmConv
+			}
+			continue
+		}
+		if n.Op != graph.OpConv {
+			continue
+		}
+		in, out := find(n.In[0]), find(i)
+		if depthwise(n) {
+			kinds[i] = depthwiseConv
+			continue
+		}
+		width := n.C / n.Groups
+		if width != channelsIn(n)/n.Groups {
+			continue // dense and masked
+		}
+		l := groupLanes(n.C, width)
+		if (want[in] == nil || slices.Equal(want[in], l)) && (want[out] == nil || slices.Equal(want[out], l)) {
+			want[in], want[out] = l, l
+			kinds[i] = groupConv
+		}
+	}
+	out := make([]lanes, len(g.Nodes))
+	for i := range g.Nodes {
+		at := find(i)
+		if want[at] == nil {
+			want[at] = naturalLanes(g.Nodes[i].C)
+		}
+		out[i] = want[at]
+	}
+	return out, kinds
+}
+
+// weightMap gives for every element of a weight [out, in/groups, k, k] its
+// index in the padded plain array that the engine keeps, and that array's
+// length. masked says that the padded array has elements that would learn
+// something though the network has no such weights.
+func weightMap(n *graph.Node, kind convKind, in, out lanes, channelsIn int) (at []int, size int, masked bool) {
+	k, groups := max(1, n.Kernel), max(1, n.Groups)
+	gi, gout := channelsIn/groups, n.C/groups
+	inAt, outAt := in.index(channelsIn), out.index(n.C)
+	physical := len(in)
+	width := len(out)
+	switch kind {
+	case depthwiseConv:
+		physical = 1
+	case groupConv:
+		width = ceil(gout, block)
+		physical = width
+		masked = gout < width && block/gout > 1
+	case denseConv:
+		masked = groups > 1
+	}
+	at = make([]int, 0, n.C*gi*k*k)
+	for o := range n.C {
+		for i := range gi {
+			pi := inAt[o/gout*gi+i]
+			switch kind {
+			case depthwiseConv:
+				pi = 0
+			case groupConv:
+				pi %= width
+			}
+			for p := range k * k {
+				at = append(at, (outAt[o]*physical+pi)*k*k+p)
+			}
+		}
+	}
+	return at, len(out) * physical * k * k, masked
+}

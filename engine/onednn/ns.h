@@ -1,0 +1,142 @@
+// The C side of the engine: an interpreter of loops over chunks of a batch,
+// oneDNN convolutions, and the element-wise kernels in between.
+//
+// Every tensor is [N][C/8][H*W][8] float32 ("nChw8c"), so that a chunk of
+// images is one contiguous piece. Channels are padded to multiples of 8;
+// padding lanes are zero and stay zero.
+#ifndef NS_H
+#define NS_H
+#include <stddef.h>
+#include <stdint.h>
+
+// A place in memory. stride > 0: arena, one record of that many floats per
+// image; NS_FIXED: arena, the same for all images; NS_SCRATCH: the thread's
+// scratch; NS_NONE: absent.
+enum { NS_FIXED = 0, NS_SCRATCH = -1, NS_NONE = -2 };
+typedef struct {
+	int64_t off, stride;
+} ns_ref;
+
+enum ns_kind {
+	NS_APPLY_U = 1, // y = act(s*x+t) * gate
+	NS_APPLY_A,     // y = act(mask*(s*x+t) + (s2*r+t2))
+	NS_CONV_F,      // y = conv(x, w)
+	NS_CONV_D,      // y = conv backward data(x = gradient, w)
+	NS_CONV_W,      // weight gradient of x = input, r = gradient
+	NS_GEMM_F,      // the same three for 1x1 maps
+	NS_GEMM_D,
+	NS_GEMM_W,
+	NS_STATS,       // sums of x and x^2 about a pivot
+	NS_POOL,        // y[c] = mean over the map of act(s*x+t)
+	NS_MAX_F,       // max pooling of x
+	NS_MAX_B,       // y = gradient of x from gradient g1
+	NS_PASS_U,      // y = act'(s*x+t) * (sum of gradients), and its sums for the norm's gradient
+	NS_PASS_A,      // the same behind an addition
+	NS_PASS_B,      // y = k1*mask*g1 + k2*x + k3: through the norm
+	NS_DGATE,       // y[c] = sum over the map of g1 * act(s*x+t)
+	NS_MUL,         // y = x * r: dropout and its gradient
+	NS_LOSS,        // softmax cross-entropy of x against targets r; gradient to y
+	// once per loop, before or after its chunks
+	NS_FIN_STATS,   // batch statistics -> s, t, running statistics
+	NS_FIN_GRAD,    // sums -> gradients of the norm, and k1, k2, k3
+	NS_FIN_DW,      // sum of the threads' weight gradients -> gradient
+	NS_REORDER_D,   // weights in the layout that backward data wants
+};
+
+enum { NS_IDENTITY, NS_RELU, NS_SILU, NS_SIGMOID };
+
+struct ns_conv;
+
+typedef struct {
+	int32_t kind, act;
+	int32_t c8, hw;         // channel blocks and map size of x
+	int32_t h, w, oh, ow;   // NS_MAX_*
+	int32_t kernel, stride; // NS_MAX_*
+	int32_t m, n;           // NS_GEMM_*: output and input channels; NS_LOSS: classes
+	int32_t bias;           // NS_FIN_*: the norm is a bias
+	int32_t relu_y;         // NS_PASS_A: r2 is the stored output, positive where ReLU passed
+	struct ns_conv *conv;
+	ns_ref x, y, r, r2;     // r: residual; r2: stored output
+	ns_ref g1, g2, g3;      // gradients that are added up
+	ns_ref gate, mask, bc;  // [n][c8*8] factor (of g3 in NS_PASS_*); [n] factor; [n][c8*8] gradient of a mean
+	// Per-channel arrays in the arena, by offset; -1: absent.
+	int64_t s, t, mean, s2, t2, mean2;
+	int64_t k1, k2, k3, inv;
+	int64_t weight, grad;   // in the parameter and gradient areas; gamma or weights
+	int64_t weight2, grad2; // beta or bias
+	int64_t run_mean, run_var;
+	int64_t lanes;          // 0/1 per channel: a sigmoid must not lift padding from zero
+	int64_t wmask;          // 0/1 factors of a packed weight
+	int64_t acc, acc2;      // per-thread sums, in doubles
+	int64_t dw, dw_stride;  // per-thread weight gradients
+	int64_t dw_tmp;         // thread scratch
+	double count;           // elements per channel in a batch
+} ns_op;
+
+typedef struct {
+	int32_t pre, body, post, end; // op ranges [pre,body) [body,post) [post,end)
+	int32_t chunk;                // images per chunk
+	int32_t forward;              // belongs to the forward pass
+} ns_loop;
+
+typedef struct {
+	ns_op *ops;
+	ns_loop *loops;
+	int32_t nloops, batch, threads;
+	float *arena;
+	float *scratch;         // threads * scratch_stride floats
+	int64_t scratch_stride;
+	double *acc;            // threads * acc_stride doubles
+	int64_t acc_stride;
+	double epsilon;
+} ns_program;
+
+typedef struct {
+	int32_t stats;     // 1: batch statistics, 0: running statistics
+	int32_t backward;  // run the backward loops too
+	double momentum;   // of the running statistics
+	double loss;       // out: sum over the images
+	int32_t fail_op, fail_status; // out: the oneDNN call that failed
+} ns_run_args;
+
+int ns_run(ns_program *p, ns_run_args *a);
+
+// Convolutions. wf, wd, ww: bytes of the weights in the layout of forward,
+// backward data and backward weights.
+typedef struct {
+	int32_t n, groups, ic, oc, ih, iw, oh, ow, kernel, stride; // padded channels
+	int32_t plain_src;  // the input is nchw: a stem
+	int32_t backward;   // 0: forward only; 1: weights; 2: weights and data
+	int32_t threads;
+} ns_shape;
+typedef struct {
+	int64_t wf, wd, ww;
+	int64_t scratch;       // bytes of the largest scratchpad
+	int32_t same_d, same_w; // those layouts equal the forward one
+	const char *impl[3];
+} ns_conv_info;
+typedef struct ns_engine ns_engine;
+ns_engine *ns_engine_new(int *status);
+struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info, const char **what, int *status);
+void ns_conv_free(struct ns_conv *c);
+// Copies weights between plain [g,]oihw and the forward layout.
+int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack);
+int ns_conv_exec(struct ns_conv *c, int which, int thread, void *a, void *b, void *d, void *scratch);
+void ns_version(int *major, int *minor, int *patch, int *isa);
+const char *ns_status(int status);
+
+// Optimizer over n floats: kinds as in package engine.
+typedef struct {
+	int32_t kind, nesterov;
+	double lr, momentum, beta1, beta2, eps, wd, scale, ema;
+	double bias1, bias2; // 1-beta^step
+} ns_update_args;
+void ns_update(float *p, const float *g, float *m1, float *m2, float *ema, int64_t n, const ns_update_args *u);
+double ns_norm2(const float *g, int64_t n);
+void ns_ema(float *ema, const float *v, int64_t n, double decay);
+void ns_swap(float *a, float *b, int64_t n);
+
+void *ns_alloc(size_t bytes);
+void ns_free(void *p, size_t bytes);
+double ns_peak_gflops(double seconds);
+#endif

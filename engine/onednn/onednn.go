@@ -1,0 +1,89 @@
+//go:build cgo
+
+// Package onednn is the fast engine: it compiles a network's training step
+// into a list of loops over cache-sized chunks of the batch, of oneDNN
+// convolutions and element-wise kernels in C.
+//
+// It is the only package that imports C.
+package onednn
+
+// #cgo CFLAGS: -O3 -fopenmp -Wall
+// #cgo amd64 CFLAGS: -march=haswell
+// #cgo LDFLAGS: -ldnnl -lgomp -lm
+// #include "ns.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/cpu"
+
+	"netspace/engine"
+	"netspace/graph"
+)
+
+// Engine is the oneDNN CPU engine. It is safe for concurrent use.
+type Engine struct{ c *C.ns_engine }
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New opens the engine. The error is an *engine.ErrUnavailable where the
+// processor lacks what the kernels are compiled for.
+func New() (engine.Engine, error) {
+	if runtime.GOARCH == "amd64" && !(cpu.X86.HasAVX2 && cpu.X86.HasFMA) {
+		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "this processor has no AVX2 and FMA instructions"}
+	}
+	var status C.int
+	e := &Engine{C.ns_engine_new(&status)}
+	if status != 0 {
+		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "oneDNN: " + C.GoString(C.ns_status(status))}
+	}
+	return e, nil
+}
+
+// Name is "onednn".
+func (*Engine) Name() string { return "onednn" }
+
+// Compile makes a program; see engine.Engine. The error is an
+// *UnsupportedError where the graph has a form without kernels, an *Error where oneDNN
+// refuses a shape.
+func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
+	o = o.WithDefaults()
+	if o.Batch < 1 || o.Threads < 1 {
+		return nil, fmt.Errorf("onednn: batch %d and %d threads: both are at least 1", o.Batch, o.Threads)
+	}
+	o.Threads = min(o.Threads, o.Batch)
+	return e.compile(g, o)
+}
+
+// Info describes the library and the processor as doctor shows them.
+type Info struct {
+	Version string `json:"version"`
+	ISA     string `json:"isa"`
+}
+
+// Describe tells which oneDNN is linked and which instructions it uses.
+func Describe() Info {
+	var major, minor, patch, isa C.int
+	C.ns_version(&major, &minor, &patch, &isa)
+	names := []struct {
+		bits C.int
+		name string
+	}{
+		{0x3e7, "AVX-512 with AMX"}, {0xe7, "AVX-512 with bfloat16"}, {0x67, "AVX-512 with VNNI"}, {0x27, "AVX-512"},
+		{0x407, "AVX2 with VNNI"}, {0x7, "AVX2"}, {0x3, "AVX"}, {0x1, "SSE4.1"},
+	}
+	name := fmt.Sprintf("isa %#x", int(isa))
+	for _, n := range names {
+		if isa&n.bits == n.bits {
+			name = n.name
+			break
+		}
+	}
+	return Info{fmt.Sprintf("%d.%d.%d", int(major), int(minor), int(patch)), name}
+}
+
+// PeakGFLOPS measures the multiply-add peak of one core for at least the given
+// time, in 10^9 floating-point operations per second.
+func PeakGFLOPS(seconds float64) float64 { return float64(C.ns_peak_gflops(C.double(seconds))) }

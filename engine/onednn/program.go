@@ -1,0 +1,383 @@
+//go:build cgo
+
+package onednn
+
+// #include "ns.h"
+// #include <stdlib.h>
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"netspace/engine"
+	"netspace/graph"
+)
+
+// memory is zeroed memory outside Go's heap.
+type memory struct {
+	p    unsafe.Pointer
+	size int64 // bytes
+}
+
+func allocate(floats int64) memory {
+	size := (floats*4 + 4095) / 4096 * 4096
+	if size == 0 {
+		size = 4096
+	}
+	return memory{C.ns_alloc(C.size_t(size)), size}
+}
+
+func (m *memory) free() {
+	if m.p != nil {
+		C.ns_free(m.p, C.size_t(m.size))
+		m.p = nil
+	}
+}
+
+func (m memory) len() int { return int(m.size / 4) }
+
+func (m memory) floats() []float32 {
+	if m.p == nil {
+		return nil
+	}
+	return unsafe.Slice((*float32)(m.p), m.size/4)
+}
+
+// program is a compiled network.
+type program struct {
+	engine     *Engine
+	g          *graph.Graph
+	opt        engine.Options
+	c          *C.ns_program // C memory: C keeps pointers into it
+	run        *C.ns_run_args
+	arena      memory
+	scratch    memory
+	sums       memory
+	stage      memory
+	moment1    memory
+	moment2    memory
+	emaParams  memory
+	emaBuffers memory
+	opMemory   unsafe.Pointer
+	loopMemory unsafe.Pointer
+	ops        []C.ns_op
+	opConv     []*conv
+
+	shapes     map[C.ns_shape]*prims
+	shapeNames map[*prims]string
+	weights    map[string]*weight
+	vectors    map[string]vectorAt
+	running    map[string]vectorAt
+
+	params, grads, stats          *buffer
+	paramSize, weightEnd, normEnd int64 // floats: weights, then BN gamma and beta, then biases
+	bufferSize                    int64
+	plainInput                    bool
+	images, targets               *buffer
+	imageLanes, targetLanes       lanes
+	logits                        *tensor
+	logitLanes                    []int
+	masks                         []maskAt
+	laneMasks                     []laneMask
+	masksClear                    bool // all masks are 1
+}
+
+// laneMask is 1 in the lanes that hold a channel.
+type laneMask struct {
+	buf   *buffer
+	lanes lanes
+}
+
+// maskAt is where a drop-path's or dropout's factors go.
+type maskAt struct {
+	buf   *buffer
+	lanes []int // dropout: channel -> lane; nil for drop-path
+	area  int   // dropout: size of the map
+}
+
+func (e *Engine) compile(g *graph.Graph, o engine.Options) (*program, error) {
+	p := &program{
+		engine: e, g: g, opt: o,
+		shapes: map[C.ns_shape]*prims{}, shapeNames: map[*prims]string{},
+		weights: map[string]*weight{}, vectors: map[string]vectorAt{}, running: map[string]vectorAt{},
+	}
+	if err := p.build(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *program) build() error {
+	g := p.g
+	l := &lowering{
+		g: g, plan: &planner{batch: int64(p.opt.Batch)}, masks: map[int]*buffer{},
+		consumers: make([][]int, len(g.Nodes)), roots: make([]*root, len(g.Nodes)),
+		convs: make([]*conv, len(g.Nodes)), stored: make([]*tensor, len(g.Nodes)),
+	}
+	l.lanes, l.kinds = layouts(g)
+	p.plainInput = plainInputFits(g)
+	for _, i := range g.Stochastic() {
+		n := &g.Nodes[i]
+		m := maskAt{}
+		if n.Op == graph.OpDropPath {
+			m.buf = l.plan.perImage("drop-path", 1)
+		} else {
+			m.area = n.H * n.W
+			m.buf = l.plan.perImage("dropout", len(l.lanes[i])*m.area)
+			m.lanes = l.lanes[i].index(n.C)
+		}
+		m.buf.pinned = true
+		l.masks[i] = m.buf
+		p.masks = append(p.masks, m)
+	}
+	if err := l.lower(); err != nil {
+		return err
+	}
+	s := &scheduler{lowering: l, p: p}
+	if p.plainInput {
+		in := g.Input()
+		l.stored[0].buf.record = int64(plainChannels * in.H * in.W)
+		l.stored[0].buf.size = int64(ceil(int(l.stored[0].buf.record)*p.opt.Batch, 16))
+	}
+	for _, r := range l.roots {
+		if r != nil {
+			r.chunk = s.chooseChunk(r)
+		}
+	}
+	if err := p.makeWeights(l); err != nil {
+		return err
+	}
+	// Places that Go fills before a run.
+	p.images, p.imageLanes = l.stored[0].buf, l.lanes[0]
+	p.images.pinned = true
+	out := l.roots[len(g.Nodes)-1]
+	p.logits, p.logitLanes = out.out, l.lanes[out.node].index(out.out.channels)
+	p.logits.buf.pinned = true
+	for _, r := range l.roots {
+		if r != nil {
+			s.forwardRoot(r)
+		}
+	}
+	if !p.opt.Inference {
+		p.targets = l.plan.perImage("targets", out.out.record())
+		p.targets.pinned = true
+		s.lossLoop(out, p.targets)
+		for i := len(l.roots) - 1; i >= 0; i-- {
+			if l.roots[i] != nil {
+				s.backwardRoot(l.roots[i])
+			}
+		}
+	}
+	return p.emit(s)
+}
+
+// emit places the buffers, allocates, and writes the C program.
+func (p *program) emit(s *scheduler) error {
+	size := s.plan.place()
+	threads := int64(p.opt.Threads)
+	scratchStride := (s.plan.scratch + 1023) / 1024 * 1024
+	accStride := (s.accs + 15) / 16 * 16
+	p.arena = allocate(size)
+	p.scratch = allocate(scratchStride * threads)
+	p.sums = allocate(2 * accStride * threads)
+	if p.arena.p == nil || p.scratch.p == nil || p.sums.p == nil {
+		return fmt.Errorf("onednn: no memory for a program of %d MiB", (size+scratchStride*threads)>>18)
+	}
+	count := 0
+	for _, l := range s.loops {
+		count += len(l.pre) + len(l.body) + len(l.post)
+	}
+	p.opMemory = C.calloc(C.size_t(max(1, count)), C.size_t(unsafe.Sizeof(C.ns_op{})))
+	p.loopMemory = C.calloc(C.size_t(max(1, len(s.loops))), C.size_t(unsafe.Sizeof(C.ns_loop{})))
+	p.ops = unsafe.Slice((*C.ns_op)(p.opMemory), count)
+	loops := unsafe.Slice((*C.ns_loop)(p.loopMemory), len(s.loops))
+	at := 0
+	write := func(ops []*op) C.int32_t {
+		for _, o := range ops {
+			p.ops[at] = p.resolve(o)
+			p.opConv = append(p.opConv, o.conv)
+			at++
+		}
+		return C.int32_t(at)
+	}
+	for i, l := range s.loops {
+		c := &loops[i]
+		c.pre = C.int32_t(at)
+		c.body = write(l.pre)
+		c.post = write(l.body)
+		c.end = write(l.post)
+		c.chunk = C.int32_t(l.chunk)
+		if l.forward {
+			c.forward = 1
+		}
+	}
+	p.c = (*C.ns_program)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_program{}))))
+	p.run = (*C.ns_run_args)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_run_args{}))))
+	p.c.ops, p.c.loops = (*C.ns_op)(p.opMemory), (*C.ns_loop)(p.loopMemory)
+	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
+	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)
+	p.c.scratch_stride, p.c.acc_stride = C.int64_t(scratchStride), C.int64_t(accStride)
+	p.c.epsilon = C.double(p.opt.BNEpsilon)
+
+	ones := p.area(p.stats)
+	for _, b := range p.g.Buffers {
+		v := p.running[b.Name]
+		if b.Name == p.g.Buffers[p.g.Nodes[b.Node].Buffers[1]].Name {
+			for _, lane := range v.channels {
+				ones[v.off+int64(lane)] = 1
+			}
+		}
+	}
+	for _, w := range p.weights {
+		if w.mask == nil {
+			continue
+		}
+		src := make([]float32, len(w.at))
+		for i := range src {
+			src[i] = 1
+		}
+		mask := *w
+		mask.off = 0
+		if err := p.pack(&mask, src, p.area(w.mask)); err != nil {
+			return err
+		}
+	}
+	for _, m := range p.laneMasks {
+		dst := p.area(m.buf)
+		for i, ch := range m.lanes {
+			if ch >= 0 {
+				dst[i] = 1
+			}
+		}
+	}
+	return p.setMasks(nil)
+}
+
+// area is a buffer's memory.
+func (p *program) area(b *buffer) []float32 { return p.arena.floats()[b.off : b.off+b.size] }
+
+func ref(b *buffer) C.ns_ref {
+	switch {
+	case b == nil:
+		return C.ns_ref{0, C.NS_NONE}
+	case b.scratch:
+		return C.ns_ref{C.int64_t(b.off), C.NS_SCRATCH}
+	}
+	return C.ns_ref{C.int64_t(b.off), C.int64_t(b.record)}
+}
+
+// resolve replaces buffers by their places.
+func (p *program) resolve(o *op) C.ns_op {
+	c := o.c
+	c.x, c.y, c.r, c.r2 = ref(o.x), ref(o.y), ref(o.r), ref(o.r2)
+	c.g1, c.g2, c.g3 = ref(o.g1), ref(o.g2), ref(o.g3)
+	c.gate, c.mask, c.bc = ref(o.gate), ref(o.mask), ref(o.bc)
+	c.s, c.t, c.mean = p.affine(o.norm, c.s, c.t)
+	c.s2, c.t2, c.mean2 = p.affine(o.norm2, -1, -1)
+	if o.lanes != nil {
+		c.lanes = C.int64_t(o.lanes.off)
+	}
+	if n := o.through; n != nil {
+		a := n.channels
+		c.k1 = C.int64_t(a.work.off + 4*a.size)
+		c.k2 = C.int64_t(a.work.off + 5*a.size)
+		c.k3 = C.int64_t(a.work.off + 6*a.size)
+	}
+	if n := o.finish; n != nil {
+		a := n.channels
+		c.weight2 = C.int64_t(p.params.off + a.beta)
+		if p.grads != nil {
+			c.grad2 = C.int64_t(p.grads.off + a.beta)
+		}
+		if n.bias {
+			c.bias = 1
+		} else {
+			c.weight = C.int64_t(p.params.off + a.gamma)
+			if p.grads != nil {
+				c.grad = C.int64_t(p.grads.off + a.gamma)
+			}
+			c.s, c.t, c.mean = p.affine(n, -1, -1)
+			c.inv = C.int64_t(a.work.off + 3*a.size)
+			c.k1 = C.int64_t(a.work.off + 4*a.size)
+			c.k2 = C.int64_t(a.work.off + 5*a.size)
+			c.k3 = C.int64_t(a.work.off + 6*a.size)
+			c.run_mean = C.int64_t(p.stats.off + a.runMean)
+			c.run_var = C.int64_t(p.stats.off + a.runVar)
+		}
+	}
+	if k := o.conv; k != nil {
+		w := k.weight
+		c.weight = C.int64_t(p.params.off + w.off)
+		if p.grads != nil {
+			c.grad = C.int64_t(p.grads.off + w.off)
+		}
+		if w.prims != nil {
+			c.conv = w.prims.c
+		}
+		c.dw = c.grad
+		if o.dw != nil {
+			c.dw = C.int64_t(o.dw.off)
+		}
+		if o.wd != nil {
+			if c.kind == C.NS_REORDER_D {
+				c.dw = C.int64_t(o.wd.off)
+			} else {
+				c.weight = C.int64_t(o.wd.off)
+			}
+		}
+		if o.tmp != nil {
+			c.t = C.int64_t(o.tmp.off)
+		}
+		if o.prim != nil {
+			c.dw_tmp = C.int64_t(o.prim.off)
+		}
+		if w.mask != nil && c.kind == C.NS_FIN_DW {
+			c.wmask = C.int64_t(w.mask.off)
+		}
+	}
+	return c
+}
+
+// affine gives the places of a norm's scale, shift and mean.
+func (p *program) affine(n *norm, s, t C.int64_t) (C.int64_t, C.int64_t, C.int64_t) {
+	switch {
+	case n == nil:
+		return s, t, -1
+	case n.bias:
+		return -1, C.int64_t(p.params.off + n.channels.beta), -1
+	}
+	a := n.channels
+	return C.int64_t(a.work.off), C.int64_t(a.work.off + a.size), C.int64_t(a.work.off + 2*a.size)
+}
+
+// Memory is the number of bytes outside Go's heap, without oneDNN's code.
+func (p *program) Memory() int64 {
+	total := int64(0)
+	for _, m := range []memory{p.arena, p.scratch, p.sums, p.stage, p.moment1, p.moment2, p.emaParams, p.emaBuffers} {
+		if m.p != nil {
+			total += m.size
+		}
+	}
+	return total
+}
+
+// Close frees the program. Closing twice is harmless.
+func (p *program) Close() error {
+	for _, q := range p.shapes {
+		C.ns_conv_free(q.c)
+	}
+	p.shapes = nil
+	for _, m := range []*memory{&p.arena, &p.scratch, &p.sums, &p.stage, &p.moment1, &p.moment2, &p.emaParams, &p.emaBuffers} {
+		m.free()
+	}
+	for _, q := range []*unsafe.Pointer{&p.opMemory, &p.loopMemory} {
+		C.free(*q)
+		*q = nil
+	}
+	C.free(unsafe.Pointer(p.c))
+	C.free(unsafe.Pointer(p.run))
+	p.c, p.run = nil, nil
+	return nil
+}

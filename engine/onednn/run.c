@@ -1,0 +1,324 @@
+#include "kernels.h"
+#include <dnnl.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+typedef struct {
+	const ns_program *p;
+	ns_run_args *a;
+	int thread;
+	float *scratch;
+	double *acc;
+} worker;
+
+static float *at(const worker *w, ns_ref r, int img) {
+	if (r.stride == NS_NONE) return NULL;
+	if (r.stride == NS_SCRATCH) return w->scratch + r.off;
+	return w->p->arena + r.off + r.stride * img;
+}
+
+// A tensor whose records are c8*hw*8 floats.
+static view see(const worker *w, ns_ref r, int img, int64_t record) {
+	return (view){at(w, r, img), r.stride > 0 ? r.stride : record};
+}
+
+static double loss_rows(const worker *w, const ns_op *o, int img, int n) {
+	int64_t cp = o->c8 * 8;
+	double total = 0;
+	float scale = 1.f / w->p->batch;
+	for (int i = 0; i < n; i++) {
+		const float *z = at(w, o->x, img + i), *t = at(w, o->r, img + i);
+		float *d = at(w, o->y, img + i);
+		float m = z[0];
+		for (int k = 1; k < o->n; k++)
+			if (z[k] > m) m = z[k];
+		double sum = 0, mass = 0, dot = 0;
+		for (int k = 0; k < o->n; k++) {
+			double e = exp((double)z[k] - m);
+			d[k] = e, sum += e, mass += t[k], dot += (double)t[k] * (z[k] - m);
+		}
+		total += mass * log(sum) - dot;
+		for (int k = 0; k < o->n; k++) d[k] = (d[k] / sum * mass - t[k]) * scale;
+		for (int64_t k = o->n; k < cp; k++) d[k] = 0;
+	}
+	return total;
+}
+
+static int gemm(char ta, char tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+	return dnnl_sgemm(ta, tb, m, n, k, 1.f, a, lda, b, ldb, beta, c, ldc);
+}
+
+// One op on images [img, img+n); first: the thread's first chunk of this loop.
+static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
+	float *ar = w->p->arena;
+	int64_t rec = (int64_t)o->c8 * o->hw * 8, cp = o->c8 * 8;
+	view x = see(w, o->x, img, rec), y = see(w, o->y, img, rec), r = see(w, o->r, img, rec), none = {0, 0};
+	view mask = w->a->stats && w->a->backward ? see(w, o->mask, img, 1) : none; // drop-path acts in training only
+	sources q = {see(w, o->g1, img, rec), see(w, o->g2, img, rec), see(w, o->g3, img, rec), see(w, o->gate, img, cp), see(w, o->bc, img, cp)};
+	double *acc = o->acc < 0 ? NULL : w->acc + o->acc, *acc2 = o->acc2 < 0 ? NULL : w->acc + o->acc2;
+	char *opscratch = (char *)(w->scratch + o->dw_tmp);
+	switch (o->kind) {
+	case NS_APPLY_U: run_apply_u(o, ar, x, y, q.gate, n); return 0;
+	case NS_APPLY_A: run_apply_a(o, ar, x, r, mask, y, n); return 0;
+	case NS_STATS:
+		if (w->a->stats) run_stats(o, acc, x, n, first);
+		return 0;
+	case NS_POOL: y = see(w, o->y, img, cp); run_pool(o, ar, x, y, n); return 0;
+	case NS_DGATE: y = see(w, o->y, img, cp); run_dgate(o, ar, x, q.g1, y, n); return 0;
+	case NS_PASS_U: run_pass_u(o, ar, acc, x, y, q, n, first); return 0;
+	case NS_PASS_A: run_pass_a(o, ar, acc, acc2, x, r, see(w, o->r2, img, rec), mask, y, q, n, first); return 0;
+	case NS_PASS_B: run_pass_b(o, ar, q.g1, x, mask, y, n); return 0;
+	case NS_MUL: run_mul(o, x, r, y, n); return 0;
+	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->c8 * o->oh * o->ow * 8); run_max_f(o, x, y, n); return 0;
+	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->c8 * o->oh * o->ow * 8); run_max_b(o, x, q.g1, y, n); return 0;
+	case NS_CONV_F: return ns_conv_exec(o->conv, 0, w->thread, x.p, ar + o->weight, y.p, opscratch);
+	case NS_CONV_D: return ns_conv_exec(o->conv, 1, w->thread, x.p, ar + o->weight, y.p, opscratch);
+	case NS_CONV_W: {
+		float *dw = ar + o->dw + w->thread * o->dw_stride;
+		if (first) return ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, dw, opscratch);
+		float *tmp = w->scratch + o->t;
+		int s = ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, tmp, opscratch);
+		for (int64_t i = 0; i < o->s; i += 8) store8(dw + i, load8(dw + i) + load8(tmp + i));
+		return s;
+	}
+	case NS_GEMM_F: return gemm('N', 'T', n, o->m, o->n, x.p, o->n, ar + o->weight, o->n, 0, y.p, o->m);
+	case NS_GEMM_D: return gemm('N', 'N', n, o->n, o->m, x.p, o->m, ar + o->weight, o->n, 0, y.p, o->n);
+	case NS_GEMM_W: {
+		float *dw = ar + o->dw + w->thread * o->dw_stride;
+		return gemm('T', 'N', o->m, o->n, n, r.p, o->m, x.p, o->n, first ? 0 : 1, dw, o->n);
+	}
+	case NS_LOSS: w->acc[0] += loss_rows(w, o, img, n); return 0;
+	}
+	return dnnl_invalid_arguments;
+}
+
+static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o, int threads) {
+	float *ar = p->arena;
+	int64_t c = o->c8 * 8;
+	if (o->bias) { // y = x + bias: s and t are set up already
+		return;
+	}
+	for (int64_t k = 0; k < c; k++) {
+		double mean, var;
+		if (a->stats) {
+			// Join the threads' sums about their own pivots (Chan et al.).
+			double n = 0, m2 = 0;
+			mean = 0;
+			for (int t = 0; t < threads; t++) {
+				const double *acc = p->acc + t * p->acc_stride + o->acc;
+				int64_t chunks = p->batch / (int64_t)o->m, lo = chunks * t / threads, hi = chunks * (t + 1) / threads;
+				double nt = (double)(hi - lo) * o->m * o->hw;
+				if (nt == 0) continue;
+				double mt = acc[k] + acc[c + k] / nt, qt = acc[2 * c + k] - acc[c + k] * acc[c + k] / nt, d = mt - mean;
+				m2 += qt + d * d * n * nt / (n + nt);
+				mean += d * nt / (n + nt);
+				n += nt;
+			}
+			var = m2 > 0 ? m2 / n : 0;
+			double unbiased = n > 1 ? m2 / (n - 1) : var;
+			ar[o->run_mean + k] = (1 - a->momentum) * ar[o->run_mean + k] + a->momentum * mean;
+			ar[o->run_var + k] = (1 - a->momentum) * ar[o->run_var + k] + a->momentum * (unbiased > 0 ? unbiased : 0);
+		} else {
+			mean = ar[o->run_mean + k], var = ar[o->run_var + k];
+		}
+		double inv = 1 / sqrt(var + p->epsilon), s = ar[o->weight + k] * inv;
+		ar[o->mean + k] = mean;
+		ar[o->inv + k] = inv;
+		ar[o->s + k] = s;
+		ar[o->t + k] = ar[o->weight2 + k] - mean * s;
+	}
+}
+
+static void fin_grad(const ns_program *p, const ns_op *o, int threads) {
+	float *ar = p->arena;
+	int64_t c = o->c8 * 8;
+	for (int64_t k = 0; k < c; k++) {
+		double s1 = 0, s2 = 0;
+		for (int t = 0; t < threads; t++) {
+			const double *acc = p->acc + t * p->acc_stride + o->acc;
+			s1 += acc[k], s2 += acc[c + k];
+		}
+		ar[o->grad2 + k] = s1;
+		if (o->bias) continue;
+		double inv = ar[o->inv + k], s = ar[o->s + k], slope = s * inv * inv * s2 / o->count;
+		ar[o->grad + k] = s2 * inv;
+		ar[o->k1 + k] = s;
+		ar[o->k2 + k] = -slope;
+		ar[o->k3 + k] = -s * s1 / o->count + slope * ar[o->mean + k];
+	}
+}
+
+static int fin_dw(worker *w, const ns_op *o, int threads) {
+	float *ar = w->p->arena, *dw = ar + o->dw, *g = ar + o->grad;
+	for (int t = 1; t < threads; t++)
+		for (int64_t i = 0; i < o->s; i += 8) store8(dw + i, load8(dw + i) + load8(dw + t * o->dw_stride + i));
+	if (o->m) { // another layout than the forward one
+		int s = ns_conv_exec(o->conv, 4, w->thread, dw, 0, g, 0);
+		if (s) return s;
+	} else if (dw != g) {
+		memcpy(g, dw, o->s * sizeof *g);
+	}
+	if (o->wmask >= 0)
+		for (int64_t i = 0; i < o->t; i += 8) store8(g + i, load8(g + i) * load8(ar + o->wmask + i));
+	return 0;
+}
+
+static int run_once(worker *w, const ns_op *o, int threads) {
+	switch (o->kind) {
+	case NS_FIN_STATS: fin_stats(w->p, w->a, o, threads); return 0;
+	case NS_FIN_GRAD: fin_grad(w->p, o, threads); return 0;
+	case NS_FIN_DW: return fin_dw(w, o, threads);
+	case NS_REORDER_D: return ns_conv_exec(o->conv, 3, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->dw, 0);
+	}
+	return dnnl_invalid_arguments;
+}
+
+#define FAIL(op, status) \
+	do { \
+		_Pragma("omp critical") if (!a->fail_status) a->fail_op = (op) - p->ops, a->fail_status = (status); \
+	} while (0)
+
+static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
+	worker w = {p, a, thread, p->scratch + thread * p->scratch_stride, p->acc + thread * p->acc_stride};
+	w.acc[0] = 0; // the loss
+	for (int l = 0; l < p->nloops; l++) {
+		const ns_loop *loop = &p->loops[l];
+		if (!loop->forward && !a->backward) break;
+		if (loop->pre < loop->body) {
+			if (thread == 0)
+				for (int i = loop->pre; i < loop->body; i++) {
+					int s = run_once(&w, &p->ops[i], threads);
+					if (s) FAIL(&p->ops[i], s);
+				}
+			if (threads > 1) {
+#pragma omp barrier
+			}
+		}
+		int64_t chunks = p->batch / loop->chunk, lo = chunks * thread / threads, hi = chunks * (thread + 1) / threads;
+		for (int64_t c = lo; c < hi; c++)
+			for (int i = loop->body; i < loop->post; i++) {
+				int s = run_op(&w, &p->ops[i], c * loop->chunk, loop->chunk, c == lo);
+				if (s) FAIL(&p->ops[i], s);
+			}
+		if (threads > 1) {
+#pragma omp barrier
+		}
+		if (loop->post < loop->end) {
+			if (thread == 0)
+				for (int i = loop->post; i < loop->end; i++) {
+					int s = run_once(&w, &p->ops[i], threads);
+					if (s) FAIL(&p->ops[i], s);
+				}
+			if (threads > 1) {
+#pragma omp barrier
+			}
+		}
+	}
+}
+
+int ns_run(ns_program *p, ns_run_args *a) {
+	a->fail_op = -1, a->fail_status = 0;
+	omp_set_num_threads(1); // oneDNN must not start a team of its own
+	if (p->threads == 1) {
+		run_thread(p, a, 0, 1);
+	} else {
+#pragma omp parallel num_threads(p->threads)
+		run_thread(p, a, omp_get_thread_num(), p->threads);
+	}
+	a->loss = 0;
+	for (int t = 0; t < p->threads; t++) a->loss += p->acc[t * p->acc_stride];
+	return a->fail_status;
+}
+
+// SGD 0, Adam 1, AdamW 2.
+void ns_update(float *p, const float *g, float *m1, float *m2, float *ema, int64_t n, const ns_update_args *u) {
+	v8 lr = splat(u->lr), wd = splat(u->wd), mu = splat(u->momentum), scale = splat(u->scale);
+	v8 b1 = splat(u->beta1), b2 = splat(u->beta2), c1 = splat(1 - u->beta1), c2 = splat(1 - u->beta2), eps = splat(u->eps);
+	v8 step = splat(u->lr / (u->bias1 ? u->bias1 : 1)), root = splat(1 / sqrt(u->bias2 ? u->bias2 : 1));
+	v8 shrink = splat(1 - u->lr * u->wd), d = splat(u->ema), d1 = splat(1 - u->ema);
+	for (int64_t i = 0; i < n; i += 8) {
+		v8 w = load8(p + i), x = load8(g + i) * scale;
+		if (u->kind == 2) w *= shrink;
+		else x += wd * w;
+		if (u->kind == 0) {
+			if (m1) {
+				v8 v = mu * load8(m1 + i) + x;
+				store8(m1 + i, v);
+				x = u->nesterov ? x + mu * v : v;
+			}
+			w -= lr * x;
+		} else {
+			v8 m = b1 * load8(m1 + i) + c1 * x, v = b2 * load8(m2 + i) + c2 * x * x, q = v;
+			store8(m1 + i, m);
+			store8(m2 + i, v);
+			for (int k = 0; k < 8; k++) q[k] = sqrtf(v[k]);
+			w -= step * m / (q * root + eps);
+		}
+		store8(p + i, w);
+		if (ema) store8(ema + i, d * load8(ema + i) + d1 * w);
+	}
+}
+
+double ns_norm2(const float *g, int64_t n) {
+	double sum[8] = {0}, total = 0;
+	for (int64_t i = 0; i < n;) {
+		int64_t end = n - i > 8 * FLUSH ? i + 8 * FLUSH : n;
+		v8 s = splat(0);
+		for (; i < end; i += 8) s += load8(g + i) * load8(g + i);
+		add_double(sum, s);
+	}
+	for (int k = 0; k < 8; k++) total += sum[k];
+	return total;
+}
+
+void ns_ema(float *ema, const float *v, int64_t n, double decay) {
+	v8 d = splat(decay), d1 = splat(1 - decay);
+	for (int64_t i = 0; i < n; i += 8) store8(ema + i, d * load8(ema + i) + d1 * load8(v + i));
+}
+
+void ns_swap(float *a, float *b, int64_t n) {
+	for (int64_t i = 0; i < n; i += 8) {
+		v8 x = load8(a + i);
+		store8(a + i, load8(b + i));
+		store8(b + i, x);
+	}
+}
+
+// Memory comes zeroed from the system in whole pages, huge ones where it has them.
+void *ns_alloc(size_t bytes) {
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+	if (bytes >= 4 << 20) madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+	return p;
+}
+
+void ns_free(void *p, size_t bytes) {
+	if (p) munmap(p, bytes);
+}
+
+// Twelve independent chains of vector multiply-adds, in the widest vectors that the
+// compiler was told of: the peak that the kernels are measured against.
+double ns_peak_gflops(double seconds) {
+	v8 a[12];
+	for (int i = 0; i < 12; i++) a[i] = splat(i);
+	v8 m = splat(0.999999f), c = splat(1e-6f);
+	struct timespec t0, t1;
+	double best = 0, spent = 0;
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &t0);
+		for (int k = 0; k < 2000000; k++) {
+			for (int i = 0; i < 12; i++) a[i] = a[i] * m + c;
+			__asm__ volatile("" : "+x"(a[0]), "+x"(a[1]), "+x"(a[2]), "+x"(a[3]), "+x"(a[4]), "+x"(a[5]));
+			__asm__ volatile("" : "+x"(a[6]), "+x"(a[7]), "+x"(a[8]), "+x"(a[9]), "+x"(a[10]), "+x"(a[11]));
+		}
+		clock_gettime(CLOCK_MONOTONIC, &t1);
+		double s = t1.tv_sec - t0.tv_sec + 1e-9 * (t1.tv_nsec - t0.tv_nsec), rate = 2e6 * 12 * 16 / s * 1e-9;
+		if (rate > best) best = rate;
+		spent += s;
+	} while (spent < seconds);
+	return best;
+}

@@ -1,0 +1,546 @@
+//go:build cgo
+
+package onednn
+
+// #include "ns.h"
+import "C"
+
+import (
+	"netspace/graph"
+)
+
+// op is an ns_op with buffers whose place is not known yet.
+type op struct {
+	c                 C.ns_op
+	x, y, r, r2       *buffer
+	g1, g2, g3        *buffer
+	gate, mask, bc    *buffer
+	dw, wd, tmp, prim *buffer // weight gradients of the threads; weights for backward data; a chunk's weight gradient; oneDNN's scratch
+	norm, norm2       *norm   // s, t, mean of x and r
+	sums, sums2       *norm   // whose gradient sums are taken
+	through           *norm   // NS_PASS_B
+	conv              *conv
+	finish            *norm
+	lanes             *buffer
+}
+
+// loop is one pass over the chunks of the batch.
+type loop struct {
+	pre, body, post []*op
+	chunk           int
+	forward         bool
+}
+
+// scheduler writes the loops: for every root one forward, in order, and one
+// backward, in reverse.
+type scheduler struct {
+	*lowering
+	p     *program
+	loops []*loop
+	cur   *loop
+	acc   int64 // doubles of sums in this loop
+	accs  int64 // the largest loop's
+}
+
+func (s *scheduler) begin(chunk int, forward bool) {
+	s.cur = &loop{chunk: chunk, forward: forward}
+	s.acc = block // the loss comes first
+}
+
+func (s *scheduler) end() {
+	s.accs = max(s.accs, s.acc)
+	if len(s.cur.pre)+len(s.cur.body)+len(s.cur.post) == 0 {
+		return
+	}
+	s.loops = append(s.loops, s.cur)
+	s.plan.next()
+}
+
+// newOp fills in what every op has.
+func (s *scheduler) newOp(kind C.int32_t, t *tensor) *op {
+	o := &op{}
+	o.c.kind = kind
+	o.c.s, o.c.t, o.c.mean, o.c.s2, o.c.t2, o.c.mean2 = -1, -1, -1, -1, -1, -1
+	o.c.k1, o.c.k2, o.c.k3, o.c.wmask, o.c.acc, o.c.acc2 = -1, -1, -1, -1, -1, -1
+	o.c.lanes = -1
+	if t != nil {
+		o.c.c8, o.c.hw = C.int32_t(t.blocks), C.int32_t(t.area())
+	}
+	return o
+}
+
+func (s *scheduler) touch(o *op) {
+	for _, b := range []*buffer{o.x, o.y, o.r, o.r2, o.g1, o.g2, o.g3, o.gate, o.mask, o.bc, o.dw, o.wd, o.lanes} {
+		s.plan.use(b)
+	}
+}
+
+func (s *scheduler) add(o *op) *op {
+	s.touch(o)
+	s.cur.body = append(s.cur.body, o)
+	return o
+}
+
+func (s *scheduler) after(o *op) {
+	s.touch(o)
+	s.cur.post = append(s.cur.post, o)
+}
+
+func (s *scheduler) before(o *op) {
+	s.touch(o)
+	s.cur.pre = append(s.cur.pre, o)
+}
+
+// sumsFor reserves n per-channel sums in this loop.
+func (s *scheduler) sumsFor(t *tensor, n int64) C.int64_t {
+	at := s.acc
+	s.acc += n * int64(t.blocks*block)
+	return C.int64_t(at)
+}
+
+// tmp is scratch for a chunk of a tensor.
+func (s *scheduler) tmp(t *tensor) *buffer {
+	return s.plan.temporary(int64(t.record() * s.cur.chunk))
+}
+
+func (e *expr) gateBuffer() *buffer {
+	if e.gate != nil {
+		return e.gate.out.buf
+	}
+	return nil
+}
+
+// value computes a root's value for the chunk: into its tensor where it is
+// stored, else into scratch. compute is false where it is stored already.
+func (s *scheduler) value(r *root, compute bool) *buffer {
+	e := &r.expr
+	if e.trivial() {
+		return s.plan.use(e.x.buf)
+	}
+	if r.out != nil && !compute {
+		return s.plan.use(r.out.buf)
+	}
+	y := (*buffer)(nil)
+	if r.out != nil {
+		y = r.out.buf
+	} else {
+		y = s.tmp(e.x)
+	}
+	kind := C.int32_t(C.NS_APPLY_U)
+	if e.addition && e.r != nil {
+		kind = C.NS_APPLY_A
+	}
+	o := s.newOp(kind, e.x)
+	s.activate(o, e)
+	o.x, o.y, o.norm = e.x.buf, y, e.norm
+	o.gate = e.gateBuffer()
+	if e.addition {
+		o.mask, o.norm2 = e.mask, e.norm2
+		if e.r != nil {
+			o.r = e.r.buf
+		}
+	}
+	s.add(o)
+	return y
+}
+
+// activate gives an op the expression's activation. A sigmoid would lift
+// padding lanes from zero, so it gets their mask.
+func (s *scheduler) activate(o *op, e *expr) {
+	o.c.act = C.int32_t(e.act)
+	if e.act == graph.Sigmoid && e.x.channels < e.x.blocks*block {
+		if e.x.lanes == nil {
+			e.x.lanes = s.plan.pin("lanes", int64(e.x.blocks*block))
+			s.p.laneMasks = append(s.p.laneMasks, laneMask{e.x.lanes, s.lanes[e.x.node]})
+		}
+		o.lanes = e.x.lanes
+	}
+}
+
+// chunkBudget bounds the floats of one image's tensors in a loop times the
+// chunk: about a third of the second-level cache of the machines at hand, so
+// that what one kernel writes the next one finds there.
+const chunkBudget = 96 << 10
+
+// minPositions keeps weight-heavy layers from running on so few positions that reading
+// the weights costs more than using them.
+const minPositions = 392
+
+// chooseChunk picks how many images go through a root's loop at a time. It
+// depends on shapes alone: the same network gives the same bits on every
+// machine of one instruction set.
+func (s *scheduler) chooseChunk(r *root) int {
+	batch := int(s.plan.batch)
+	limit := (batch + s.p.opt.Threads - 1) / s.p.opt.Threads
+	floats, positions, gemmOnly := r.expr.x.record(), r.expr.x.area(), true
+	for _, c := range r.convs {
+		floats += 2 * c.raw.record()
+		positions = min(positions, c.raw.area())
+		if c.kind != gemmConv {
+			gemmOnly = false
+		}
+	}
+	n := limit
+	if len(r.convs) == 0 || !gemmOnly {
+		n = max(chunkBudget/floats, (minPositions+positions-1)/positions, 1)
+	}
+	n = min(n, limit)
+	for batch%n != 0 {
+		n--
+	}
+	return n
+}
+
+// forwardRoot computes a root's value and what its convolutions and poolings make of it.
+func (s *scheduler) forwardRoot(r *root) {
+	s.begin(r.chunk, true)
+	e := &r.expr
+	if len(r.convs)+len(r.maxpools)+len(r.drops) > 0 || r.out != nil && !e.trivial() {
+		x := s.value(r, true)
+		for _, c := range r.convs {
+			if c.kind != identityConv {
+				s.convForward(c, x)
+			}
+			if c.norm != nil && !c.norm.bias {
+				o := s.newOp(C.NS_STATS, c.raw)
+				o.x, o.c.acc = c.raw.buf, s.sumsFor(c.raw, 3)
+				s.add(o)
+				f := s.newOp(C.NS_FIN_STATS, c.raw)
+				f.finish, f.c.acc, f.c.m = c.norm, o.c.acc, C.int32_t(r.chunk)
+				s.after(f)
+			}
+		}
+		for _, d := range r.drops {
+			s.dropOp(d, e.x, x, d.expr.x.buf)
+		}
+		for _, m := range r.maxpools {
+			o := s.maxOp(C.NS_MAX_F, r, m)
+			o.x, o.y = x, m.expr.x.buf
+			s.add(o)
+		}
+	}
+	for _, p := range r.pools {
+		o := s.newOp(C.NS_POOL, e.x)
+		o.y = p.expr.x.buf
+		if r.out != nil {
+			o.x = r.out.buf
+		} else {
+			o.x, o.norm = e.x.buf, e.norm
+			s.activate(o, e)
+		}
+		s.add(o)
+	}
+	s.end()
+}
+
+func (s *scheduler) maxOp(kind C.int32_t, r, m *root) *op {
+	o := s.newOp(kind, r.expr.x)
+	n := &s.g.Nodes[m.node]
+	o.c.h, o.c.w = C.int32_t(r.expr.x.h), C.int32_t(r.expr.x.w)
+	o.c.oh, o.c.ow = C.int32_t(n.H), C.int32_t(n.W)
+	o.c.kernel, o.c.stride = C.int32_t(n.Kernel), C.int32_t(n.Stride)
+	return o
+}
+
+func (s *scheduler) convOp(kind C.int32_t, gemm C.int32_t, c *conv) *op {
+	o := s.newOp(kind, c.raw)
+	o.conv = c
+	if c.kind == gemmConv {
+		o.c.kind = gemm
+		o.c.m, o.c.n = C.int32_t(len(s.lanes[c.node])), C.int32_t(len(s.lanes[c.root.node]))
+	} else {
+		o.prim = s.plan.temporary(int64(c.weight.prims.info.scratch+3) / 4)
+	}
+	return o
+}
+
+func (s *scheduler) convForward(c *conv, x *buffer) {
+	o := s.convOp(C.NS_CONV_F, C.NS_GEMM_F, c)
+	o.x, o.y = x, c.raw.buf
+	s.add(o)
+}
+
+// reached drops the consumers that no gradient comes from: what does not lead
+// to the logits.
+func reached[T any](all []T, dz func(T) *buffer) []T {
+	var live []T
+	for _, c := range all {
+		if dz(c) != nil {
+			live = append(live, c)
+		}
+	}
+	return live
+}
+
+// backwardRoot sends the gradients of a root's consumers through its expression.
+func (s *scheduler) backwardRoot(r *root) {
+	e := &r.expr
+	convs := reached(r.convs, func(c *conv) *buffer { return c.dz })
+	maxpools := reached(r.maxpools, func(m *root) *buffer { return m.dz })
+	drops := reached(r.drops, func(d *root) *buffer { return d.dz })
+	consumers := len(convs) + len(maxpools) + len(drops)
+	if consumers+len(r.sources) == 0 {
+		return
+	}
+	s.begin(r.chunk, false)
+	var scratch []*buffer // gradients made in this loop
+	direct := (*buffer)(nil)
+	plain := e.gate != nil || e.act == graph.Identity && e.norm == nil && !e.addition
+	if r.grad && plain && consumers == 1 && len(r.sources) == 0 {
+		// The one consumer's gradient is the root's: no pass over it.
+		direct = s.plan.perImage("gradient", e.x.record())
+	}
+	target := func() *buffer {
+		if direct != nil {
+			return direct
+		}
+		b := s.tmp(e.x)
+		scratch = append(scratch, b)
+		return b
+	}
+	x := (*buffer)(nil)
+	if consumers > 0 {
+		x = s.value(r, false)
+	}
+	for _, c := range convs {
+		s.convBackward(c, x, target)
+	}
+	if r.grad {
+		for _, d := range drops {
+			s.dropOp(d, e.x, d.dz, target())
+		}
+		for _, m := range maxpools {
+			o := s.maxOp(C.NS_MAX_B, r, m)
+			o.x, o.g1, o.y = x, m.dz, target()
+			s.add(o)
+		}
+		s.passRoot(r, scratch, direct)
+	}
+	s.end()
+}
+
+// dropOp multiplies by the factors of a dropout or drop-path, forward and backward alike.
+func (s *scheduler) dropOp(d *root, t *tensor, x, y *buffer) {
+	o := s.newOp(C.NS_MUL, t)
+	o.x, o.r, o.y = x, s.masks[d.node], y
+	if s.g.Nodes[d.node].Op == graph.OpDropPath {
+		o.c.kind = C.NS_PASS_B
+		o.x, o.r, o.g1, o.mask = nil, nil, x, s.masks[d.node]
+	}
+	s.add(o)
+}
+
+// convBackward sends a convolution's gradient through its norm, to its weight,
+// and to its input where target gives it a place.
+func (s *scheduler) convBackward(c *conv, x *buffer, target func() *buffer) {
+	d := c.dz
+	if n := c.norm; n != nil && !n.bias || c.dzMask != nil {
+		o := s.newOp(C.NS_PASS_B, c.raw)
+		if c.kind == identityConv {
+			if !c.root.grad {
+				return
+			}
+			d = target()
+		} else {
+			d = s.tmp(c.raw)
+		}
+		o.x, o.y, o.g1, o.mask = c.raw.buf, d, c.dz, c.dzMask
+		if n != nil && !n.bias {
+			o.through = n
+		}
+		s.add(o)
+	}
+	if c.kind == identityConv {
+		return
+	}
+	s.weightGradient(c, x, d)
+	if !c.root.grad {
+		return
+	}
+	o := s.convOp(C.NS_CONV_D, C.NS_GEMM_D, c)
+	o.x, o.y = d, target()
+	if c.kind != gemmConv && c.weight.prims.info.same_d == 0 {
+		o.wd = s.plan.fixed("weights for backward data", int64(c.weight.prims.info.wd)/4)
+		pre := s.newOp(C.NS_REORDER_D, nil)
+		pre.conv, pre.wd = c, o.wd
+		s.before(pre)
+	}
+	s.add(o)
+}
+
+func (s *scheduler) weightGradient(c *conv, x, d *buffer) {
+	w, threads := c.weight, int64(s.p.opt.Threads)
+	o := s.convOp(C.NS_CONV_W, C.NS_GEMM_W, c)
+	o.x, o.r = x, d
+	size := w.size
+	same := true
+	if c.kind != gemmConv {
+		same = w.prims.info.same_w != 0
+		size = int64(w.prims.info.ww) / 4
+		o.tmp = s.plan.temporary(size)
+	}
+	stride := (size + 15) / 16 * 16
+	if threads > 1 || !same {
+		o.dw = s.plan.fixed("weight gradients", stride*threads)
+	}
+	o.c.s, o.c.dw_stride = C.int64_t(size), C.int64_t(stride)
+	s.add(o)
+	if o.dw == nil && w.mask == nil {
+		return // the one thread has written the gradient in its place
+	}
+	f := s.newOp(C.NS_FIN_DW, nil)
+	f.conv, f.dw = c, o.dw
+	f.c.s, f.c.t, f.c.dw_stride = C.int64_t(size), C.int64_t(w.size), C.int64_t(stride)
+	if !same {
+		f.c.m = 1
+	}
+	s.after(f)
+}
+
+// passRoot adds up a root's gradients, sends them through its activation, and
+// hands them to what lies below.
+func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
+	e := &r.expr
+	var plain []*buffer
+	var gated, mean *source
+	for i := range r.sources {
+		q := &r.sources[i]
+		switch {
+		case q.mean && mean == nil:
+			mean = q
+		case q.gate != nil && gated == nil:
+			gated = q
+		case !q.mean && q.gate == nil:
+			plain = append(plain, q.buf)
+		default: // rare: a second gate or pooling reads the value
+			b := s.tmp(e.x)
+			o := s.newOp(C.NS_PASS_U, e.x)
+			o.y = b
+			if q.mean {
+				o.bc = q.buf
+			} else {
+				o.g3, o.gate = q.buf, q.gate
+			}
+			s.add(o)
+			scratch = append(scratch, b)
+		}
+	}
+	grads := append(scratch, plain...)
+	room := 3
+	if gated != nil {
+		room = 2
+	}
+	for len(grads) > room { // rare: add two up first
+		o := s.newOp(C.NS_APPLY_A, e.x)
+		sum := s.tmp(e.x)
+		o.x, o.r, o.y = grads[0], grads[1], sum
+		s.add(o)
+		grads = append([]*buffer{sum}, grads[2:]...)
+	}
+	owned := func(c *conv, n *norm) bool { return c != nil && n != nil }
+	trivialPass := e.gate != nil || !owned(e.xConv, e.norm) && e.act == graph.Identity && !owned(e.rConv, e.norm2)
+	switch {
+	case direct != nil:
+		r.dz = direct
+	case trivialPass && len(grads) == 1 && !grads[0].scratch && gated == nil && mean == nil:
+		r.dz = grads[0]
+	default:
+		r.dz = s.plan.perImage("gradient", e.x.record())
+		kind := C.int32_t(C.NS_PASS_U)
+		if e.addition {
+			kind = C.NS_PASS_A
+		}
+		o := s.newOp(kind, e.x)
+		o.y = r.dz
+		if len(grads) > 0 {
+			if grads[0].scratch {
+				o.g1, grads = grads[0], grads[1:]
+			}
+		}
+		if len(grads) > 0 && (grads[0].scratch || gated != nil || len(grads) > 1 || o.g1 == nil) {
+			if o.g1 == nil {
+				o.g1 = grads[0]
+			} else {
+				o.g2 = grads[0]
+			}
+			grads = grads[1:]
+		}
+		if len(grads) > 0 && gated == nil {
+			o.g3, grads = grads[0], grads[1:]
+		}
+		if len(grads) > 0 {
+			o.g2, grads = grads[0], grads[1:]
+		}
+		if gated != nil {
+			o.g3, o.gate = gated.buf, gated.gate
+		}
+		if mean != nil {
+			o.bc = mean.buf
+		}
+		if e.gate == nil {
+			o.x, o.norm, o.c.act = e.x.buf, e.norm, C.int32_t(e.act)
+			if owned(e.xConv, e.norm) {
+				o.sums, o.c.acc = e.norm, s.sumsFor(e.x, 2)
+				s.finishGrad(e.norm, e.x, o.c.acc)
+			}
+			if e.addition {
+				o.mask, o.norm2 = e.mask, e.norm2
+				if e.r != nil {
+					o.r = e.r.buf
+				}
+				if owned(e.rConv, e.norm2) {
+					o.sums2, o.c.acc2 = e.norm2, s.sumsFor(e.x, 2)
+					s.finishGrad(e.norm2, e.x, o.c.acc2)
+				}
+				if e.act == graph.ReLU {
+					o.r2, o.c.relu_y = r.out.buf, 1
+				}
+			}
+		}
+		s.add(o)
+	}
+	if e.gate != nil && e.gate.grad {
+		o := s.newOp(C.NS_DGATE, e.x)
+		y := s.plan.perImage("gate gradient", e.x.blocks*block)
+		o.x, o.g1, o.y, o.norm = e.x.buf, r.dz, y, e.norm
+		s.activate(o, e)
+		s.add(o)
+		e.gate.sources = append(e.gate.sources, source{buf: y})
+	}
+	switch {
+	case e.xConv != nil:
+		e.xConv.dz, e.xConv.dzMask = r.dz, e.mask
+	case e.xRoot != nil && e.xRoot.grad:
+		e.xRoot.sources = append(e.xRoot.sources, source{buf: r.dz, gate: e.gateBuffer()})
+	}
+	switch {
+	case e.rConv != nil:
+		e.rConv.dz = r.dz
+	case e.rRoot != nil && e.rRoot.grad:
+		e.rRoot.sources = append(e.rRoot.sources, source{buf: r.dz})
+	}
+	if s.g.Nodes[r.node].Op == graph.OpGlobalPool {
+		in := s.roots[s.g.Nodes[r.node].In[0]]
+		in.sources = append(in.sources, source{buf: r.dz, mean: true})
+	}
+}
+
+func (s *scheduler) finishGrad(n *norm, t *tensor, acc C.int64_t) {
+	o := s.newOp(C.NS_FIN_GRAD, t)
+	o.finish, o.c.acc = n, acc
+	o.c.count = C.double(float64(s.plan.batch) * float64(t.area()))
+	s.after(o)
+}
+
+// lossLoop turns logits and targets into the loss and its gradient.
+func (s *scheduler) lossLoop(out *root, targets *buffer) {
+	n := &s.g.Nodes[out.node]
+	s.begin(out.chunk, false)
+	o := s.newOp(C.NS_LOSS, out.out)
+	o.c.n = C.int32_t(n.C * n.H * n.W)
+	d := s.plan.perImage("loss gradient", out.out.record())
+	o.x, o.r, o.y = out.out.buf, targets, d
+	s.add(o)
+	out.sources = append(out.sources, source{buf: d})
+	s.end()
+}
