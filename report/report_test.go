@@ -149,6 +149,7 @@ func TestReading(t *testing.T) {
 		want        string
 	}{
 		"decided":   {[]study.Population{one("bad", bad...), one("good", good...)}, `^good is best: .* ahead of bad with probability 0\.999`},
+		"the first": {[]study.Population{one("good", good...), one("bad", bad...)}, `^good is best: .* \(by 3\.21, 95 % interval 2\.\d\d … 3\.\d\d\)`},
 		"undecided": {[]study.Population{one("a", bad[:4]...), one("b", append([]float64{14}, bad[1:4]...)...)}, `^Undecided at the top: b has the largest .* takes about \d+ networks of each\.$`},
 		"alike":     {[]study.Population{one("a", good...), one("b", append([]float64{12.9}, good[1:]...)...)}, `^Undecided at the top: b has .* The two areas differ by less than 0\.5 points\.$`},
 		"one space": {[]study.Population{one("good", good...)}, `^good: half of its networks are below 13\.25 %, the best of 12 is at 13\.00 %`},

@@ -101,13 +101,13 @@ func TestCompareSideBySide(t *testing.T) {
 	if better.Mean.Hi >= 0 || better.Area.Lo <= 0 || better.Mean.Better < 0.99 || better.Area.Better < 0.99 || better.Median.Better < 0.99 {
 		t.Errorf("B is better by 2 points and is not found to be: %+v", better)
 	}
-	if better.KS.P > 0.001 || better.NotWorse.P > 0.001 {
+	if better.KS.P > 0.001 || better.NotWorse.P > 0.001 || better.NotWorseArea.P > 0.001 {
 		t.Errorf("KS p = %v, not worse p = %v", better.KS.P, better.NotWorse.P)
 	}
 	if same.Mean.Lo > 0 || same.Mean.Hi < 0 || same.KS.P < 0.01 {
 		t.Errorf("equal spaces differ: %+v", same)
 	}
-	if worse := pairs[2]; worse.NotWorse.P < 0.95 {
+	if worse := pairs[2]; worse.NotWorse.P < 0.95 || worse.NotWorseArea.P < 0.95 {
 		t.Errorf("C is worse by 2 points: p = %v", worse.NotWorse.P)
 	}
 
@@ -180,7 +180,7 @@ func TestNotWorseHasItsSize(t *testing.T) {
 		}
 		return x
 	}
-	const trials = 1500
+	const trials = 1000
 	for _, n := range []int{12, 50} {
 		unpaired, paired := 0, 0
 		for range trials {
@@ -277,5 +277,52 @@ func TestModelsNeeded(t *testing.T) {
 		if _, err := ModelsNeeded(bad[0], bad[1], bad[2], bad[3], bad[4]); err == nil {
 			t.Errorf("%v: no error", bad)
 		}
+	}
+}
+
+// Exchanging A and B mirrors the interval of a difference, also where both
+// populations are skewed alike: their skews pull in opposite directions.
+func TestDifferenceIsMirrored(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	a, b := make([]float64, 15), make([]float64, 15)
+	for i := range a {
+		a[i], b[i] = 12+4*math.Exp(0.9*rng.NormFloat64()), 12+4*math.Exp(0.9*rng.NormFloat64())
+	}
+	_, ab, err := Compare([][]float64{a, b}, 20, 0.5, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ba, err := Compare([][]float64{b, a}, 20, 0.5, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := ab[0], ba[0]
+	for name, d := range map[string][2]Difference{"mean": {x.Mean, y.Mean}, "area": {x.Area, y.Area}, "median": {x.Median, y.Median}, "min": {x.Min, y.Min}} {
+		tol := 0.06 * (d[0].Hi - d[0].Lo) // of the resampling
+		near(t, name+": value", d[0].Value, -d[1].Value, 1e-9)
+		near(t, name+": lower end", d[0].Lo, -d[1].Hi, tol)
+		near(t, name+": upper end", d[0].Hi, -d[1].Lo, tol)
+		near(t, name+": better", d[0].Better, 1-d[1].Better, 0.02)
+	}
+	// The test on areas is the test on clipped errors, and belongs to the
+	// interval: p is 2.5 % where the 95 % interval ends.
+	clip := func(x []float64) []float64 {
+		out := make([]float64, len(x))
+		for i, v := range x {
+			out[i] = math.Min(v, 20)
+		}
+		return out
+	}
+	clipped, err := TestNotWorse(clip(a), clip(b), 0.5, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "p of areas", x.NotWorseArea.P, clipped.P, 0.02)
+	if margin := -x.Area.Lo; margin > 0 {
+		at, err := TestNotWorse(clip(a), clip(b), margin, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "p at the end of the interval", at.P, 0.025, 0.005)
 	}
 }

@@ -18,17 +18,19 @@ type Axis struct {
 	NoGrid   bool
 }
 
-// span gives the range with its ends apart and, on a logarithmic axis, positive.
+// span gives the range with its ends apart, by so much that ticks between them
+// can be told apart as numbers, and, on a logarithmic axis, positive.
 func (a Axis) span() (lo, hi float64) {
+	const apart = 1e-9
 	lo, hi = a.Min, a.Max
 	if a.Log {
-		lo = math.Max(lo, math.SmallestNonzeroFloat64)
-		if !(hi > lo) {
+		lo = math.Max(lo, 1e-300)
+		if !(hi > lo*(1+apart)) {
 			lo, hi = lo/1.1, lo*1.1
 		}
 		return lo, hi
 	}
-	if !(hi > lo) {
+	if !(hi-lo > apart*math.Max(math.Abs(lo), math.Abs(hi))) {
 		pad := math.Max(math.Abs(lo)*0.05, 0.5)
 		lo, hi = lo-pad, lo+pad
 	}

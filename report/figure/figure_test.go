@@ -56,6 +56,7 @@ func TestPlace(t *testing.T) {
 		{Axis{Min: 1, Max: 100, Log: true}, 0, -1},
 		{Axis{Min: 7, Max: 7}, 7, 0.5},
 		{Axis{Min: 7, Max: 7, Log: true}, 7, 0.5},
+		{Axis{Min: 7, Max: math.Nextafter(7, 8)}, 7, 0.5},
 	} {
 		if got := c.axis.place(c.v); math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%v on %+v lies at %v, want %v", c.v, c.axis, got, c.want)
@@ -174,6 +175,9 @@ func TestAnyNumbers(t *testing.T) {
 		group := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "group")
 		lo := rapid.Float64Range(-10, 100).Draw(t, "lo")
 		hi := lo + rapid.Float64Range(0, 1e6).Draw(t, "width")
+		if rapid.Bool().Draw(t, "no wider than the numbers are fine") {
+			hi = math.Nextafter(lo, math.Inf(1))
+		}
 		c := &Chart{
 			Width: 200, Height: 100, Title: rapid.String().Draw(t, "title"),
 			X: Axis{Min: lo, Max: hi, Log: rapid.Bool().Draw(t, "log"), Decimal: rapid.Bool().Draw(t, "decimal")},
