@@ -151,16 +151,18 @@ def train(net, data, steps, recipe):
     return np.array(losses), tensors
 
 
-def tolerances(exact, runs):
+def tolerances(exact, runs, initial):
     """How far each tensor may be from its value in float64: a few times the
     furthest that PyTorch's float32 runs are, and at least a few times the
-    relative error that is usual among the tensors of this network — a small
-    tensor may be lucky in all runs. Tensors that are zero but for rounding,
-    such as the gradient of a shift in front of a BN, have only the former."""
+    relative error that is usual among the gradients of this network — a small
+    tensor may be lucky in all runs. For weights and statistics this is
+    relative to how far they have moved, plus the rounding of what they are.
+    Gradients that are zero but for rounding, such as that of a shift in front
+    of a BN, are known no better than PyTorch's runs say."""
     error = {name: max(np.abs(r[name] - v).max() for r in runs) for name, v in exact.items()}
-    size = {name: np.abs(v).max() for name, v in exact.items()}
-    usual = np.quantile([error[n] / size[n] for n in exact if n.startswith("gradient") and size[n] > 0], 0.75)
-    return {n: FEW * (error[n] + usual * size[n]) for n in exact}
+    moved = {name: np.abs(v - initial.get(name, 0)).max() for name, v in exact.items()}
+    usual = np.quantile([error[n] / moved[n] for n in exact if n.startswith("gradient") and moved[n] > 0], 0.75)
+    return {n: FEW * (error[n] + usual * moved[n] + (n in initial) * 2.0**-24 * np.abs(v).max()) for n, v in exact.items()}
 
 
 def compare(name, spec, flags, options):
@@ -176,7 +178,8 @@ def compare(name, spec, flags, options):
         ours = {"gradient " + n: v for n, v in torchnet.read_safetensors(program.gradients).items()}
         ours.update(torchnet.read_safetensors(program.after))
         net = torchnet.Net(spec)
-        torchnet.load(net, torchnet.read_safetensors(program.init))
+        initial = torchnet.read_safetensors(program.init)
+        torchnet.load(net, initial)
     data = list(batches(start, options.folder, options.batch, len(steps)))
     recipe = start["recipe"]
 
@@ -203,7 +206,7 @@ def compare(name, spec, flags, options):
     if set(ours) != set(exact):
         faults.append(f"tensors differ: {sorted(set(ours) ^ set(exact))}")
     worst, worst_name = 0, "-"
-    for tensor, tolerance in tolerances(exact, tensors).items():
+    for tensor, tolerance in tolerances(exact, tensors, initial).items():
         if tensor not in ours:
             continue
         difference = np.abs(ours[tensor] - exact[tensor])
