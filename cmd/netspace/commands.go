@@ -16,6 +16,7 @@ func commands(a *app) []*cobra.Command {
 		newInitCmd(a),
 		newTrainCmd(a),
 		newEvalCmd(a),
+		newBenchCmd(a),
 		newStudyCmd(a),
 		newCompareCmd(a),
 		newReportCmd(a),

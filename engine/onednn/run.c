@@ -3,7 +3,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
+
 
 typedef struct {
 	const ns_program *p;
@@ -300,25 +300,3 @@ void ns_free(void *p, size_t bytes) {
 	if (p) munmap(p, bytes);
 }
 
-// Twelve independent chains of vector multiply-adds, in the widest vectors that the
-// compiler was told of: the peak that the kernels are measured against.
-double ns_peak_gflops(double seconds) {
-	v8 a[12];
-	for (int i = 0; i < 12; i++) a[i] = splat(i);
-	v8 m = splat(0.999999f), c = splat(1e-6f);
-	struct timespec t0, t1;
-	double best = 0, spent = 0;
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &t0);
-		for (int k = 0; k < 2000000; k++) {
-			for (int i = 0; i < 12; i++) a[i] = a[i] * m + c;
-			__asm__ volatile("" : "+x"(a[0]), "+x"(a[1]), "+x"(a[2]), "+x"(a[3]), "+x"(a[4]), "+x"(a[5]));
-			__asm__ volatile("" : "+x"(a[6]), "+x"(a[7]), "+x"(a[8]), "+x"(a[9]), "+x"(a[10]), "+x"(a[11]));
-		}
-		clock_gettime(CLOCK_MONOTONIC, &t1);
-		double s = t1.tv_sec - t0.tv_sec + 1e-9 * (t1.tv_nsec - t0.tv_nsec), rate = 2e6 * 12 * 16 / s * 1e-9;
-		if (rate > best) best = rate;
-		spent += s;
-	} while (spent < seconds);
-	return best;
-}

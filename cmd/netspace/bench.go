@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"netspace/engine"
+	"netspace/engine/onednn"
+	"netspace/train"
+)
+
+// benchLine is one line of bench train --json.
+type benchLine struct {
+	Model           string  `json:"model"`
+	Resolution      int     `json:"resolution"`
+	Batch           int     `json:"batch"`
+	Threads         int     `json:"threads"`
+	ImagesPerSecond float64 `json:"images_per_second"`
+	GFLOPS          float64 `json:"gflops"`
+	PeakGFLOPS      float64 `json:"peak_gflops"`
+	PeakFraction    float64 `json:"peak_fraction"`
+	CompileSeconds  float64 `json:"compile_seconds"`
+	MemoryMiB       float64 `json:"memory_mib"`
+}
+
+type benchOptions struct {
+	inputFlags
+	batch, threads int
+	seconds        float64
+	engine         string
+}
+
+func newBenchCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure speed on this machine",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newBenchTrainCmd(a))
+	return c
+}
+
+func newBenchTrainCmd(a *app) *cobra.Command {
+	o := benchOptions{batch: 128, threads: 1, seconds: 3}
+	c := &cobra.Command{
+		Use:   "train MODEL…",
+		Short: "Measure training steps: forward, backward and update, on images in memory",
+		Long: `Measure training steps (forward, backward, update) on random images that are in
+memory already. gflops are 6 × forward multiply-adds per image × images/s: two
+floating-point operations for each multiply-add of the forward pass and of the
+two backward ones. peak_gflops is the multiply-add peak of the same threads,
+measured in the same process.
+
+` + modelHelp,
+		Example: `  netspace bench train RegNetX-200MF --batch 32
+  netspace bench train net.yaml --resolution 28 --channels 1 --classes 10 --batch 128
+  netspace bench train --json --threads 2 regnety_004`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeModels,
+	}
+	o.inputFlags.add(c)
+	f := c.Flags()
+	f.IntVar(&o.batch, "batch", o.batch, "images per step")
+	f.IntVar(&o.threads, "threads", o.threads, "threads of a step")
+	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
+	f.StringVar(&o.engine, "engine", engineNames[0], "engine: onednn or reference")
+	c.RunE = func(c *cobra.Command, args []string) error { return runBenchTrain(c, a, o, args) }
+	return c
+}
+
+func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) error {
+	if o.batch < 1 || o.threads < 1 || !(o.seconds > 0) {
+		return usagef("--batch %d, --threads %d, --seconds %g: batch and threads are at least 1, seconds above 0", o.batch, o.threads, o.seconds)
+	}
+	e, err := openEngine(o.engine)
+	if err != nil {
+		return err
+	}
+	var table *tabwriter.Writer
+	if !a.json {
+		table = tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(table, "model\timages/s\tGFLOP/s\tpeak\tof peak\tcompile\tmemory\t")
+	}
+	for _, name := range models {
+		m, err := a.resolve(name)
+		if err != nil {
+			return err
+		}
+		in, err := o.input(c, m.Spec)
+		if err != nil {
+			return err
+		}
+		g, err := m.Spec.Graph(in)
+		if err != nil {
+			return usagef("%s: %w", name, err)
+		}
+		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads}, time.Duration(o.seconds*float64(time.Second)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		peak := onednn.PeakGFLOPS(0.2) * float64(o.threads)
+		l := benchLine{
+			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
+			ImagesPerSecond: s.ImagesPerSecond, GFLOPS: s.GFLOPS, PeakGFLOPS: peak, PeakFraction: s.GFLOPS / peak,
+			CompileSeconds: s.Compile.Seconds(), MemoryMiB: float64(s.Memory) / (1 << 20),
+		}
+		if a.json {
+			if err := a.emit(l); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.2f s\t%.0f MiB\t\n", name, l.ImagesPerSecond, l.GFLOPS, l.PeakGFLOPS, 100*l.PeakFraction, l.CompileSeconds, l.MemoryMiB)
+	}
+	if a.json {
+		return nil
+	}
+	return table.Flush()
+}
