@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/dataset"
+	"netspace/engine/onednn"
 	"netspace/internal/machine"
 )
 
@@ -83,7 +84,7 @@ func doctor(a *app) error {
 
 // lookForData opens a data set that is known by name.
 func lookForData(name string) dataReport {
-	data, err := dataset.Open(name, dataset.Options{})
+	data, err := dataset.Open(name, dataset.Options{NoCache: true}) // a look must not write
 	if err != nil {
 		return dataReport{Name: name, Details: err.Error()}
 	}
@@ -139,12 +140,12 @@ func orElse(s, otherwise string) string {
 
 // describeEngine says what an engine is, or why it is not available.
 func describeEngine(name string) (string, error) {
-	e, err := openEngine(name)
-	if err != nil {
+	if _, err := openEngine(name); err != nil {
 		return "", err
 	}
-	if d, ok := e.(interface{ Describe() string }); ok {
-		return d.Describe(), nil
+	if name == "onednn" {
+		d := onednn.Describe()
+		return fmt.Sprintf("oneDNN %s, %s", d.Version, d.ISA), nil
 	}
-	return "plain Go, slow and obvious: for checking the others", nil
+	return "plain Go, slow and obvious: for checking the other", nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"netspace/engine"
+	"netspace/engine/onednn"
 	"netspace/engine/reference"
 	"netspace/internal/strict"
 )
@@ -14,7 +15,8 @@ var engineNames = [...]string{"onednn", "reference"}
 func openEngine(name string) (engine.Engine, error) {
 	switch name {
 	case "onednn":
-		return nil, usage(&engine.ErrUnavailable{Engine: name, Reason: "this build has none; --engine reference is slow but needs nothing"})
+		e, err := onednn.New()
+		return e, usage(err)
 	case "reference":
 		return reference.New(), nil
 	}
