@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"netspace/arch"
 	"netspace/internal/strict"
 )
 
@@ -236,5 +237,40 @@ func TestNumbers(t *testing.T) {
 	}
 	if !(Range{}).Contains(7) || (Range{1, 2}).Contains(0.5) || !(Range{1, 2}).Contains(1) || !(Range{1, 2}).Contains(2) {
 		t.Error("a range does not hold what it should")
+	}
+}
+
+var tiny28 = arch.Input{Channels: 1, Height: 28, Width: 28, Classes: 10}
+
+// TestDocs reads every space of docs/spaces.md.
+func TestDocs(t *testing.T) {
+	data, err := os.ReadFile("../docs/spaces.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(data), "```yaml\n")[1:]
+	if len(blocks) < 5 {
+		t.Errorf("only %d examples", len(blocks))
+	}
+	for _, b := range blocks {
+		b, _, _ = strings.Cut(b, "```")
+		s, err := Parse([]byte(b), "docs/spaces.md")
+		if err != nil {
+			t.Errorf("%s\n%v", b, err)
+			continue
+		}
+		cfg := Config{Workers: 1}
+		if s.Network.Stem.Type == "cifar" {
+			cfg.Input = tiny28
+		}
+		if _, _, err := s.Sample(t.Context(), cfg, 2); err != nil {
+			t.Errorf("%s\n%v", b, err)
+		}
+	}
+	for _, name := range Names() {
+		stem, _, _ := strings.Cut(name, "-")
+		if !strings.Contains(string(data), "`"+stem) {
+			t.Errorf("%s is not told", name)
+		}
 	}
 }

@@ -13,8 +13,10 @@ import (
 	"netspace/internal/portable"
 )
 
-// DefaultEffort is the number of candidates after which sampling gives up.
-const DefaultEffort = 50_000_000
+// DefaultEffort is the number of candidates after which sampling gives up:
+// enough for 500 networks where one candidate of 40,000 is kept, and at most a
+// minute or so of one processor.
+const DefaultEffort = 20_000_000
 
 // patience is the share of the effort after which sampling gives up if it
 // brought no new network: the space is empty, nearly so, or used up.
