@@ -105,6 +105,66 @@ func networkCases() []Case {
 	return cases
 }
 
+// largeCases are blocks on maps so large that an engine which works through
+// the batch in pieces that fit a cache has several of them. They are smooth:
+// among so many ReLU inputs some are always near the kink.
+func largeCases() []Case {
+	var cases []Case
+	once := []engine.Update{{LR: 0.05, Momentum: 0.9, WeightDecay: 1e-2}}
+	add := func(n string, batch int, size int, net arch.AnyNet) {
+		net.Adjust()
+		c := network("large/"+n, batch, arch.Input{Channels: 3, Height: size, Width: size, Classes: 10}, net)
+		c.Updates = once
+		cases = append(cases, c)
+	}
+	stage := func(width, stride int, b float64, g int) []arch.Stage {
+		return []arch.Stage{{Depth: 1, Width: width, Stride: stride, Bottleneck: b, GroupWidth: g}}
+	}
+	smooth := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, Activation: graph.SiLU}
+	net := smooth
+	net.Stages = stage(16, 1, 1, 8)
+	add("X-batch-8", 8, 24, net)
+	net.Stages, net.SE, net.DropPath, net.Dropout, net.HeadWidth = stage(20, 2, 1, 2), 0.25, 0.3, 0.3, 40
+	add("Y-everything-batch-9", 9, 24, net)
+	net = smooth
+	net.Block, net.Stages = arch.Basic, stage(16, 2, 0, 0)
+	add("R-batch-6", 6, 26, net)
+	net = smooth
+	net.Block, net.Stages = arch.BottleneckLinear, stage(16, 1, 0.5, 1)
+	add("linear-X-batch-7", 7, 22, net)
+	net = smooth
+	net.Stem.Type, net.Stages = arch.ResNetStem, stage(16, 1, 1, 16)
+	add("resnet-stem-batch-8", 8, 50, net)
+	cases = append(cases, Case{
+		Name: "large/max-pool-dropout-batch-8", Batch: 8, Updates: once,
+		Graph: around(shape{3, 24, 24}, 20, func(r *graph.Recorder, x graph.Value) graph.Value {
+			x = r.Activation(r.BatchNorm(name("bn"), x, false), graph.SiLU)
+			x = r.Dropout(r.MaxPool(x, 3, 2), 0.2)
+			y := r.DropPath(r.Conv(name("conv"), x, graph.Conv{Out: 20, Kernel: 3, Stride: 1, Groups: 5}), 0.2)
+			return r.Add(x, y)
+		}),
+	})
+	return cases
+}
+
+// threadCases run a network on several threads, also on more than the batch
+// can be shared out to.
+func threadCases() []Case {
+	n := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: graph.SiLU, SE: 0.25, DropPath: 0.3, Stages: []arch.Stage{
+		{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4},
+	}}
+	n.Adjust()
+	var cases []Case
+	for _, batch := range []int{2, 4, 5, 8} {
+		for _, threads := range []int{2, 3, 4} {
+			c := network(fmt.Sprintf("threads/%d-batch-%d", threads, batch), batch, arch.Input{Channels: 3, Height: 9, Width: 9, Classes: 10}, n)
+			c.Threads = threads
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
 // optimizerCases train one small network with every rule of Update.
 func optimizerCases() []Case {
 	n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, Stages: []arch.Stage{{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4}}}

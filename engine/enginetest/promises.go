@@ -27,6 +27,7 @@ func RunPromises(t *testing.T, e engine.Engine) {
 		{"given-gradients", testGivenGradients},
 		{"inference", testInference},
 		{"evaluation-changes-nothing", testEvaluationChangesNothing},
+		{"one-by-one", testOneByOne},
 		{"options", testOptions},
 		{"errors", testErrors},
 		{"not-finite", testNotFinite},
@@ -335,6 +336,35 @@ func testEvaluationChangesNothing(t *testing.T, e engine.Engine) {
 		seen[i] = r.seen
 	}
 	sameBits(t, "with evaluations", seen[1], seen[0])
+}
+
+// testOneByOne: evaluation treats every image by itself, wherever in the
+// batch it is. The network is large enough to be worked through in pieces.
+func testOneByOne(t *testing.T, e engine.Engine) {
+	n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, HeadWidth: 40, Stages: []arch.Stage{
+		{Depth: 1, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8},
+		{Depth: 1, Width: 40, Stride: 2, Bottleneck: 1, GroupWidth: 4},
+	}}
+	n.Adjust()
+	c := network("one by one", 12, arch.Input{Channels: 3, Height: 32, Width: 32, Classes: 10}, n)
+	d := NewData(c, 1)
+	images, classes := d.Batches[0].Images, c.Graph.Output().C
+	size := len(images) / c.Batch
+	logits := func(batch, first int) []float32 {
+		p := mustCompile(t, e, c.Graph, engine.Options{Batch: batch, Inference: true})
+		must(t, load(p, c.Graph, d))
+		out := make([]float32, batch*classes)
+		must(t, p.Forward(images[first*size:(first+batch)*size], out, engine.Evaluate, 0))
+		return out
+	}
+	together := logits(c.Batch, 0)
+	for i := range c.Batch {
+		for k, v := range logits(1, i) {
+			if w := together[i*classes+k]; math.Abs(float64(v-w)) > 1e-4*(1+math.Abs(float64(v))) {
+				t.Fatalf("image %d, logit %d: %g alone, %g in a batch of %d", i, k, v, w, c.Batch)
+			}
+		}
+	}
 }
 
 // testOptions: the BN's epsilon and momentum are those of the options.

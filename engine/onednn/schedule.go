@@ -171,7 +171,7 @@ const minPositions = 392
 // machine of one instruction set.
 func (s *scheduler) chooseChunk(r *root) int {
 	batch := int(s.plan.batch)
-	limit := (batch + s.p.opt.Threads - 1) / s.p.opt.Threads
+	limit := max(1, batch/s.p.opt.Threads) // so that every thread has a chunk
 	floats, positions, gemmOnly := r.expr.x.record(), r.expr.x.area(), true
 	for _, c := range r.convs {
 		floats += 2 * c.raw.record()
