@@ -23,8 +23,8 @@ func (c Comparison) banded() bool {
 }
 
 // errorRange is the range of errors that figures show: from just under the best
-// to where nearly all of what was trained lies, and at least to emax. Failures,
-// at the error of chance, stay out of it.
+// to the worst that is no outlier by Tukey's fence (half again the middle half
+// above it), and at least to emax. Failures, at the error of chance, stay out of it.
 func (c Comparison) errorRange() (lo, hi float64) {
 	var done []float64
 	for _, s := range c.Spaces {
@@ -38,7 +38,13 @@ func (c Comparison) errorRange() (lo, hi float64) {
 	if err != nil { // only failures
 		return 0, 100
 	}
-	lo, hi = f.X[0], math.Max(f.Quantile(0.96), c.EMax)
+	q1, q3 := f.Quantile(0.25), f.Quantile(0.75)
+	lo, hi = f.X[0], c.EMax
+	for _, e := range f.X {
+		if e <= q3+1.5*(q3-q1) {
+			hi = math.Max(hi, e)
+		}
+	}
 	pad := math.Max((hi-lo)*0.04, 0.25)
 	return math.Max(0, lo-pad), math.Min(100, hi+pad)
 }
@@ -135,7 +141,10 @@ func (c Comparison) normalised(by complexity) (*figure.Chart, string) {
 	for _, s := range c.Spaces {
 		fewest, all = min(fewest, s.N), all+s.N
 	}
-	bins := min(10, max(2, fewest/5)) // a handful of networks in each, at least
+	bins := min(10, fewest/5) // a handful of networks in each
+	if bins < 3 {
+		return nil, ""
+	}
 	w, err := stats.Normalise(costs, bins)
 	if err != nil {
 		return nil, ""

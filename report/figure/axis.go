@@ -73,14 +73,14 @@ func (a Axis) ticks() []float64 {
 	return linearTicks(lo, hi, want)
 }
 
-// linearTicks are multiples of 1, 2 or 5 times a power of ten, at most want+1.
+// linearTicks are multiples of 1, 2 or 5 times a power of ten: the finest of
+// which at most want+1 lie in the range.
 func linearTicks(lo, hi float64, want int) []float64 {
-	raw := (hi - lo) / float64(want)
-	unit := math.Pow(10, math.Floor(math.Log10(raw)))
-	step := unit * 10
-	for _, m := range []float64{1, 2, 5} {
-		if m*unit >= raw*0.9999 {
-			step = m * unit
+	unit := math.Pow(10, math.Floor(math.Log10((hi-lo)/float64(want)))-1)
+	step := unit
+	for _, m := range []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000} {
+		step = m * unit
+		if math.Floor(hi/step+1e-9)-math.Ceil(lo/step-1e-9)+1 <= float64(want)+1 {
 			break
 		}
 	}

@@ -23,8 +23,9 @@ func TestTicks(t *testing.T) {
 		want []float64
 	}{
 		"unit":        {Axis{Min: 0, Max: 1, Ticks: 5}, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
-		"fractions":   {Axis{Min: 0.05, Max: 0.36, Ticks: 3}, []float64{0.2}},
+		"fractions":   {Axis{Min: 0.05, Max: 0.36, Ticks: 3}, []float64{0.1, 0.2, 0.3}},
 		"no noise":    {Axis{Min: 0.1, Max: 0.52, Ticks: 5}, []float64{0.1, 0.2, 0.3, 0.4, 0.5}},
+		"one octave":  {Axis{Min: 1.05e6, Max: 1.95e6, Ticks: 4}, []float64{1.2e6, 1.4e6, 1.6e6, 1.8e6}},
 		"across zero": {Axis{Min: -1, Max: 1, Ticks: 4}, []float64{-1, -0.5, 0, 0.5, 1}},
 		"octaves":     {Axis{Min: 6, Max: 70, Log: true}, []float64{8, 16, 32, 64}},
 		"thinned":     {Axis{Min: 8, Max: 1024, Log: true, Ticks: 4}, []float64{8, 32, 128, 512}},
