@@ -91,6 +91,14 @@ type order struct {
 	strict     bool
 }
 
+// holds says whether b may follow a.
+func (o order) holds(a, b float64) bool {
+	if o.descending {
+		a, b = b, a
+	}
+	return a < b || a == b && !o.strict
+}
+
 func (k RuleKind) order() (order, bool) {
 	switch k {
 	case NonDecreasing:
@@ -142,14 +150,7 @@ func link(classes []class, o order) ([]draw, float64) {
 func follow(prev, values []float64, o order) []int {
 	from := make([]int, len(prev))
 	for k, v := range prev {
-		from[k] = sort.Search(len(values), func(j int) bool {
-			x := values[j]
-			if o.descending {
-				x, v := -x, -v
-				return x > v || x == v && !o.strict
-			}
-			return x > v || x == v && !o.strict
-		})
+		from[k] = sort.Search(len(values), func(j int) bool { return o.holds(v, values[j]) })
 	}
 	return from
 }

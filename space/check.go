@@ -30,7 +30,7 @@ func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
 	}
 	for _, r := range rest {
 		if r.Kind != Expression {
-			p.checks = append(p.checks, p.order(r))
+			p.checks = append(p.checks, p.test(r))
 			continue
 		}
 		c, err := v.compile(r.Expression)
@@ -80,24 +80,13 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// order tests a rule by name that could not be folded into the draws.
-func (p *Sampler) order(r Rule) check {
+// test makes a check of a rule by name that could not be folded into the draws.
+func (p *Sampler) test(r Rule) check {
 	slots := p.slotsOf(r)
 	o, ordered := r.Kind.order()
 	return check{r.String(), drawn, func(env []float64) bool {
 		for i, s := range slots {
-			v := env[s]
-			if r.restricts() && !r.accepts(v) {
-				return false
-			}
-			if i == 0 {
-				continue
-			}
-			before := env[slots[i-1]]
-			switch {
-			case r.Kind == Equal && v != before,
-				ordered && !o.descending && (v < before || o.strict && v == before),
-				ordered && o.descending && (v > before || o.strict && v == before):
+			if r.restricts() && !r.accepts(env[s]) || ordered && i > 0 && !o.holds(env[slots[i-1]], env[s]) {
 				return false
 			}
 		}

@@ -35,6 +35,8 @@ func TestTables(t *testing.T) {
 		},
 		{"powers of two only", Prior{Kind: PowerOfTwoOrLogUniform, Min: 1, Max: 4, Multiple: 8}, []float64{1, 2, 4}, []float64{1, 1, 1}},
 		{"multiples only", Prior{Kind: PowerOfTwoOrLogUniform, Min: 16, Max: 32, Multiple: 8}, []float64{16, 24, 32}, []float64{ln(2), ln(1.5), ln(4. / 3)}},
+		{"multiples from the first", Prior{Kind: PowerOfTwoOrLogUniform, Min: 8, Max: 16, Multiple: 8}, []float64{8, 16}, []float64{1, 1}},
+		{"multiples far from the first", Prior{Kind: PowerOfTwoOrLogUniform, Min: 64, Max: 128, Multiple: 32}, []float64{64, 96, 128}, []float64{ln(2), ln(1.5), ln(4. / 3)}},
 		{"one value", Prior{Kind: Normal, Min: 8, Max: 8, Multiple: 8}, []float64{8}, []float64{1}},
 	} {
 		want := table{c.values, c.weights}

@@ -292,28 +292,35 @@ func newCollector(p *Sampler, n int) *collector {
 
 // done says whether there are enough networks or the effort is spent.
 func (c *collector) done() bool {
-	return len(c.networks) >= c.want || c.exhausted()
+	return len(c.networks) >= c.want || uint64(c.tally.candidates) >= c.limit()
 }
 
-func (c *collector) exhausted() bool {
-	seen := uint64(c.tally.candidates)
-	return seen >= uint64(c.p.config.Effort) || seen-c.last >= uint64(max(1, c.p.config.Effort/patience))
+// limit is the candidate before which sampling ends: the effort is spent, or a
+// part of it brought no new network.
+func (c *collector) limit() uint64 {
+	effort := uint64(c.p.config.Effort)
+	return min(effort, c.last+max(1, effort/patience))
 }
 
-// collect takes what a chunk kept. The chunk in which the last network is
-// found counts up to that network only, so that the report does not depend on the
-// size of chunks.
+// collect takes what a chunk kept. The chunk in which sampling ends counts up to
+// that candidate only, so that nothing depends on the size of chunks.
 func (c *collector) collect(k *chunk) {
 	if c.done() {
 		return
 	}
 	for _, i := range k.kept {
-		c.take(i)
-		if len(c.networks) >= c.want {
-			k.to = i + 1
-			k.run()
+		if i >= c.limit() || len(c.networks) >= c.want {
 			break
 		}
+		c.take(i)
+	}
+	end := min(k.to, c.limit())
+	if len(c.networks) >= c.want {
+		end = c.last
+	}
+	if end < k.to {
+		k.to = end
+		k.run()
 	}
 	c.tally.add(&k.tally)
 }

@@ -1,0 +1,46 @@
+package space_test
+
+import (
+	"context"
+	"fmt"
+
+	"netspace/space"
+)
+
+func ExampleSpace_Sample() {
+	s, err := space.Load("anynetx-e")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	flops := space.Range{Min: 360e6, Max: 400e6}
+	networks, report, err := s.Sample(context.Background(), space.Config{Regime: space.Regime{Flops: flops}, Seed: 1}, 3)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, n := range networks {
+		fmt.Println(n.Complexity.Flops, n)
+	}
+	fmt.Println(report.Candidates, "candidates")
+	// Output:
+	// 384373352 2×16/b2/g8 2×16/b2/g8 4×56/b2/g28 8×896/b2/g32
+	// 376690264 2×32/b2/g1 2×88/b2/g1 2×200/b2/g1 10×784/b2/g1
+	// 395806440 4×8/b1/g8 5×16/b1/g16 7×32/b1/g16 11×544/b1/g16
+	// 87 candidates
+}
+
+func ExampleParse() {
+	s, err := space.Parse([]byte(`
+base: anynetx-c
+rules:
+  - {increasing: width}
+  - blocks <= 12
+`), "mine.yaml")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(s.Name, s.Bases, s.Rules)
+	// Output: mine [anynetx-c anynetx-b anynetx-a] [equal bottleneck equal group_width increasing width blocks <= 12]
+}
