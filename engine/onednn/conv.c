@@ -1,9 +1,10 @@
 // oneDNN 2.x convolutions. These are the only calls into oneDNN besides
 // dnnl_sgemm in run.c, so that a port to 3.x touches this file.
-#include "ns.h"
+#include "direct.h"
 #include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct ns_engine {
 	dnnl_engine_t engine;
@@ -19,7 +20,9 @@ struct ns_conv {
 	int threads;
 	dnnl_stream_t *stream;                       // one per thread
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
-	dnnl_memory_desc_t plain;
+	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
+	ns_shape shape;
+	int direct[3]; // run by direct.c
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -51,6 +54,13 @@ static const dnnl_memory_desc_t *query(dnnl_primitive_desc_t pd, dnnl_query_t q)
 	return dnnl_primitive_desc_query_md(pd, q, 0);
 }
 
+// The layout of the weights that direct.c reads.
+static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md, int ndims, dnnl_dims_t dims) {
+	dnnl_format_tag_t tag = which == BWD_D ? dnnl_OIhw8o8i : dnnl_OIhw8i8o;
+	if (s->groups > 1) tag = s->groups == s->ic ? dnnl_Goihw8g : which == BWD_D ? dnnl_gOIhw8o8i : dnnl_gOIhw8i8o;
+	return dnnl_memory_desc_init_by_tag(md, ndims, dims, dnnl_f32, tag);
+}
+
 #define TRY(step, call) \
 	do { \
 		*what = step; \
@@ -63,6 +73,7 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	struct ns_conv *c = calloc(1, sizeof *c);
 	c->engine = e->engine;
 	c->threads = s->threads;
+	c->shape = *s;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_dims_t src_dims = {s->n, s->ic, s->ih, s->iw}, dst_dims = {s->n, s->oc, s->oh, s->ow};
 	dnnl_dims_t w4 = {s->oc, s->ic, s->kernel, s->kernel};
@@ -93,14 +104,22 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		TRY("backward data", dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &src, &w, &dst, strides, lo, hi));
 		TRY("backward data", dnnl_primitive_desc_create(&c->pd[BWD_D], &d, attr, e->engine, c->pd[FWD]));
 	}
-	const dnnl_memory_desc_t *wm[3] = {query(c->pd[FWD], dnnl_query_weights_md), 0, 0};
-	if (c->pd[BWD_D]) wm[BWD_D] = query(c->pd[BWD_D], dnnl_query_weights_md);
-	if (c->pd[BWD_W]) wm[BWD_W] = query(c->pd[BWD_W], dnnl_query_diff_weights_md);
-	info->wf = dnnl_memory_desc_get_size(wm[FWD]);
-	info->wd = wm[BWD_D] ? dnnl_memory_desc_get_size(wm[BWD_D]) : 0;
-	info->ww = wm[BWD_W] ? dnnl_memory_desc_get_size(wm[BWD_W]) : 0;
-	info->same_d = !wm[BWD_D] || dnnl_memory_desc_equal(wm[FWD], wm[BWD_D]);
-	info->same_w = !wm[BWD_W] || dnnl_memory_desc_equal(wm[FWD], wm[BWD_W]);
+	for (int k = 0; k < 3; k++) {
+		info->impl[k] = "";
+		if (!c->pd[k]) continue;
+		dnnl_primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
+		c->weights[k] = *query(c->pd[k], k == BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
+		if (strncmp(info->impl[k], "ref", 3) == 0 && !s->plain_src) {
+			info->impl[k] = "direct";
+			c->direct[k] = 1;
+			TRY("weights layout", direct_layout(s, k, &c->weights[k], s->groups > 1 ? 5 : 4, s->groups > 1 ? w5 : w4));
+		}
+	}
+	info->wf = dnnl_memory_desc_get_size(&c->weights[FWD]);
+	info->wd = c->pd[BWD_D] ? dnnl_memory_desc_get_size(&c->weights[BWD_D]) : 0;
+	info->ww = c->pd[BWD_W] ? dnnl_memory_desc_get_size(&c->weights[BWD_W]) : 0;
+	info->same_d = !c->pd[BWD_D] || dnnl_memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
+	info->same_w = !c->pd[BWD_W] || dnnl_memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
 	info->scratch = 0;
 	size_t n = s->threads;
 	c->stream = calloc(n, sizeof *c->stream);
@@ -113,24 +132,22 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	}
 	static const char *const names[] = {"forward", "backward data", "backward weights"};
 	for (int k = 0; k < 3; k++) {
-		info->impl[k] = "";
 		if (!c->pd[k]) continue;
-		dnnl_primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
-		TRY(names[k], dnnl_primitive_create(&c->prim[k], c->pd[k]));
+		if (!c->direct[k]) TRY(names[k], dnnl_primitive_create(&c->prim[k], c->pd[k]));
 		const dnnl_memory_desc_t *sp = query(c->pd[k], dnnl_query_scratchpad_md);
 		int64_t bytes = dnnl_memory_desc_get_size(sp);
-		if (bytes > info->scratch) info->scratch = bytes;
+		if (!c->direct[k] && bytes > info->scratch) info->scratch = bytes;
 		c->w[k] = calloc(n, sizeof *c->w[k]);
 		c->scratch[k] = calloc(n, sizeof *c->scratch[k]);
 		for (size_t t = 0; t < n; t++) {
-			TRY("memory", dnnl_memory_create(&c->w[k][t], wm[k], e->engine, DNNL_MEMORY_NONE));
+			TRY("memory", dnnl_memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
 			TRY("memory", dnnl_memory_create(&c->scratch[k][t], sp, e->engine, DNNL_MEMORY_NONE));
 		}
 	}
 	for (int k = 1; k < 3; k++) {
-		if (!wm[k] || (k == BWD_D ? info->same_d : info->same_w)) continue;
+		if (!c->pd[k] || (k == BWD_D ? info->same_d : info->same_w)) continue;
 		dnnl_primitive_desc_t rpd;
-		const dnnl_memory_desc_t *from = k == BWD_D ? wm[FWD] : wm[k], *to = k == BWD_D ? wm[k] : wm[FWD];
+		const dnnl_memory_desc_t *from = &c->weights[k == BWD_D ? FWD : k], *to = &c->weights[k == BWD_D ? k : FWD];
 		TRY("reorder", dnnl_reorder_primitive_desc_create(&rpd, from, e->engine, to, e->engine, NULL));
 		*status = dnnl_primitive_create(k == BWD_D ? &c->reorder_d : &c->reorder_w, rpd);
 		dnnl_primitive_desc_destroy(rpd);
@@ -175,7 +192,7 @@ int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack) {
 	dnnl_memory_t p, q;
 	dnnl_primitive_desc_t pd;
 	dnnl_primitive_t r;
-	const dnnl_memory_desc_t *wf = query(c->pd[FWD], dnnl_query_weights_md);
+	const dnnl_memory_desc_t *wf = &c->weights[FWD];
 	int before = omp_get_max_threads();
 	omp_set_num_threads(1);
 	int s = dnnl_reorder_primitive_desc_create(&pd, unpack ? wf : &c->plain, c->engine, unpack ? &c->plain : wf, c->engine, NULL);
@@ -210,6 +227,10 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 		return dnnl_primitive_execute(which == 3 ? c->reorder_d : c->reorder_w, st, 2, args);
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
+	if (c->direct[which]) {
+		ns_direct(&c->shape, which, src, w, dst);
+		return dnnl_success;
+	}
 	dnnl_memory_set_data_handle_v2(c->src[t], src, st);
 	dnnl_memory_set_data_handle_v2(c->dst[t], dst, st);
 	dnnl_memory_set_data_handle_v2(c->w[which][t], w, st);

@@ -250,3 +250,15 @@ func plainInputFits(g *graph.Graph) bool {
 	}
 	return true
 }
+
+// impls names oneDNN's kernels of a weight: forward, backward data, backward weights.
+func (p *program) impls(w *weight) []string {
+	if w.prims == nil {
+		return nil
+	}
+	names := make([]string, 3)
+	for i, s := range w.prims.info.impl {
+		names[i] = C.GoString(s)
+	}
+	return names
+}
