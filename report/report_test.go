@@ -262,6 +262,9 @@ func TestPageEdges(t *testing.T) {
 
 // A large study makes a page that a browser takes easily.
 func TestPageSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a page of 3000 networks")
+	}
 	page := mustPage(t, mustCompare(t, Options{Delta: 0.5, Resamples: 100}, synthetic(t, "large", 500, "anynetx-a", "anynetx-b", "anynetx-c", "anynetx-d", "anynetx-e", "regnetx")))
 	if mb := float64(len(page)) / 1e6; mb > 2.5 {
 		t.Errorf("the page of 3000 networks has %.1f MB", mb)

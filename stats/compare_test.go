@@ -172,6 +172,9 @@ func TestCompareEdges(t *testing.T) {
 // TestNotWorse rejects a true null hypothesis at 5 % about 5 times in 100, on
 // skewed populations of unequal spread.
 func TestNotWorseHasItsSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a simulation of some seconds")
+	}
 	rng := rand.New(rand.NewPCG(5, 6))
 	draw := func(n int, mean, scale float64) []float64 {
 		x := make([]float64, n)

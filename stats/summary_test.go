@@ -150,6 +150,9 @@ func coverage(n, trials int, draw func(*rand.Rand) float64) (mean, median, area 
 // The bounds allow three standard errors of 600 trials (2.7 points) and the
 // known shortfall of small samples; docs/statistics.md quotes these numbers.
 func TestIntervalsCover(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a simulation of some seconds")
+	}
 	skewed := func(r *rand.Rand) float64 { return 10 + 5*math.Exp(0.5*r.NormFloat64()) }
 	failing := func(r *rand.Rand) float64 {
 		if r.Float64() < 0.03 {
