@@ -147,9 +147,9 @@ func ReadTemplate(f *strict.Fields) Template {
 	word(f, "block", &t.Block, func(w string) error { _, err := parseBlock(w); return err })
 	stem := f.Map("stem")
 	word(stem, "type", &t.Stem.Type, func(w string) error { _, err := arch.ParseStemType(w); return err })
-	stem.Int("width", &t.Stem.Width)
+	readWhole(stem, "width", &t.Stem.Width, maxWidth)
 	stem.Finish()
-	f.Int("stages", &t.Stages)
+	readWhole(f, "stages", &t.Stages, MaxStages)
 	if v, ok := f.Value("strides"); ok {
 		t.Strides = readStrides(v)
 	}
@@ -169,6 +169,19 @@ func ReadTemplate(f *strict.Fields) Template {
 	}
 	f.Finish()
 	return t
+}
+
+// readWhole reads a whole number from 1 to most.
+func readWhole(f *strict.Fields, name string, to *int, most int) {
+	f.Int(name, to)
+	v, ok := f.Value(name)
+	if !ok {
+		return
+	}
+	if n, whole := v.Number(); whole && n == math.Trunc(n) && (n < 1 || n > float64(most)) {
+		v.Fail("must be from 1 to %d", most)
+		*to = 0
+	}
 }
 
 func readStrides(v strict.Value) []int {

@@ -78,7 +78,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	})
 	readData(doc, f.Map("data"), &c.Data)
 	readNetwork(doc, f.Map("network"), &c.Network)
-	readRegime(f.Map("regime"), &c.Regime)
+	c.Regime = space.ReadRegime(f.Map("regime"))
 	c.Recipe = train.DefaultRecipe()
 	c.Recipe.Read(doc, f.Map("recipe"))
 	whole(doc, f, "samples", &c.Samples, 1, maxSamples)
@@ -121,33 +121,8 @@ func readData(doc *strict.Doc, f *strict.Fields, to *DataConfig) {
 }
 
 func readNetwork(doc *strict.Doc, f *strict.Fields, to *space.Template) {
-	if f == nil {
-		return
-	}
-	f.String("block", &to.Block)
-	if s := f.Map("stem"); s != nil {
-		s.String("type", &to.Stem.Type)
-		whole(doc, s, "width", &to.Stem.Width, 1, 1<<15)
-		s.Finish()
-	}
-	whole(doc, f, "stages", &to.Stages, 1, space.MaxStages)
-	f.Ints("strides", &to.Strides)
-	f.String("activation", &to.Activation)
-	optional(f, "se", &to.SE, f.Float)
-	optional(f, "head_width", &to.HeadWidth, f.Int)
-	optional(f, "drop_path", &to.DropPath, f.Float)
-	optional(f, "dropout", &to.Dropout, f.Float)
-	f.Finish()
+	*to = space.ReadTemplate(f)
 	relocate(doc, to.Validate())
-}
-
-// optional reads a field whose absence means something else than zero.
-func optional[T any](f *strict.Fields, name string, to **T, read func(string, *T)) {
-	v := new(T)
-	read(name, v)
-	if f.Has(name) {
-		*to = v
-	}
 }
 
 // relocate adds the faults of err to those of doc, with their lines.
@@ -161,23 +136,6 @@ func relocate(doc *strict.Doc, err error) {
 			doc.Fail(f.Path, f.Value, "%s", f.Rule)
 		}
 	}
-}
-
-func readRegime(f *strict.Fields, to *space.Regime) {
-	if f == nil {
-		return
-	}
-	read := func(name string, r *space.Range) {
-		f.Word(name, func(word string) (err error) {
-			*r, err = space.ParseRange(word)
-			return err
-		})
-	}
-	read("flops", &to.Flops)
-	read("params", &to.Params)
-	read("acts", &to.Acts)
-	f.Strings("rules", &to.Rules)
-	f.Finish()
 }
 
 func checkSpaces(doc *strict.Doc, f *strict.Fields, spaces []string) {
