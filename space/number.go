@@ -37,11 +37,11 @@ func FormatNumber(v float64) string {
 		suffix string
 		scale  float64
 	}{{"B", 1e9}, {"M", 1e6}, {"K", 1e3}} {
-		if math.Abs(v) < s.scale || math.IsInf(v, 0) {
+		if math.Abs(v) < max(s.scale, 10_000) || math.IsInf(v, 0) {
 			continue
 		}
 		short := strconv.FormatFloat(v/s.scale, 'f', -1, 64) + s.suffix
-		if back, err := ParseNumber(short); err == nil && back == v && len(short)+2 < len(plain) {
+		if back, err := ParseNumber(short); err == nil && back == v && len(short) < len(plain) {
 			return short
 		}
 	}
