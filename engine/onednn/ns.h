@@ -79,7 +79,12 @@ typedef struct {
 	int32_t forward;              // belongs to the forward pass
 } ns_loop;
 
+struct ns_pool;
+struct ns_pool *ns_pool_new(int threads);
+void ns_pool_free(struct ns_pool *q);
+
 typedef struct {
+	struct ns_pool *pool; // of more than one thread
 	ns_op *ops;
 	ns_loop *loops;
 	int32_t nloops, batch, threads;
@@ -139,4 +144,5 @@ void ns_swap(float *a, float *b, int64_t n);
 void *ns_alloc(size_t bytes);
 void ns_free(void *p, size_t bytes);
 double ns_peak_gflops(double seconds);
+int64_t ns_heap(void); // bytes in use on the C heap, -1 if unknown
 #endif

@@ -7,9 +7,9 @@
 // It is the only package that imports C.
 package onednn
 
-// #cgo CFLAGS: -O3 -fopenmp -Wall
+// #cgo CFLAGS: -O3 -Wall
 // #cgo amd64 CFLAGS: -march=haswell
-// #cgo LDFLAGS: -ldnnl -lgomp -lm
+// #cgo LDFLAGS: -ldnnl -lgomp -lm -lpthread
 // #include "ns.h"
 import "C"
 
@@ -87,3 +87,6 @@ func Describe() Info {
 // PeakGFLOPS measures the multiply-add peak of one core for at least the given
 // time, in 10^9 floating-point operations per second.
 func PeakGFLOPS(seconds float64) float64 { return float64(C.ns_peak_gflops(C.double(seconds))) }
+
+// heapBytes is what the C heap has in use, or -1 where the C library cannot tell.
+func heapBytes() int64 { return int64(C.ns_heap()) }

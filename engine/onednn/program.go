@@ -51,6 +51,7 @@ type program struct {
 	opt        engine.Options
 	c          *C.ns_program // C memory: C keeps pointers into it
 	run        *C.ns_run_args
+	update     *C.ns_update_args
 	arena      memory
 	scratch    memory
 	sums       memory
@@ -215,6 +216,12 @@ func (p *program) emit(s *scheduler) error {
 	}
 	p.c = (*C.ns_program)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_program{}))))
 	p.run = (*C.ns_run_args)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_run_args{}))))
+	p.update = (*C.ns_update_args)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_update_args{}))))
+	if threads > 1 {
+		if p.c.pool = C.ns_pool_new(C.int(threads)); p.c.pool == nil {
+			return fmt.Errorf("onednn: the system refuses %d threads", threads)
+		}
+	}
 	p.c.ops, p.c.loops = (*C.ns_op)(p.opMemory), (*C.ns_loop)(p.loopMemory)
 	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
 	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)
@@ -365,6 +372,9 @@ func (p *program) Memory() int64 {
 
 // Close frees the program. Closing twice is harmless.
 func (p *program) Close() error {
+	if p.c != nil {
+		C.ns_pool_free(p.c.pool)
+	}
 	for _, q := range p.shapes {
 		C.ns_conv_free(q.c)
 	}
@@ -378,6 +388,7 @@ func (p *program) Close() error {
 	}
 	C.free(unsafe.Pointer(p.c))
 	C.free(unsafe.Pointer(p.run))
-	p.c, p.run = nil, nil
+	C.free(unsafe.Pointer(p.update))
+	p.c, p.run, p.update = nil, nil, nil
 	return nil
 }

@@ -1,6 +1,12 @@
 #include "kernels.h"
 #include <dnnl.h>
 #include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -175,10 +181,38 @@ static int run_once(worker *w, const ns_op *o, int threads) {
 	return dnnl_invalid_arguments;
 }
 
-#define FAIL(op, status) \
-	do { \
-		_Pragma("omp critical") if (!a->fail_status) a->fail_op = (op) - p->ops, a->fail_status = (status); \
-	} while (0)
+// The threads of a program. They live as long as it does, because the Go side
+// may call from another system thread each time. Between the loops of a step they
+// spin, as the next loop is microseconds away; between steps they sleep.
+struct ns_pool {
+	int threads;
+	pthread_t *helpers;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	uint64_t round; // steps begun
+	int stop;
+	ns_program *p;
+	ns_run_args *a;
+	atomic_int arrived, phase;
+};
+
+static void meet(struct ns_pool *q) {
+	int phase = atomic_load(&q->phase);
+	if (atomic_fetch_add(&q->arrived, 1) == q->threads - 1) {
+		atomic_store(&q->arrived, 0);
+		atomic_fetch_add(&q->phase, 1);
+		return;
+	}
+	for (int spins = 0; atomic_load(&q->phase) == phase; spins++)
+		if (spins > 4000) sched_yield();
+}
+
+static void fail(ns_program *p, ns_run_args *a, const ns_op *o, int status) {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_lock(&lock);
+	if (!a->fail_status) a->fail_op = o - p->ops, a->fail_status = status;
+	pthread_mutex_unlock(&lock);
+}
 
 static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 	worker w = {p, a, thread, p->scratch + thread * p->scratch_stride, p->acc + thread * p->acc_stride};
@@ -190,43 +224,93 @@ static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 			if (thread == 0)
 				for (int i = loop->pre; i < loop->body; i++) {
 					int s = run_once(&w, &p->ops[i], threads);
-					if (s) FAIL(&p->ops[i], s);
+					if (s) fail(p, a, &p->ops[i], s);
 				}
-			if (threads > 1) {
-#pragma omp barrier
-			}
+			if (threads > 1) meet(p->pool);
 		}
 		int64_t chunks = p->batch / loop->chunk, lo = chunks * thread / threads, hi = chunks * (thread + 1) / threads;
 		for (int64_t c = lo; c < hi; c++)
 			for (int i = loop->body; i < loop->post; i++) {
 				int s = run_op(&w, &p->ops[i], c * loop->chunk, loop->chunk, c == lo);
-				if (s) FAIL(&p->ops[i], s);
+				if (s) fail(p, a, &p->ops[i], s);
 			}
-		if (threads > 1) {
-#pragma omp barrier
-		}
+		if (threads > 1) meet(p->pool);
 		if (loop->post < loop->end) {
 			if (thread == 0)
 				for (int i = loop->post; i < loop->end; i++) {
 					int s = run_once(&w, &p->ops[i], threads);
-					if (s) FAIL(&p->ops[i], s);
+					if (s) fail(p, a, &p->ops[i], s);
 				}
-			if (threads > 1) {
-#pragma omp barrier
-			}
+			if (threads > 1) meet(p->pool);
 		}
 	}
 }
 
+struct helper {
+	struct ns_pool *pool;
+	int thread;
+};
+
+static void *help(void *arg) {
+	struct helper h = *(struct helper *)arg;
+	free(arg);
+	struct ns_pool *q = h.pool;
+	omp_set_num_threads(1); // oneDNN must not start a team of its own
+	for (uint64_t round = 1;; round++) {
+		pthread_mutex_lock(&q->lock);
+		while (q->round < round && !q->stop) pthread_cond_wait(&q->wake, &q->lock);
+		int stop = q->stop;
+		pthread_mutex_unlock(&q->lock);
+		if (stop) return NULL;
+		run_thread(q->p, q->a, h.thread, q->threads);
+		meet(q);
+	}
+}
+
+struct ns_pool *ns_pool_new(int threads) {
+	struct ns_pool *q = calloc(1, sizeof *q);
+	q->threads = threads;
+	q->helpers = calloc(threads, sizeof *q->helpers);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->wake, NULL);
+	for (int t = 1; t < threads; t++) {
+		struct helper *h = malloc(sizeof *h);
+		*h = (struct helper){q, t};
+		if (pthread_create(&q->helpers[t], NULL, help, h)) {
+			free(h);
+			q->threads = t;
+			ns_pool_free(q);
+			return NULL;
+		}
+	}
+	return q;
+}
+
+void ns_pool_free(struct ns_pool *q) {
+	if (!q) return;
+	pthread_mutex_lock(&q->lock);
+	q->stop = 1;
+	pthread_cond_broadcast(&q->wake);
+	pthread_mutex_unlock(&q->lock);
+	for (int t = 1; t < q->threads; t++) pthread_join(q->helpers[t], NULL);
+	pthread_mutex_destroy(&q->lock);
+	pthread_cond_destroy(&q->wake);
+	free(q->helpers);
+	free(q);
+}
+
 int ns_run(ns_program *p, ns_run_args *a) {
 	a->fail_op = -1, a->fail_status = 0;
-	omp_set_num_threads(1); // oneDNN must not start a team of its own
-	if (p->threads == 1) {
-		run_thread(p, a, 0, 1);
-	} else {
-#pragma omp parallel num_threads(p->threads)
-		run_thread(p, a, omp_get_thread_num(), p->threads);
+	omp_set_num_threads(1);
+	struct ns_pool *q = p->pool;
+	if (q) {
+		pthread_mutex_lock(&q->lock);
+		q->p = p, q->a = a, q->round++;
+		pthread_cond_broadcast(&q->wake);
+		pthread_mutex_unlock(&q->lock);
 	}
+	run_thread(p, a, 0, p->threads);
+	if (q) meet(q);
 	a->loss = 0;
 	for (int t = 0; t < p->threads; t++) a->loss += p->acc[t * p->acc_stride];
 	return a->fail_status;
@@ -300,3 +384,12 @@ void ns_free(void *p, size_t bytes) {
 	if (p) munmap(p, bytes);
 }
 
+
+int64_t ns_heap(void) {
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+	struct mallinfo2 m = mallinfo2();
+	return m.uordblks + m.hblkhd;
+#else
+	return -1;
+#endif
+}

@@ -202,7 +202,8 @@ func (p *program) Update(u engine.Update) (float64, error) {
 		return 0, fmt.Errorf("onednn: optimizer %d in step %d: the optimizers are 0 to %d, Adam's steps count from 1", u.Optimizer, u.Step, engine.AdamW)
 	}
 	params, grads := p.area(p.params), p.area(p.grads)
-	args := C.ns_update_args{
+	args := p.update // in C memory: a step allocates nothing
+	*args = C.ns_update_args{
 		kind: C.int32_t(u.Optimizer), lr: C.double(u.LR), momentum: C.double(u.Momentum),
 		beta1: C.double(u.Beta1), beta2: C.double(u.Beta2), eps: C.double(u.Epsilon), scale: 1, ema: C.double(u.EMADecay),
 	}
@@ -235,7 +236,7 @@ func (p *program) Update(u engine.Update) (float64, error) {
 			return (*C.float)(unsafe.Pointer(&m.floats()[from]))
 		}
 		C.ns_update((*C.float)(unsafe.Pointer(&params[from])), (*C.float)(unsafe.Pointer(&grads[from])),
-			at(p.moment1, u.Optimizer != engine.SGD || u.Momentum != 0), at(p.moment2, u.Optimizer != engine.SGD), at(p.emaParams, averaging), C.int64_t(to-from), &args)
+			at(p.moment1, u.Optimizer != engine.SGD || u.Momentum != 0), at(p.moment2, u.Optimizer != engine.SGD), at(p.emaParams, averaging), C.int64_t(to-from), args)
 	}
 	part(0, p.weightEnd, u.WeightDecay)
 	part(p.weightEnd, p.normEnd, u.BNWeightDecay)
