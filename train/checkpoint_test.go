@@ -156,6 +156,34 @@ func stateOf(t *testing.T, dir string) string {
 	return f.Metadata[keyState]
 }
 
+// A checkpoint that cannot be written ends a training only if nobody is told.
+func TestCheckpointCannotBeWritten(t *testing.T) {
+	j := testJob(t, testRecipe())
+	j.Dir = t.TempDir()
+	want := outcome(t, j)
+	gone := errors.New("")
+	j.OnStep = func(s StepStats) error {
+		if s.Step == 0 { // a folder where the checkpoint's file belongs
+			return os.Mkdir(filepath.Join(j.Dir, CheckpointName), 0o755)
+		}
+		return nil
+	}
+	if err := os.RemoveAll(j.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(context.Background(), j); err == nil || !strings.Contains(err.Error(), "checkpoint") {
+		t.Errorf("error %v; want one of the checkpoint", err)
+	}
+	if err := os.RemoveAll(j.Dir); err != nil {
+		t.Fatal(err)
+	}
+	warned := 0
+	j.Warn = func(err error) { warned++; gone = err }
+	if got := outcome(t, j); got != want || warned != 4 { // three epochs, and once more at the end
+		t.Errorf("%d warnings, the last %v; the outcome is the same: %v", warned, gone, got == want)
+	}
+}
+
 func checkpointOf(t *testing.T, j Job) (path string, data []byte) {
 	t.Helper()
 	j.MaxSteps = 7

@@ -40,6 +40,9 @@ type Job struct {
 	// CheckpointEvery is the time between checkpoints within an epoch; 0 means
 	// DefaultCheckpointEvery. Ends of epochs and cancellation write one, too.
 	CheckpointEvery time.Duration
+	// Warn, if not nil, is told of a checkpoint that could not be written while
+	// the training goes on; the next one is tried at its time. If it is nil, such an error ends the training.
+	Warn func(error)
 	// Weights, if not "", is the file that the final weights and BN statistics
 	// are written to: the averaged ones where the recipe says EMA.
 	Weights string

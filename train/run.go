@@ -220,10 +220,21 @@ func (r *run) epoch(ctx context.Context) error {
 	r.at = position{Epoch: r.at.Epoch + 1}
 	r.sums = sums{}
 	r.report(Training, 0, r.steps, &stats)
-	if r.Dir != "" {
-		return r.save()
+	return r.keep()
+}
+
+// keep writes a checkpoint that the training does not depend on.
+func (r *run) keep() error {
+	if r.Dir == "" {
+		return nil
 	}
-	return nil
+	err := r.save()
+	if err != nil && r.Warn != nil {
+		r.saved = time.Now() // not again at every step
+		r.Warn(err)
+		return nil
+	}
+	return err
 }
 
 // steppingThrough trains on the remaining batches of the current epoch.
@@ -240,8 +251,8 @@ func (r *run) steppingThrough(ctx context.Context) error {
 		if err := r.step(b); err != nil {
 			return err
 		}
-		if r.Dir != "" && time.Since(r.saved) >= r.CheckpointEvery {
-			if err := r.save(); err != nil {
+		if time.Since(r.saved) >= r.CheckpointEvery {
+			if err := r.keep(); err != nil {
 				return err
 			}
 		}
@@ -352,8 +363,8 @@ func (r *run) evaluate(ctx context.Context, split dataset.Split, what string) (M
 // finish evaluates what is left to evaluate and writes the weights.
 func (r *run) finish(ctx context.Context) error {
 	res := &r.result
-	if r.Dir != "" && r.at != r.savedAt { // MaxSteps ended the training within an epoch
-		if err := r.save(); err != nil {
+	if r.at != r.savedAt { // MaxSteps ended the training within an epoch, or the last checkpoint failed
+		if err := r.keep(); err != nil {
 			return err
 		}
 	}

@@ -191,7 +191,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	job := train.Job{
 		Graph: net, Data: data, Recipe: recipe, Seed: o.seed, Engine: eng, Threads: o.threads,
 		Init: initial, MaxSteps: o.steps, Final: o.final, Dir: o.out, Resume: o.resume, Weights: o.weights,
-		Progress: p.progress, OnStep: func(s train.StepStats) error { return p.step(s, net) },
+		Progress: p.progress, Warn: p.warn, OnStep: func(s train.StepStats) error { return p.step(s, net) },
 	}
 	if o.out != "" && job.Weights == "" {
 		job.Weights = filepath.Join(o.out, train.WeightsName)

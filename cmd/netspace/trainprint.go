@@ -115,6 +115,12 @@ func (p *trainPrinter) epoch(s train.EpochStats) {
 	fmt.Fprintln(p.a.out, line)
 }
 
+// warn prints what went wrong without ending the training.
+func (p *trainPrinter) warn(err error) {
+	p.end()
+	fmt.Fprintln(p.a.err, "netspace: warning:", err)
+}
+
 // end removes the changing line.
 func (p *trainPrinter) end() {
 	if p.width > 0 {

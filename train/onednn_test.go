@@ -1,0 +1,58 @@
+package train
+
+import (
+	"errors"
+	"testing"
+
+	"netspace/engine"
+	"netspace/engine/onednn"
+)
+
+// The fast engine resumes to the bit, too, with every option on.
+func TestResumeWithOneDNN(t *testing.T) {
+	e, err := onednn.New()
+	var missing *engine.ErrUnavailable
+	if errors.As(err, &missing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, recipe := range map[string]Recipe{"all": fullRecipe(), "sgd": sgdRecipe(), "plain": plainRecipe()} {
+		j := testJob(t, recipe)
+		j.Engine = e
+		want := outcome(t, j)
+		for _, stop := range []int{1, 4, 5, 8, 14} {
+			first := j
+			first.Dir, first.MaxSteps = t.TempDir(), stop
+			mustRun(t, first)
+			first.MaxSteps, first.Resume = 0, true
+			if got := outcome(t, first); got != want {
+				t.Errorf("%s: stopped after %d steps, the outcome differs:\n%.600s\n%.600s", name, stop, got, want)
+			}
+		}
+	}
+}
+
+// Both engines train the same: a few steps agree as single precision lets them.
+func TestEnginesAgree(t *testing.T) {
+	e, err := onednn.New()
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, recipe := range map[string]Recipe{"all": fullRecipe(), "sgd": sgdRecipe()} {
+		losses := map[string][]float64{}
+		for _, eng := range []engine.Engine{e, testJob(t, recipe).Engine} {
+			j := testJob(t, recipe)
+			j.Engine, j.MaxSteps = eng, 5
+			j.OnStep = func(s StepStats) error { losses[eng.Name()] = append(losses[eng.Name()], s.Loss); return nil }
+			res := mustRun(t, j)
+			losses[eng.Name()] = append(losses[eng.Name()], res.Loss)
+		}
+		for i, want := range losses["reference"] {
+			if got := losses[e.Name()][i]; !near(got, want, 1e-4) {
+				t.Errorf("%s, step %d: loss %v, the reference has %v", name, i, got, want)
+			}
+		}
+	}
+}
