@@ -233,7 +233,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	if err := refused(append(bytes.Clone(data), 0)); err == nil {
 		t.Error("a byte too many was taken")
 	}
-	for at := 0; at < len(data); at += 1 + len(data)/700 {
+	for at := 0; at < len(data); at += 1 + len(data)/300 {
 		damaged := bytes.Clone(data)
 		damaged[at] ^= 1 << (at % 8)
 		if err := refused(damaged); err == nil {
