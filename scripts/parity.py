@@ -63,20 +63,20 @@ SMOOTH = ["--label-smoothing", "0.1"]
 
 # Name, network, recipe flags. Learning rate and momentum are the same everywhere.
 CASES = [
-    ("X", anynet(CIFAR, [(1, 24, 1, 1, 8), (2, 48, 2, 1, 8), (2, 96, 2, 1, 8)]), DECAY),
+    ("X", anynet(CIFAR, [(1, 24, 1, 1, 8), (2, 48, 2, 1, 8), (1, 96, 2, 1, 8)]), DECAY),
     ("X-dense-simple-stem", anynet(SIMPLE, [(1, 32, 1, 1, 32), (2, 64, 2, 2, 32)]), NESTEROV + DECAY),
-    ("X-narrow-groups", anynet(CIFAR, [(1, 20, 1, 1, 1), (2, 36, 2, 1, 2), (2, 60, 2, 1, 4)]), SMOOTH),
+    ("X-narrow-groups", anynet(CIFAR, [(1, 20, 2, 1, 1), (1, 36, 2, 1, 2), (2, 60, 2, 1, 4)]), SMOOTH),
     ("X-inverted", anynet(CIFAR, [(1, 16, 2, 0.25, 16), (2, 24, 2, 0.5, 24)]), NESTEROV + NO_DECAY),
     ("X-resnet-stem", anynet(RESNET, [(2, 32, 1, 1, 16), (2, 64, 2, 4, 8)]), NESTEROV + SMOOTH),
-    ("Y", anynet(CIFAR, [(1, 24, 1, 1, 8), (2, 56, 2, 1, 8)], se=0.25), NESTEROV + SMOOTH + NO_DECAY),
+    ("Y", anynet(CIFAR, [(1, 24, 2, 1, 8), (2, 56, 2, 1, 8)], se=0.25), NESTEROV + SMOOTH + NO_DECAY),
     ("Y-silu-head", anynet(SIMPLE, [(1, 24, 1, 1, 12), (2, 48, 2, 1, 12)], se=0.25, activation="silu", head_width=96), DECAY),
-    ("R", anynet(CIFAR, [(2, 16, 1), (2, 32, 2)], block="basic"), NESTEROV + DECAY),
+    ("R", anynet(CIFAR, [(1, 16, 1), (2, 32, 2)], block="basic"), NESTEROV + DECAY),
     ("R-resnet-stem", anynet(RESNET, [(1, 24, 1), (2, 40, 2)], block="basic"), SMOOTH + NO_DECAY),
     ("V", anynet(CIFAR, [(1, 16, 2), (1, 32, 2)], block="vanilla"), SMOOTH + DECAY),
-    ("linear-X", anynet(CIFAR, [(1, 16, 1, 0.25, 1), (2, 24, 2, 0.25, 1)], block="bottleneck-linear"), NESTEROV + NO_DECAY),
+    ("linear-X", anynet(CIFAR, [(1, 16, 2, 0.25, 1), (2, 24, 2, 0.25, 1)], block="bottleneck-linear"), NESTEROV + NO_DECAY),
     ("MBConv", effnet(SIMPLE, [(1, 16, 1, 1, 3), (2, 24, 2, 6, 3), (2, 40, 2, 6, 5)], head_width=128), NESTEROV + SMOOTH + NO_DECAY),
-    ("RegNetX", {"family": "regnet", "stem": CIFAR, "depth": 7, "w0": 16, "wa": 12.0, "wm": 2.0, "bottleneck": 1, "group_width": 8}, NESTEROV + DECAY),
-    ("RegNetY", {"family": "regnet", "stem": CIFAR, "depth": 8, "w0": 24, "wa": 9.5, "wm": 2.2, "bottleneck": 1, "group_width": 16, "se": 0.25}, DECAY),
+    ("RegNetX", {"family": "regnet", "stem": CIFAR, "depth": 5, "w0": 24, "wa": 20.0, "wm": 2.0, "bottleneck": 1, "group_width": 8}, NESTEROV + DECAY),
+    ("RegNetY", {"family": "regnet", "stem": CIFAR, "depth": 6, "w0": 24, "wa": 14.0, "wm": 2.2, "bottleneck": 1, "group_width": 16, "se": 0.25}, DECAY),
 ]
 
 
@@ -184,10 +184,10 @@ def compare(name, spec, flags, options):
     recipe = start["recipe"]
 
     own, tensors = [], []
-    for layout, mkldnn in ((torch.contiguous_format, True), (torch.channels_last, True), (torch.contiguous_format, False)):
-        with torch.backends.mkldnn.flags(enabled=mkldnn):
-            inputs = [(x.to(memory_format=layout), y) for x, y in data]
-            losses, t = train(copy.deepcopy(net).to(memory_format=layout), inputs, steps, recipe)
+    for layout, order in ((torch.contiguous_format, 1), (torch.channels_last, 1), (torch.contiguous_format, -1)):
+        inputs = [(x, y) if order > 0 else (x.flip(0), y.flip(0)) for x, y in data]
+        inputs = [(x.to(memory_format=layout), y) for x, y in inputs]
+        losses, t = train(copy.deepcopy(net).to(memory_format=layout), inputs, steps, recipe)
         own.append(losses)
         tensors.append(t)
     _, exact = train(copy.deepcopy(net).double(), [(x.double(), y) for x, y in data[:AFTER_STEPS]], steps, recipe)
