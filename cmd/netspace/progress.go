@@ -61,7 +61,7 @@ func (p *progress) start() {
 	left := t.Trials - t.Done - t.Failed
 	switch {
 	case left == 0:
-		p.a.note("study %s in %s: all %d networks are there already", p.run.Config.Name, displayPath(p.run.Dir), t.Trials)
+		p.a.note("study %s in %s: everything is trained already", p.run.Config.Name, displayPath(p.run.Dir))
 		return
 	case t.Done+t.Failed > 0:
 		p.a.note("study %s in %s: %d of %d networks are there, training %d with %d workers", p.run.Config.Name, displayPath(p.run.Dir), t.Done+t.Failed, t.Trials, left, p.workers)
@@ -106,8 +106,16 @@ func (p *progress) stop(err error) study.Totals {
 		end["best"] = map[string]any{"space": s.Best.Space, "index": s.Best.Index, "trial": s.Best.ID, "error": s.Best.Error}
 	}
 	p.emit(end)
-	if !p.a.quiet {
-		fmt.Fprintf(p.a.err, "%s, %s\n", headline(s), round(now.Sub(p.began)))
+	switch {
+	case p.a.quiet:
+	case err == nil:
+		took := ""
+		if t := p.run.Totals(); t.Done+t.Failed < t.Trials {
+			took = " in " + round(now.Sub(p.began))
+		}
+		fmt.Fprintf(p.a.err, "%d networks%s%s\n", s.Trials, took, best(s, "best error"))
+	default:
+		fmt.Fprintln(p.a.err, headline(study.Snapshot{Totals: s.Totals}))
 	}
 	return s.Totals
 }
@@ -217,9 +225,7 @@ func headline(s study.Snapshot) string {
 	if s.Failed > 0 {
 		fmt.Fprintf(&b, " (%d failed)", s.Failed)
 	}
-	if s.Best != nil {
-		fmt.Fprintf(&b, ", best error so far %.2f %% (%s #%d)", s.Best.Error, s.Best.Space, s.Best.Index)
-	}
+	b.WriteString(best(s, "best error so far"))
 	if s.ImagesPerSecond > 0 {
 		fmt.Fprintf(&b, ", %.0f images/s", s.ImagesPerSecond)
 	}
@@ -227,6 +233,14 @@ func headline(s study.Snapshot) string {
 		fmt.Fprintf(&b, ", %s left", round(s.Left))
 	}
 	return b.String()
+}
+
+// best is ", best error 11.20 % (regnetx #3)", or "" if nothing is done.
+func best(s study.Snapshot, what string) string {
+	if s.Best == nil {
+		return ""
+	}
+	return fmt.Sprintf(", %s %.2f %% (%s #%d)", what, s.Best.Error, s.Best.Space, s.Best.Index)
 }
 
 func workerLine(w study.WorkerState, epochs int) string {
