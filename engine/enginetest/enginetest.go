@@ -32,5 +32,5 @@ func Run(t *testing.T, e engine.Engine) {
 
 // Cases are all networks on which Run compares an engine with the reference.
 func Cases() []Case {
-	return slices.Concat(convCases(), opCases(), blockCases(), networkCases(), optimizerCases(), largeCases(), threadCases(), randomCases(40))
+	return slices.Concat(convCases(), widthCases(), opCases(), blockCases(), networkCases(), optimizerCases(), largeCases(), threadCases(), randomCases(40))
 }

@@ -116,6 +116,35 @@ func convCases() []Case {
 	return cases
 }
 
+// widthCases run one convolution of each kind on maps of every width up to
+// two vectors and some beyond: kernels work on rows in tiles, and every
+// remainder must be right.
+func widthCases() []Case {
+	var cases []Case
+	for _, w := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 31, 33} {
+		for s := 1; s <= 2; s++ {
+			cases = append(cases, Case{
+				Name:    fmt.Sprintf("width/%d-s%d", w, s),
+				Batch:   2,
+				Updates: []engine.Update{{LR: 0.1}},
+				Graph: build(shape{3, 4, w}, func(r *graph.Recorder, x graph.Value) {
+					grouped := func(part string, groups, stride int) {
+						x = r.Conv(name(part), x, graph.Conv{Out: 16, Kernel: 3, Stride: stride, Groups: groups})
+						x = r.Activation(r.BatchNorm(name(part+"_bn"), x, false), graph.SiLU)
+					}
+					grouped("first", 1, 1)
+					grouped("wide", 2, s)
+					grouped("narrow", 8, 1)
+					grouped("depthwise", 16, 1)
+					x = r.Conv(name("dense"), x, graph.Conv{Out: 24, Kernel: 1, Stride: 1, Groups: 1})
+					finish(r, x)
+				}),
+			})
+		}
+	}
+	return cases
+}
+
 // opCases are the other ops, each alone and in the pairs that engines fuse.
 func opCases() []Case {
 	var cases []Case
