@@ -306,8 +306,8 @@ static void run_pass_a(const ns_op *o, const float *ar, double *acc, double *acc
 		if (o->act == 0) { PASS(0, 0, H, M); return; } \
 		if (o->act == 2) { PASS(2, 0, H, M); return; } \
 	}
-	HAS(G1, 0) HAS(G1 | G3, 0) HAS(G1 | G2, 0) HAS(BC, 0)
-	HAS(G1, 1) HAS(G1 | G3, 1) HAS(G1 | G2, 1) HAS(BC, 1)
+	HAS(G1, 0) HAS(G1 | G2, 0) HAS(BC, 0)
+	HAS(G1, 1) HAS(G1 | G2, 1) HAS(BC, 1)
 #undef HAS
 #undef PASS
 	pass_a(o, ar, acc, acc2, x, r, out, mask, y, q, n, first, o->act, o->relu_y, has, norm, norm2);

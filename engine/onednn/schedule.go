@@ -452,24 +452,8 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 		}
 		o := s.newOp(kind, e.x)
 		o.y = r.dz
-		if len(grads) > 0 {
-			if grads[0].scratch {
-				o.g1, grads = grads[0], grads[1:]
-			}
-		}
-		if len(grads) > 0 && (grads[0].scratch || gated != nil || len(grads) > 1 || o.g1 == nil) {
-			if o.g1 == nil {
-				o.g1 = grads[0]
-			} else {
-				o.g2 = grads[0]
-			}
-			grads = grads[1:]
-		}
-		if len(grads) > 0 && gated == nil {
-			o.g3, grads = grads[0], grads[1:]
-		}
-		if len(grads) > 0 {
-			o.g2, grads = grads[0], grads[1:]
+		for i, slot := range []**buffer{&o.g1, &o.g2, &o.g3}[:min(len(grads), room)] {
+			*slot = grads[i]
 		}
 		if gated != nil {
 			o.g3, o.gate = gated.buf, gated.gate

@@ -166,8 +166,6 @@ func (p *program) Forward(images, logits []float32, mode engine.Mode, momentum f
 	p.run.stats, p.run.backward, p.run.momentum = 0, 0, C.double(momentum)
 	switch mode {
 	case engine.Evaluate:
-	default:
-		return fmt.Errorf("onednn: forward in mode %d: the modes are 0 to %d", mode, engine.Calibrate)
 	case engine.Calibrate:
 		p.run.stats = 1
 	case engine.EvaluateEMA:
@@ -176,6 +174,8 @@ func (p *program) Forward(images, logits []float32, mode engine.Mode, momentum f
 		}
 		p.swapEMA()
 		defer p.swapEMA()
+	default:
+		return fmt.Errorf("onednn: forward in mode %d: the modes are 0 to %d", mode, engine.Calibrate)
 	}
 	if err := p.execute(); err != nil {
 		return err
