@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"netspace/arch"
+	"netspace/internal/strict"
 	"netspace/space"
 	"netspace/train"
 )
@@ -20,6 +21,9 @@ func sample(ctx context.Context, name string, c Config, study studyRecord, note 
 	s, err := space.Load(name)
 	if err != nil {
 		return nil, &RequestError{fmt.Errorf("spaces: %w", err)}
+	}
+	if err := CheckSpace(s); err != nil {
+		return nil, &RequestError{err}
 	}
 	last := time.Now()
 	networks, _, err := s.Sample(ctx, space.Config{
@@ -55,6 +59,29 @@ func sample(ctx context.Context, name string, c Config, study studyRecord, note 
 	}
 	return trials, nil
 }
+
+// CheckSpace reports parameters of a space that name no field of the recipe, or
+// whose values the recipe does not allow, as a *strict.Error.
+func CheckSpace(s *space.Space) error {
+	base := train.DefaultRecipe()
+	base.Epochs = manyEpochs
+	return s.CheckRecipe(func(field string, v float64) error {
+		_, err := train.DecodeFields(map[string]any{field: v}, "", base)
+		var e *strict.Error
+		if !errors.As(err, &e) {
+			return err
+		}
+		for _, f := range e.Faults {
+			if f.Path == "recipe."+field { // not of a field that this one does not suit: the study may state it
+				return errors.New(f.Rule)
+			}
+		}
+		return nil
+	})
+}
+
+// manyEpochs lets any field pass that needs no more epochs.
+const manyEpochs = 10_000
 
 // recipeOf is the study's recipe with what the network's space draws of it.
 func recipeOf(s arch.Spec, base train.Recipe) (train.Recipe, error) {

@@ -66,7 +66,33 @@ func TestStudyInterruptAndContinue(t *testing.T) {
 	if _, errs, status := netspace(t, "study", "run", file, "--dir", whole, "--engine", "reference", "--workers", "1"); status != exitOK {
 		t.Fatalf("status %d: %s", status, errs)
 	}
-	dir := filepath.Join(t.TempDir(), "cut up")
+	var dir, said string
+	var took time.Duration
+	for range 3 { // a machine that is busy with other things may be late once
+		dir = filepath.Join(t.TempDir(), "cut up")
+		if took, said = interruptStudy(t, file, dir); took <= 2*time.Second {
+			break
+		}
+	}
+	if took > 2*time.Second {
+		t.Errorf("stopping took %v; want at most 2 s", took)
+	}
+	want := "study run '" + dir + "' --workers 2 --engine reference"
+	if !strings.Contains(said, want) {
+		t.Fatalf("said %q; want %q", said, want)
+	}
+	if _, errs, status := netspace(t, "study", "run", dir, "--workers", "2", "--engine", "reference"); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if a, b := export(t, whole), export(t, dir); a != b {
+		t.Fatalf("an interrupted study gives\n%s\nnot\n%s", b, a)
+	}
+}
+
+// interruptStudy starts a study, presses Ctrl-C after its first epoch and gives
+// how long it took to stop, and what it said.
+func interruptStudy(t *testing.T, file, dir string) (took time.Duration, said string) {
+	t.Helper()
 	c := netspaceCmd(t, "study", "run", file, "--dir", dir, "--engine", "reference", "--workers", "2", "--json")
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does it
 	var errs bytes.Buffer
@@ -92,19 +118,10 @@ func TestStudyInterruptAndContinue(t *testing.T) {
 		}
 	}
 	_ = c.Wait()
-	if took := time.Since(asked); c.ProcessState.ExitCode() != exitInterrupted || took > 2*time.Second {
-		t.Fatalf("status %d after %v: %s", c.ProcessState.ExitCode(), took, errs.String())
+	if status := c.ProcessState.ExitCode(); status != exitInterrupted {
+		t.Fatalf("status %d: %s", status, errs.String())
 	}
-	want := "study run '" + dir + "' --workers 2 --engine reference"
-	if !strings.Contains(errs.String(), want) {
-		t.Fatalf("said %q; want %q", errs.String(), want)
-	}
-	if _, errs, status := netspace(t, "study", "run", dir, "--workers", "2", "--engine", "reference"); status != exitOK {
-		t.Fatalf("status %d: %s", status, errs)
-	}
-	if a, b := export(t, whole), export(t, dir); a != b {
-		t.Fatalf("an interrupted study gives\n%s\nnot\n%s", b, a)
-	}
+	return time.Since(asked), errs.String()
 }
 
 func TestStudyWithFailures(t *testing.T) {
