@@ -67,14 +67,14 @@ func lcm(a, b int) int {
 
 // Adjust adjusts every stage in place (see Stage.Adjusted) and brings what has
 // no effect on the network to one form, so that equal networks are equal
-// values: basic and vanilla blocks have no bottleneck ratio, group width or
-// SE; VR blocks are R blocks.
+// values: basic and vanilla blocks have no bottleneck ratio, group width, SE or
+// 1×1 to stride in; VR blocks are R blocks.
 func (n *AnyNet) Adjust() {
 	if n.Block == VanillaResidual {
 		n.Block = Basic
 	}
 	if !n.Block.HasGroups() {
-		n.SE = 0
+		n.SE, n.Stride1x1 = 0, false
 	}
 	if n.Block == Vanilla {
 		n.DropPath = 0
@@ -136,7 +136,7 @@ func (n AnyNet) buildBody(sink graph.Sink, x graph.Value) graph.Value {
 // buildStage writes stage i, whose first block is block number first of total.
 func (n AnyNet) buildStage(sink graph.Sink, i, first, total int, x graph.Value) graph.Value {
 	st := n.Stages[i]
-	b := blockParams{kind: n.Block, width: st.Width, stride: st.Stride, se: n.SE, act: n.Activation}
+	b := blockParams{kind: n.Block, width: st.Width, stride: st.Stride, stride1x1: n.Stride1x1, se: n.SE, act: n.Activation}
 	if b.kind == VanillaResidual {
 		b.kind = Basic
 	}

@@ -61,6 +61,7 @@ type AnyNet struct {
 	Stem       Stem
 	Stages     []Stage
 	SE         float64          // squeeze ratio to the block's input width; 0: none
+	Stride1x1  bool             // bottleneck blocks stride in their first 1×1, as the first ResNets did, not in the 3×3
 	Activation graph.Activation // ReLU or SiLU
 	HeadWidth  int              // channels of the 1×1 convolution before the pooling; 0: none
 	DropPath   float64          // rate of the last block, growing linearly from 0 with depth; 0: none

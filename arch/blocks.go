@@ -71,14 +71,15 @@ func buildSE(sink graph.Sink, x graph.Value, first, second graph.Name, squeeze i
 
 // blockParams is what one block of an AnyNet is built from.
 type blockParams struct {
-	kind     BlockType
-	width    int // output channels
-	stride   int
-	mid      int // w_b, channels of the 3×3 of a bottleneck block
-	groups   int // of that 3×3
-	se       float64
-	act      graph.Activation
-	dropPath float64
+	kind      BlockType
+	width     int // output channels
+	stride    int
+	stride1x1 bool // a bottleneck block strides in its first 1×1
+	mid       int  // w_b, channels of the 3×3 of a bottleneck block
+	groups    int  // of that 3×3
+	se        float64
+	act       graph.Activation
+	dropPath  float64
 }
 
 // build writes one block.
@@ -120,13 +121,17 @@ func (b blockParams) linear(sink graph.Sink, p at, x graph.Value) graph.Value {
 	return sink.Add(x, sink.DropPath(y, b.dropPath))
 }
 
-// bottleneck is the branch of X: 1×1 to w_b, 3×3 with groups and stride, SE
-// if any, 1×1 to the output width; no activation at the end.
+// bottleneck is the branch of X: 1×1 to w_b, 3×3 with groups and (unless the
+// 1×1 has it) stride, SE if any, 1×1 to the output width; no activation at the end.
 func (b blockParams) bottleneck(sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value {
-	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.mid, Kernel: 1, Stride: 1, Groups: 1})
+	first, second := 1, b.stride
+	if b.stride1x1 {
+		first, second = b.stride, 1
+	}
+	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.mid, Kernel: 1, Stride: first, Groups: 1})
 	y = sink.BatchNorm(p.name("f.a_bn"), y, false)
 	y = sink.Activation(y, b.act)
-	y = sink.Conv(p.name("f.b"), y, graph.Conv{Out: b.mid, Kernel: 3, Stride: b.stride, Groups: b.groups})
+	y = sink.Conv(p.name("f.b"), y, graph.Conv{Out: b.mid, Kernel: 3, Stride: second, Groups: b.groups})
 	y = sink.BatchNorm(p.name("f.b_bn"), y, false)
 	y = sink.Activation(y, b.act)
 	if w := seWidth(x.C, b.se); w > 0 {

@@ -14,7 +14,7 @@ import (
 // field is one field of a spec file, in the order in which files have them.
 type field struct {
 	name  string
-	value any // string, int, float64, []field (a mapping), [][]field (a list) or map[string]any
+	value any // string, int, float64, bool, []field (a mapping), [][]field (a list) or map[string]any
 }
 
 // fields is the one definition of how a spec is written; parse.go reads it
@@ -33,6 +33,9 @@ func (s Spec) fields() []field {
 	case AnyNet:
 		f = appendBlock(f, n.Block)
 		f = appendCommon(f, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout, false)
+		if n.Stride1x1 {
+			f = append(f, field{"stride_1x1", true})
+		}
 		stages := make([][]field, len(n.Stages))
 		for i, st := range n.Stages {
 			stages[i] = appendGroups([]field{{"depth", st.Depth}, {"width", st.Width}, {"stride", st.Stride}}, n.Block, st.Bottleneck, st.GroupWidth, func() int { return st.Adjusted().GroupWidth })

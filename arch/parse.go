@@ -100,6 +100,7 @@ func readRegNet(doc *strict.Doc, f *strict.Fields) RegNet {
 
 func readAnyNet(doc *strict.Doc, f *strict.Fields) AnyNet {
 	n := readCommon(f, AnyNet{})
+	f.Bool("stride_1x1", &n.Stride1x1)
 	f.Require("stages")
 	for _, m := range f.Maps("stages") {
 		s := Stage{Stride: defaultStride, Bottleneck: 1}

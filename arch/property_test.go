@@ -25,6 +25,7 @@ var genAnyNet = rapid.Custom(func(t *rapid.T) AnyNet {
 		HeadWidth: rapid.SampledFrom([]int{0, 0, 24}).Draw(t, "head"), Dropout: genRate.Draw(t, "dropout")}
 	if n.Block.HasGroups() {
 		n.SE = rapid.SampledFrom([]float64{0, 0.25, 0.5, 1}).Draw(t, "se")
+		n.Stride1x1 = rapid.Bool().Draw(t, "stride in the 1×1")
 	}
 	if n.Block != Vanilla {
 		n.DropPath = genRate.Draw(t, "drop path")
@@ -262,6 +263,7 @@ func TestKeysDiffer(t *testing.T) {
 	for what, change := range map[string]func(*AnyNet){
 		"linear":     func(n *AnyNet) { n.Block = BottleneckLinear },
 		"stem":       func(n *AnyNet) { n.Stem.Type = CIFARStem },
+		"stride 1×1": func(n *AnyNet) { n.Stride1x1 = true },
 		"stem width": func(n *AnyNet) { n.Stem.Width = 16 },
 		"se":         func(n *AnyNet) { n.SE = 0.5 },
 		"activation": func(n *AnyNet) { n.Activation = graph.SiLU },

@@ -78,12 +78,13 @@ func Schema() ([]byte, error) {
 
 	stage := object([]string{"depth", "width"}, m{"depth": blocks, "width": width, "stride": strideOr(defaultStride), "group_width": group, "bottleneck": ratio})
 	anynet := object([]string{"family", "stages"}, with(common("anynet", "relu", 0, 0), m{
-		"block":  block,
-		"stages": m{"type": "array", "minItems": 1, "items": stage},
+		"block":      block,
+		"stride_1x1": m{"type": "boolean", "default": false, "description": "bottleneck blocks stride in their first 1×1, not in the 3×3"},
+		"stages":     m{"type": "array", "minItems": 1, "items": stage},
 	}))
 	anynet["if"], anynet["then"], anynet["else"] = grouped,
 		m{"properties": m{"stages": m{"items": m{"required": []string{"group_width"}}}}},
-		m{"properties": m{"se": m{"const": 0}, "stages": m{"items": m{"properties": m{"group_width": false, "bottleneck": false}}}}}
+		m{"properties": m{"se": m{"const": 0}, "stride_1x1": m{"const": false}, "stages": m{"items": m{"properties": m{"group_width": false, "bottleneck": false}}}}}
 
 	effnet := object([]string{"family", "stages"}, with(common("effnet", "silu", defaultEffSE, defaultEffHead), m{
 		"stages": m{"type": "array", "minItems": 1, "items": object([]string{"depth", "width", "stride", "expand", "kernel"}, m{

@@ -167,6 +167,9 @@ func (n AnyNet) key(b []byte) []byte {
 	b = append(b, "anynet "...)
 	b = append(b, n.Block.String()...)
 	b = keyRest(b, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout)
+	if n.Stride1x1 {
+		b = append(b, " stride-1x1"...)
+	}
 	for _, s := range n.Stages {
 		b = fmt.Appendf(b, " d%dw%ds%d", s.Depth, s.Width, s.Stride)
 		if n.Block.HasGroups() {
@@ -291,6 +294,9 @@ func (c *checker) common(block BlockType, stem Stem, se float64, act graph.Activ
 
 func (n AnyNet) check(c *checker) {
 	c.common(n.Block, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout)
+	if n.Stride1x1 && !n.Block.HasGroups() {
+		c.fail("stride_1x1", "true", "must be false for block %s: only bottleneck blocks have a 1×1 before the 3×3", n.Block)
+	}
 	if len(n.Stages) == 0 {
 		c.fail("stages", "", "must have at least one stage")
 	}

@@ -367,15 +367,16 @@ func (p *pycls) resnet(act graph.Activation, depth int, cifar bool) arch.Network
 	if cifar {
 		return p.cifarResNet(act, depth, transform)
 	}
-	n := arch.AnyNet{Stem: arch.Stem{Type: arch.ResNetStem, Width: 64}, Activation: act}
+	n := arch.AnyNet{Stem: arch.Stem{Type: arch.ResNetStem, Width: 64}, Stride1x1: stride1x1, Activation: act}
+	if !f.Has("STRIDE_1X1") {
+		p.note("RESNET.STRIDE_1X1 is absent: True, the tool's default; the published models have False, the stride in the 3×3")
+	}
 	depths, ok := resnetDepths[depth]
 	switch {
 	case !ok:
 		p.doc.Fail("MODEL.DEPTH", strconv.Itoa(depth), "must be 50, 101 or 152 (or 6n+2 with TRAIN.DATASET cifar10)")
 	case transform != "bottleneck_transform":
 		p.doc.Fail("RESNET.TRANS_FUN", transform, "contradicts MODEL.DEPTH %d: must be bottleneck_transform", depth)
-	case stride1x1:
-		p.doc.Fail("RESNET.STRIDE_1X1", "true", "is not supported here, and the tool's default: set it to False for the stride in the 3×3, as in the published models")
 	case groups < 1 || perGroup < 1 || 256%max(1, groups*perGroup) != 0:
 		p.doc.Fail("RESNET.NUM_GROUPS", strconv.Itoa(groups), "times WIDTH_PER_GROUP %d must divide 256, the width of the first stage", perGroup)
 	default:

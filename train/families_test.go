@@ -87,6 +87,7 @@ func learners() map[string]arch.Spec {
 	silu := func(n *arch.AnyNet) { n.Activation = graph.SiLU }
 	head := func(n *arch.AnyNet) { n.HeadWidth = 40 }
 	drop := func(n *arch.AnyNet) { n.DropPath, n.Dropout = 0.1, 0.1 }
+	early := func(n *arch.AnyNet) { n.Stride1x1 = true }
 	eff := func(dropPath, dropout float64) arch.Spec {
 		return arch.EffNet{
 			Stem: cifar, SE: 0.25, Activation: graph.SiLU, HeadWidth: 48, DropPath: dropPath, Dropout: dropout,
@@ -99,7 +100,7 @@ func learners() map[string]arch.Spec {
 	return map[string]arch.Spec{
 		"X": any(arch.Bottleneck, 1, 8), "X depthwise": any(arch.Bottleneck, 1, 1), "X narrow groups": any(arch.Bottleneck, 1, 2),
 		"X bottleneck": any(arch.Bottleneck, 4, 2), "X inverted": any(arch.Bottleneck, 0.25, 8), "X inverted depthwise": any(arch.Bottleneck, 0.25, 1),
-		"X silu head": any(arch.Bottleneck, 1, 8, silu, head), "X drop": any(arch.Bottleneck, 1, 8, drop),
+		"X silu head": any(arch.Bottleneck, 1, 8, silu, head), "X stride in 1×1": any(arch.Bottleneck, 2, 4, early), "X drop": any(arch.Bottleneck, 1, 8, drop),
 		"X simple stem": any(arch.Bottleneck, 1, 8, stem(arch.SimpleStem)), "X resnet stem": any(arch.Bottleneck, 1, 8, stem(arch.ResNetStem)),
 		"Y": any(arch.Bottleneck, 1, 8, se), "Y silu": any(arch.Bottleneck, 1, 4, se, silu),
 		"linear X": any(arch.BottleneckLinear, 0.25, 1), "linear X groups": any(arch.BottleneckLinear, 1, 8),

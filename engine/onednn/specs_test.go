@@ -31,6 +31,7 @@ var drawAnyNet = rapid.Custom(func(t *rapid.T) arch.AnyNet {
 	}
 	if n.Block.HasGroups() {
 		n.SE = rapid.SampledFrom([]float64{0, 0.25, 1}).Draw(t, "se")
+		n.Stride1x1 = rapid.Bool().Draw(t, "stride in the 1×1")
 	}
 	if n.Block != arch.Vanilla {
 		n.DropPath = drawRate.Draw(t, "drop path")
