@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
 	"netspace/dataset"
+	"netspace/interop"
 )
 
 // dataFlags say which images to use.
@@ -25,14 +29,16 @@ func (d *dataFlags) add(c *cobra.Command) {
 	f.IntVar(&d.resolution, "resolution", 0, "resize images to this many `PIXELS`; 0: what the model's file states, else as they are")
 }
 
-// open opens the data set for a network and checks that they agree.
-func (d *dataFlags) open(ctx context.Context, spec arch.Spec, model string) (*dataset.Data, error) {
+// open opens the data set for a network and checks that they agree. Of a file
+// of the paper authors' tool the classes belong to the data set that it names,
+// or are the tool's default: those of the data replace them in m.
+func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*dataset.Data, error) {
 	if d.name == "" {
 		return nil, usagef("--data is missing: the name of a data set (fashion-mnist) or a folder")
 	}
 	o := dataset.Options{Train: d.train, Val: d.val, Resolution: d.resolution}
 	if o.Resolution == 0 {
-		o.Resolution = spec.Resolution
+		o.Resolution = m.Spec.Resolution
 	}
 	data, err := dataset.OpenContext(ctx, d.name, o)
 	var (
@@ -47,9 +53,23 @@ func (d *dataFlags) open(ctx context.Context, spec arch.Spec, model string) (*da
 		return nil, err
 	}
 	info := data.Info
-	if spec.Channels != 0 && spec.Channels != info.Channels || spec.Classes != 0 && spec.Classes != info.Classes {
-		return nil, errors.Join(usagef("model %s is for %d channels and %d classes; data set %s has %d and %d",
-			model, spec.Channels, spec.Classes, info.Name, info.Channels, info.Classes), data.Close())
+	if m.Format == interop.FormatPycls && m.Spec.Classes != info.Classes {
+		if !a.quiet {
+			fmt.Fprintf(a.err, "%s: %d classes, as data set %s has, in place of MODEL.NUM_CLASSES %d\n", m.Name, info.Classes, info.Name, m.Spec.Classes)
+		}
+		m.Spec.Classes = info.Classes
+	}
+	var wants, has []string
+	for _, x := range []struct {
+		what        string
+		model, data int
+	}{{"channels", m.Spec.Channels, info.Channels}, {"classes", m.Spec.Classes, info.Classes}} {
+		if x.model != 0 && x.model != x.data {
+			wants, has = append(wants, fmt.Sprintf("%d %s", x.model, x.what)), append(has, strconv.Itoa(x.data))
+		}
+	}
+	if wants != nil {
+		return nil, errors.Join(usagef("model %s is for %s; data set %s has %s", m.Name, strings.Join(wants, " and "), info.Name, strings.Join(has, " and ")), data.Close())
 	}
 	return data, nil
 }

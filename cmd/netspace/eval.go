@@ -81,7 +81,6 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	spec := model.Spec
 	weights, err := safetensors.ReadFile(o.weights)
 	if err != nil {
 		return usage(fmt.Errorf("--weights: %w", err))
@@ -90,12 +89,12 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := o.data.open(ctx, spec, o.model)
+	data, err := o.data.open(ctx, a, &model)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	net, err := spec.Graph(inputOf(data.Info))
+	net, err := model.Spec.Graph(inputOf(data.Info))
 	if err != nil {
 		return usage(err)
 	}

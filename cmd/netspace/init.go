@@ -56,8 +56,7 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	spec := model.Spec
-	in := spec.Input()
+	in := model.Spec.Input()
 	if o.channels != 0 {
 		in.Channels = o.channels
 	}
@@ -69,7 +68,7 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 			return usagef("--data states channels and classes: leave --channels and --classes out")
 		}
 		d := dataFlags{name: o.data}
-		data, err := d.open(c.Context(), spec, o.model)
+		data, err := d.open(c.Context(), a, &model)
 		if err != nil {
 			return err
 		}
@@ -78,7 +77,7 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 			return err
 		}
 	}
-	net, err := spec.Graph(in)
+	net, err := model.Spec.Graph(in)
 	if err != nil {
 		return usage(err)
 	}

@@ -168,10 +168,11 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 			return usage(fmt.Errorf("--init: %w", err))
 		}
 	}
-	data, err := o.data.open(ctx, spec, o.model)
+	data, err := o.data.open(ctx, a, &model)
 	if err != nil {
 		return err
 	}
+	spec = model.Spec
 	defer func() { err = errors.Join(err, data.Close()) }()
 	if o.steps > 0 && !o.recipe.stated(c.Flags(), "epochs", spec) {
 		recipe = recipe.Covering(o.steps, data.Train.Len())
@@ -271,10 +272,7 @@ func resumeCommand() string {
 		if w == "--restart" || w == "--resume" {
 			continue
 		}
-		if strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~") || w == "" {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		words = append(words, w)
+		words = append(words, shellQuote(w))
 	}
 	return strings.Join(append(words, "--resume"), " ")
 }

@@ -256,7 +256,7 @@ func TestTrainRequestErrors(t *testing.T) {
 		"--init: " + notWeights:                                  with("--data", data, "--init", notWeights),
 		"head.fc.weight is [7 4], not [4 4]":                     with("--data", data, "--init", other),
 		"must be from 0 to 27":                                   with("--data", data, "--epochs", "3", "--steps", "100"),
-		"is for 3 channels and 4 classes":                        {"train", writeFile(t, "rgb.yaml", tinyNet+"channels: 3\nclasses: 4\n"), "--data", data, "--engine", "reference"},
+		"is for 3 channels and 5 classes; data set":              {"train", writeFile(t, "rgb.yaml", tinyNet+"channels: 3\nclasses: 5\n"), "--data", data, "--engine", "reference"},
 		"usage: netspace train MODEL":                            {"train"},
 		"--split \"test\": must be val or train":                 {"eval", net, "--weights", other, "--data", data, "--split", "test"},
 		"the weights are not of this network: head.fc.weight is": {"eval", net, "--weights", other, "--data", data, "--engine", "reference"},
@@ -274,4 +274,29 @@ func TestTrainRequestErrors(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(left) > 0 {
 		t.Errorf("wrong requests left %v, %v", left, err)
 	}
+}
+
+// A file of the paper authors' tool trains on any data: its number of classes
+// is that of the data set it names, or the tool's default of 10.
+func TestTrainForeignFile(t *testing.T) {
+	data := tinyImages(t)
+	config := writeFile(t, "small.yaml", `MODEL: {TYPE: regnet}
+REGNET: {DEPTH: 2, W0: 8, WA: 8, WM: 2, GROUP_W: 8, STEM_W: 4}
+OPTIM: {BASE_LR: 0.05, MAX_EPOCH: 3}
+TRAIN: {BATCH_SIZE: 16}
+`)
+	out, errs, status := netspace(t, "train", config, "--data", data, "--engine", "reference", "--steps", "2", "--precise-bn", "0", "--json")
+	if status != 0 || !strings.Contains(errs, "4 classes, as data set") || !strings.Contains(errs, "NUM_CLASSES 10") {
+		t.Fatalf("status %d, %s", status, errs)
+	}
+	start := lines(t, out)["start"][0]
+	spec, recipe := start["spec"].(map[string]any), start["recipe"].(map[string]any)
+	if spec["classes"] != 4. || recipe["lr"] != 0.05 || recipe["batch"] != 16. || recipe["epochs"] != 3. {
+		t.Errorf("spec %v, recipe %v", spec, recipe)
+	}
+
+	search := writeFile(t, "small.ini", "[net]\ninitial_width = 8\nslope = 8\nquantized_param = 2\nnetwork_depth = 2\nbottleneck_ratio = 1\ngroup_width = 8\nlr = 0.05\n")
+	weights := filepath.Join(t.TempDir(), "w.safetensors")
+	must(t, "init", search, "-o", weights, "--data", data)
+	must(t, "eval", search, "--weights", weights, "--data", data, "--engine", "reference")
 }
