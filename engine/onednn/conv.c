@@ -1,6 +1,6 @@
 // oneDNN 2.x convolutions. These are the only calls into oneDNN besides
 // dnnl_sgemm in run.c, so that a port to 3.x touches this file.
-#include "direct.h"
+#include "ops.h"
 #include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.c
+	int direct[3]; // run by direct.h
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -54,10 +54,14 @@ static const dnnl_memory_desc_t *query(dnnl_primitive_desc_t pd, dnnl_query_t q)
 	return dnnl_primitive_desc_query_md(pd, q, 0);
 }
 
-// The layout of the weights that direct.c reads.
+// The layout of the weights that direct.h reads.
 static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md, int ndims, dnnl_dims_t dims) {
-	dnnl_format_tag_t tag = which == BWD_D ? dnnl_OIhw8o8i : dnnl_OIhw8i8o;
-	if (s->groups > 1) tag = s->groups == s->ic ? dnnl_Goihw8g : which == BWD_D ? dnnl_gOIhw8o8i : dnnl_gOIhw8i8o;
+	static const dnnl_format_tag_t tags[2][5] = {
+		{dnnl_OIhw8i8o, dnnl_OIhw8o8i, dnnl_gOIhw8i8o, dnnl_gOIhw8o8i, dnnl_Goihw8g},
+		{dnnl_OIhw16i16o, dnnl_OIhw16o16i, dnnl_gOIhw16i16o, dnnl_gOIhw16o16i, dnnl_Goihw16g},
+	};
+	int depthwise = s->groups > 1 && s->groups == s->ic;
+	dnnl_format_tag_t tag = tags[s->block == 16][depthwise ? 4 : 2 * (s->groups > 1) + (which == BWD_D)];
 	return dnnl_memory_desc_init_by_tag(md, ndims, dims, dnnl_f32, tag);
 }
 
@@ -81,9 +85,10 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	dnnl_dims_t strides = {s->stride, s->stride};
 	int pad = (s->kernel - 1) / 2;
 	dnnl_dims_t lo = {pad, pad}, hi = {(s->oh - 1) * s->stride + s->kernel - s->ih - pad, (s->ow - 1) * s->stride + s->kernel - s->iw - pad};
+	dnnl_format_tag_t blocked = s->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
 	dnnl_memory_desc_t src, dst, w;
-	TRY("source layout", dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, s->plain_src ? dnnl_nchw : dnnl_nChw8c));
-	TRY("destination layout", dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, dnnl_nChw8c));
+	TRY("source layout", dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, s->plain_src ? dnnl_nchw : blocked));
+	TRY("destination layout", dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, blocked));
 	if (s->groups > 1) {
 		TRY("weights layout", dnnl_memory_desc_init_by_tag(&w, 5, w5, dnnl_f32, dnnl_format_tag_any));
 		TRY("weights layout", dnnl_memory_desc_init_by_tag(&c->plain, 5, w5, dnnl_f32, dnnl_goihw));
@@ -228,7 +233,7 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
 	if (c->direct[which]) {
-		ns_direct(&c->shape, which, src, w, dst);
+		ns_kernels_for(c->shape.block)->direct(&c->shape, which, src, w, dst);
 		return dnnl_success;
 	}
 	dnnl_memory_set_data_handle_v2(c->src[t], src, st);

@@ -2,45 +2,39 @@
 // channel blocks first, so that per-channel constants stay in registers and
 // sums flow over images; a float sum takes at most FLUSH elements before it
 // joins a double one, which bounds its rounding error near FLUSH/4 ulp.
-#ifndef KERNELS_H
-#define KERNELS_H
-#include "ns.h"
+#include "direct.h"
+#include "ops.h"
 #include "vec.h"
 #include <string.h>
 
 #define FLUSH 1024
 
-typedef struct {
-	float *p;
-	int64_t stride; // floats per image
-} view;
-
-INLINE float *tile(view v, int i, int cb, int64_t hw) { return v.p + i * v.stride + cb * hw * 8; }
-INLINE v8 chan(const float *base, int64_t off, int cb, float missing) {
-	return off < 0 ? splat(missing) : load8(base + off + cb * 8);
+INLINE float *tile(view v, int i, int cb, int64_t hw) { return v.p + i * v.stride + cb * hw * LANES; }
+INLINE vf chan(const float *base, int64_t off, int cb, float missing) {
+	return off < 0 ? splat(missing) : load(base + off + cb * LANES);
 }
 
 // act(z), zero in padding lanes
-INLINE v8 value8(v8 z, int act, v8 lanes) {
-	z = act8(z, act);
+INLINE vf value_of(vf z, int act, vf lanes) {
+	z = act_of(z, act);
 	return act == NS_SIGMOID ? z * lanes : z;
 }
 
 // y = act(s*x+t) * gate
 INLINE void apply_u(const ns_op *o, const float *ar, view x, view y, view gate, int n, int act, int norm, int gated) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(x, i, cb, hw);
 			float *b = tile(y, i, cb, hw);
-			v8 g = gated ? load8(tile(gate, i, cb, 1)) : splat(1);
-			for (int64_t p = 0; p < hw * 8; p += 8) {
-				v8 v = load8(a + p);
+			vf g = gated ? load(tile(gate, i, cb, 1)) : splat(1);
+			for (int64_t p = 0; p < hw * LANES; p += LANES) {
+				vf v = load(a + p);
 				if (norm) v = v * s + t;
-				v = value8(v, act, lanes);
+				v = value_of(v, act, lanes);
 				if (gated) v *= g;
-				store8(b + p, v);
+				store(b + p, v);
 			}
 		}
 	}
@@ -61,19 +55,19 @@ static void run_apply_u(const ns_op *o, const float *ar, view x, view y, view ga
 // y = act(mask*(s*x+t) + (s2*r+t2))
 INLINE void apply_a(const ns_op *o, const float *ar, view x, view r, view mask, view y, int n, int act, int norm2) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0);
-		v8 s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0);
+		vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(x, i, cb, hw), *c = tile(r, i, cb, hw);
 			float *b = tile(y, i, cb, hw);
-			v8 m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
-			v8 sm = s * m, tm = t * m;
+			vf m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
+			vf sm = s * m, tm = t * m;
 			if (norm2) {
 				tm += t2;
-				for (int64_t p = 0; p < hw * 8; p += 8) store8(b + p, value8(load8(a + p) * sm + tm + load8(c + p) * s2, act, lanes));
+				for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, value_of(load(a + p) * sm + tm + load(c + p) * s2, act, lanes));
 			} else {
-				for (int64_t p = 0; p < hw * 8; p += 8) store8(b + p, value8(load8(a + p) * sm + tm + load8(c + p), act, lanes));
+				for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, value_of(load(a + p) * sm + tm + load(c + p), act, lanes));
 			}
 		}
 	}
@@ -94,14 +88,14 @@ static void run_apply_a(const ns_op *o, const float *ar, view x, view r, view ma
 // thread; the pivot is the thread's first element, so that a mean far from
 // zero costs no digits of the variance.
 static void run_stats(const ns_op *o, double *acc, view x, int n, int first) {
-	int64_t hw = o->hw, c = o->c8 * 8;
-	for (int cb = 0; cb < o->c8; cb++) {
-		double *pivot = acc + cb * 8, *sum = acc + c + cb * 8, *sq = acc + 2 * c + cb * 8;
+	int64_t hw = o->hw, c = o->blocks * LANES;
+	for (int cb = 0; cb < o->blocks; cb++) {
+		double *pivot = acc + cb * LANES, *sum = acc + c + cb * LANES, *sq = acc + 2 * c + cb * LANES;
 		if (first)
-			for (int k = 0; k < 8; k++) pivot[k] = tile(x, 0, cb, hw)[k], sum[k] = sq[k] = 0;
-		v8 pv;
-		for (int k = 0; k < 8; k++) pv[k] = pivot[k];
-		v8 s0 = splat(0), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
+			for (int k = 0; k < LANES; k++) pivot[k] = tile(x, 0, cb, hw)[k], sum[k] = sq[k] = 0;
+		vf pv;
+		for (int k = 0; k < LANES; k++) pv[k] = pivot[k];
+		vf s0 = splat(0), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
 		int64_t since = 0;
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(x, i, cb, hw);
@@ -110,12 +104,12 @@ static void run_stats(const ns_op *o, double *acc, view x, int n, int first) {
 				int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
 				since += end - p;
 				for (; p + 4 <= end; p += 4) {
-					v8 d0 = load8(a + p * 8) - pv, d1 = load8(a + p * 8 + 8) - pv, d2 = load8(a + p * 8 + 16) - pv, d3 = load8(a + p * 8 + 24) - pv;
+					vf d0 = load(a + p * LANES) - pv, d1 = load(a + (p + 1) * LANES) - pv, d2 = load(a + (p + 2) * LANES) - pv, d3 = load(a + (p + 3) * LANES) - pv;
 					s0 += d0, s1 += d1, s2 += d2, s3 += d3;
 					q0 += d0 * d0, q1 += d1 * d1, q2 += d2 * d2, q3 += d3 * d3;
 				}
 				for (; p < end; p++) {
-					v8 d = load8(a + p * 8) - pv;
+					vf d = load(a + p * LANES) - pv;
 					s0 += d, q0 += d * d;
 				}
 				if (since >= FLUSH) {
@@ -130,19 +124,19 @@ static void run_stats(const ns_op *o, double *acc, view x, int n, int first) {
 
 INLINE void pool(const ns_op *o, const float *ar, view x, view y, int n, int act) {
 	int64_t hw = o->hw;
-	v8 scale = splat(1.f / hw);
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
+	vf scale = splat(1.f / hw);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(x, i, cb, hw);
-			v8 sum = splat(0), sum1 = sum;
+			vf sum = splat(0), sum1 = sum;
 			int64_t p = 0;
 			for (; p + 2 <= hw; p += 2) {
-				sum += value8(load8(a + p * 8) * s + t, act, lanes);
-				sum1 += value8(load8(a + p * 8 + 8) * s + t, act, lanes);
+				sum += value_of(load(a + p * LANES) * s + t, act, lanes);
+				sum1 += value_of(load(a + (p + 1) * LANES) * s + t, act, lanes);
 			}
-			for (; p < hw; p++) sum += value8(load8(a + p * 8) * s + t, act, lanes);
-			store8(tile(y, i, cb, 1), (sum + sum1) * scale);
+			for (; p < hw; p++) sum += value_of(load(a + p * LANES) * s + t, act, lanes);
+			store(tile(y, i, cb, 1), (sum + sum1) * scale);
 		}
 	}
 }
@@ -158,18 +152,18 @@ static void run_pool(const ns_op *o, const float *ar, view x, view y, int n) {
 
 INLINE void dgate(const ns_op *o, const float *ar, view x, view g, view y, int n, int act) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(x, i, cb, hw), *d = tile(g, i, cb, hw);
-			v8 sum = splat(0), sum1 = sum;
+			vf sum = splat(0), sum1 = sum;
 			int64_t p = 0;
 			for (; p + 2 <= hw; p += 2) {
-				sum += load8(d + p * 8) * value8(load8(a + p * 8) * s + t, act, lanes);
-				sum1 += load8(d + p * 8 + 8) * value8(load8(a + p * 8 + 8) * s + t, act, lanes);
+				sum += load(d + p * LANES) * value_of(load(a + p * LANES) * s + t, act, lanes);
+				sum1 += load(d + (p + 1) * LANES) * value_of(load(a + (p + 1) * LANES) * s + t, act, lanes);
 			}
-			for (; p < hw; p++) sum += load8(d + p * 8) * value8(load8(a + p * 8) * s + t, act, lanes);
-			store8(tile(y, i, cb, 1), sum + sum1);
+			for (; p < hw; p++) sum += load(d + p * LANES) * value_of(load(a + p * LANES) * s + t, act, lanes);
+			store(tile(y, i, cb, 1), sum + sum1);
 		}
 	}
 }
@@ -183,43 +177,38 @@ static void run_dgate(const ns_op *o, const float *ar, view x, view g, view y, i
 	}
 }
 
-// The gradient that arrives at an element: the sum of what the consumers sent.
-typedef struct {
-	view g1, g2, g3, gate, bc;
-} sources;
-
 enum { G1 = 1, G2 = 2, G3 = 4, GATE = 8, BC = 16 };
 
 // One tile of the backward pass through y = act(s*x+t): z gradient and sums.
 INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y, sources q, int n, int first, int act, int has, int norm) {
-	int64_t hw = o->hw, c = o->c8 * 8;
-	v8 area = splat(1.f / hw);
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
-		double *sum = acc + cb * 8, *prod = acc + c + cb * 8;
-		if (norm && first) memset(sum, 0, 64), memset(prod, 0, 64);
-		v8 s0 = splat(0), p0 = s0;
+	int64_t hw = o->hw, c = o->blocks * LANES;
+	vf area = splat(1.f / hw);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
+		double *sum = acc + cb * LANES, *prod = acc + c + cb * LANES;
+		if (norm && first) memset(sum, 0, LANES * sizeof *sum), memset(prod, 0, LANES * sizeof *prod);
+		vf s0 = splat(0), p0 = s0;
 		int64_t since = 0;
 		for (int i = 0; i < n; i++) {
 			const float *a = x.p ? tile(x, i, cb, hw) : 0;
 			const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
 			float *b = tile(y, i, cb, hw);
-			v8 gate = has & GATE ? load8(tile(q.gate, i, cb, 1)) : splat(1);
-			v8 bc = has & BC ? load8(tile(q.bc, i, cb, 1)) * area : splat(0);
+			vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
+			vf bc = has & BC ? load(tile(q.bc, i, cb, 1)) * area : splat(0);
 			for (int64_t p = 0; p < hw;) {
 				int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
 				since += end - p;
 				for (; p < end; p++) {
-					v8 g = bc;
-					if (has & G1) g += load8(g1 + p * 8);
-					if (has & G2) g += load8(g2 + p * 8);
-					if (has & G3) g += has & GATE ? load8(g3 + p * 8) * gate : load8(g3 + p * 8);
+					vf g = bc;
+					if (has & G1) g += load(g1 + p * LANES);
+					if (has & G2) g += load(g2 + p * LANES);
+					if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
 					if (norm || act) {
-						v8 v = load8(a + p * 8);
-						g = dact8(g, v * s + t, act);
+						vf v = load(a + p * LANES);
+						g = dact(g, v * s + t, act);
 						if (norm) s0 += g, p0 += g * (v - mean);
 					}
-					store8(b + p * 8, g);
+					store(b + p * LANES, g);
 				}
 				if (norm && since >= FLUSH) add_double(sum, s0), add_double(prod, p0), s0 = p0 = splat(0), since = 0;
 			}
@@ -246,42 +235,42 @@ static void run_pass_u(const ns_op *o, const float *ar, double *acc, view x, vie
 // Through y = act(mask*norm(x) + norm2(r)): the gradient of the sum, and the
 // sums for both norms.
 INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, view x, view r, view out, view mask, view y, sources q, int n, int first, int act, int relu_y, int has, int norm, int norm2) {
-	int64_t hw = o->hw, c = o->c8 * 8;
-	v8 area = splat(1.f / hw);
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
-		v8 s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), mean2 = chan(ar, o->mean2, cb, 0);
-		double *sum = acc + cb * 8, *prod = acc + c + cb * 8, *sum2 = acc2 + cb * 8, *prod2 = acc2 + c + cb * 8;
-		if (first && norm) memset(sum, 0, 64), memset(prod, 0, 64);
-		if (first && norm2) memset(sum2, 0, 64), memset(prod2, 0, 64);
-		v8 a0 = splat(0), a1 = a0, b0 = a0, b1 = a0;
+	int64_t hw = o->hw, c = o->blocks * LANES;
+	vf area = splat(1.f / hw);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
+		vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), mean2 = chan(ar, o->mean2, cb, 0);
+		double *sum = acc + cb * LANES, *prod = acc + c + cb * LANES, *sum2 = acc2 + cb * LANES, *prod2 = acc2 + c + cb * LANES;
+		if (first && norm) memset(sum, 0, LANES * sizeof *sum), memset(prod, 0, LANES * sizeof *prod);
+		if (first && norm2) memset(sum2, 0, LANES * sizeof *sum2), memset(prod2, 0, LANES * sizeof *prod2);
+		vf a0 = splat(0), a1 = a0, b0 = a0, b1 = a0;
 		int64_t since = 0;
 		for (int i = 0; i < n; i++) {
 			const float *xa = tile(x, i, cb, hw), *ra = r.p ? tile(r, i, cb, hw) : 0, *oa = relu_y ? tile(out, i, cb, hw) : 0;
 			const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
 			float *b = tile(y, i, cb, hw);
-			v8 m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
-			v8 gate = has & GATE ? load8(tile(q.gate, i, cb, 1)) : splat(1);
-			v8 bc = has & BC ? load8(tile(q.bc, i, cb, 1)) * area : splat(0);
-			v8 ia = splat(0), ib = splat(0); // this image's sums, before its mask
+			vf m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
+			vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
+			vf bc = has & BC ? load(tile(q.bc, i, cb, 1)) * area : splat(0);
+			vf ia = splat(0), ib = splat(0); // this image's sums, before its mask
 			for (int64_t p = 0; p < hw;) {
 				int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
 				since += end - p;
 				for (; p < end; p++) {
-					v8 g = bc;
-					if (has & G1) g += load8(g1 + p * 8);
-					if (has & G2) g += load8(g2 + p * 8);
-					if (has & G3) g += has & GATE ? load8(g3 + p * 8) * gate : load8(g3 + p * 8);
-					v8 v = load8(xa + p * 8), w = norm2 ? load8(ra + p * 8) : splat(0);
-					if (relu_y) g = dact8(g, load8(oa + p * 8), 1);
+					vf g = bc;
+					if (has & G1) g += load(g1 + p * LANES);
+					if (has & G2) g += load(g2 + p * LANES);
+					if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
+					vf v = load(xa + p * LANES), w = norm2 ? load(ra + p * LANES) : splat(0);
+					if (relu_y) g = dact(g, load(oa + p * LANES), 1);
 					else if (act) {
-						v8 z = (v * s + t) * m;
-						if (r.p) z += (norm2 ? w : load8(ra + p * 8)) * s2 + t2;
-						g = dact8(g, z, act);
+						vf z = (v * s + t) * m;
+						if (r.p) z += (norm2 ? w : load(ra + p * LANES)) * s2 + t2;
+						g = dact(g, z, act);
 					}
 					if (norm) ia += g, ib += g * (v - mean);
 					if (norm2) b0 += g, b1 += g * (w - mean2);
-					store8(b + p * 8, g);
+					store(b + p * LANES, g);
 				}
 				if (since >= FLUSH) {
 					if (norm) add_double(sum, a0 + ia * m), add_double(prod, a1 + ib * m);
@@ -316,27 +305,27 @@ static void run_pass_a(const ns_op *o, const float *ar, double *acc, double *acc
 // y = k1*mask*g + k2*x + k3
 static void run_pass_b(const ns_op *o, const float *ar, view g, view x, view mask, view y, int n) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->c8; cb++) {
-		v8 k1 = chan(ar, o->k1, cb, 1), k2 = chan(ar, o->k2, cb, 0), k3 = chan(ar, o->k3, cb, 0);
+	for (int cb = 0; cb < o->blocks; cb++) {
+		vf k1 = chan(ar, o->k1, cb, 1), k2 = chan(ar, o->k2, cb, 0), k3 = chan(ar, o->k3, cb, 0);
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(g, i, cb, hw);
 			float *b = tile(y, i, cb, hw);
-			v8 k = mask.p ? k1 * splat(mask.p[i * mask.stride]) : k1;
+			vf k = mask.p ? k1 * splat(mask.p[i * mask.stride]) : k1;
 			if (o->k2 < 0) {
-				for (int64_t p = 0; p < hw * 8; p += 8) store8(b + p, load8(a + p) * k);
+				for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, load(a + p) * k);
 				continue;
 			}
 			const float *v = tile(x, i, cb, hw);
-			for (int64_t p = 0; p < hw * 8; p += 8) store8(b + p, load8(a + p) * k + (load8(v + p) * k2 + k3));
+			for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, load(a + p) * k + (load(v + p) * k2 + k3));
 		}
 	}
 }
 
 static void run_mul(const ns_op *o, view x, view r, view y, int n) {
-	int64_t record = (int64_t)o->c8 * o->hw * 8;
+	int64_t record = (int64_t)o->blocks * o->hw * LANES;
 	for (int i = 0; i < n; i++)
-		for (int64_t p = 0; p < record; p += 8)
-			store8(tile(y, i, 0, 0) + p, load8(tile(x, i, 0, 0) + p) * load8(tile(r, i, 0, 0) + p));
+		for (int64_t p = 0; p < record; p += LANES)
+			store(tile(y, i, 0, 0) + p, load(tile(x, i, 0, 0) + p) * load(tile(r, i, 0, 0) + p));
 }
 
 // The window of output row oy: input rows [lo, hi).
@@ -348,17 +337,17 @@ static void run_mul(const ns_op *o, view x, view r, view y, int n) {
 static void run_max_f(const ns_op *o, view x, view y, int n) {
 	int k = o->kernel, s = o->stride, pad = (k - 1) / 2;
 	for (int i = 0; i < n; i++)
-		for (int cb = 0; cb < o->c8; cb++) {
+		for (int cb = 0; cb < o->blocks; cb++) {
 			const float *a = tile(x, i, cb, o->hw);
 			float *b = tile(y, i, cb, (int64_t)o->oh * o->ow);
 			for (int oy = 0; oy < o->oh; oy++)
-				for (int ox = 0; ox < o->ow; ox++, b += 8) {
+				for (int ox = 0; ox < o->ow; ox++, b += LANES) {
 					WINDOW(y0, y1, oy, o->h)
 					WINDOW(x0, x1, ox, o->w)
-					v8 m = load8(a + ((int64_t)y0 * o->w + x0) * 8);
+					vf m = load(a + ((int64_t)y0 * o->w + x0) * LANES);
 					for (int iy = y0; iy < y1; iy++)
-						for (int ix = x0; ix < x1; ix++) m = max8nan(m, load8(a + ((int64_t)iy * o->w + ix) * 8));
-					store8(b, m);
+						for (int ix = x0; ix < x1; ix++) m = max_nan(m, load(a + ((int64_t)iy * o->w + ix) * LANES));
+					store(b, m);
 				}
 		}
 }
@@ -367,26 +356,28 @@ static void run_max_f(const ns_op *o, view x, view y, int n) {
 static void run_max_b(const ns_op *o, view x, view g, view y, int n) {
 	int k = o->kernel, s = o->stride, pad = (k - 1) / 2;
 	for (int i = 0; i < n; i++)
-		for (int cb = 0; cb < o->c8; cb++) {
+		for (int cb = 0; cb < o->blocks; cb++) {
 			const float *a = tile(x, i, cb, o->hw), *d = tile(g, i, cb, (int64_t)o->oh * o->ow);
 			float *b = tile(y, i, cb, o->hw);
-			memset(b, 0, (size_t)o->hw * 8 * sizeof *b);
+			memset(b, 0, (size_t)o->hw * LANES * sizeof *b);
 			for (int oy = 0; oy < o->oh; oy++)
-				for (int ox = 0; ox < o->ow; ox++, d += 8) {
+				for (int ox = 0; ox < o->ow; ox++, d += LANES) {
 					WINDOW(y0, y1, oy, o->h)
 					WINDOW(x0, x1, ox, o->w)
-					v8 m = load8(a + ((int64_t)y0 * o->w + x0) * 8);
+					vf m = load(a + ((int64_t)y0 * o->w + x0) * LANES);
 					for (int iy = y0; iy < y1; iy++)
-						for (int ix = x0; ix < x1; ix++) m = max8nan(m, load8(a + ((int64_t)iy * o->w + ix) * 8));
-					v8 left = load8(d);
+						for (int ix = x0; ix < x1; ix++) m = max_nan(m, load(a + ((int64_t)iy * o->w + ix) * LANES));
+					vf left = load(d);
 					for (int iy = y0; iy < y1; iy++)
 						for (int ix = x0; ix < x1; ix++) {
-							int64_t at = ((int64_t)iy * o->w + ix) * 8;
-							i8 hit = load8(a + at) == m;
-							store8(b + at, load8(b + at) + (v8)(hit & (i8)left));
-							left = (v8)(~hit & (i8)left);
+							int64_t at = ((int64_t)iy * o->w + ix) * LANES;
+							vi hit = load(a + at) == m;
+							store(b + at, load(b + at) + (vf)(hit & (vi)left));
+							left = (vf)(~hit & (vi)left);
 						}
 				}
 		}
 }
-#endif
+const ns_kernels KERNELS = {
+	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b, ns_direct,
+};

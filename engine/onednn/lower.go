@@ -15,10 +15,11 @@ import (
 // backward pass instead of being kept. Stored are the outputs of convolutions
 // and of additions.
 
-// tensor is a value in memory for the whole batch: [N][C/8][H][W][8].
+// tensor is a value in memory for the whole batch: [N][C/B][H][W][B], B channels to a block.
 type tensor struct {
 	buf      *buffer
 	blocks   int // channel blocks
+	block    int // channels in one
 	h, w     int
 	channels int
 	node     int
@@ -26,7 +27,7 @@ type tensor struct {
 }
 
 func (t *tensor) area() int   { return t.h * t.w }
-func (t *tensor) record() int { return t.blocks * block * t.h * t.w }
+func (t *tensor) record() int { return t.blocks * t.block * t.h * t.w }
 
 // norm is what is added to a convolution: a batch normalisation, or a bias.
 type norm struct {
@@ -109,6 +110,7 @@ func (e *UnsupportedError) Error() string {
 
 type lowering struct {
 	g         *graph.Graph
+	block     int
 	lanes     []lanes
 	kinds     []convKind
 	consumers [][]int
@@ -239,7 +241,7 @@ func (l *lowering) fusedDrop(i int) bool {
 
 func (l *lowering) newTensor(node int, kind string) *tensor {
 	n := &l.g.Nodes[node]
-	t := &tensor{blocks: len(l.lanes[node]) / block, h: n.H, w: n.W, channels: n.C, node: node}
+	t := &tensor{blocks: len(l.lanes[node]) / l.block, block: l.block, h: n.H, w: n.W, channels: n.C, node: node}
 	t.buf = l.plan.perImage(kind+" "+n.Name, t.record())
 	return t
 }

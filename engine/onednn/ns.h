@@ -1,9 +1,9 @@
 // The C side of the engine: an interpreter of loops over chunks of a batch,
 // oneDNN convolutions, and the element-wise kernels in between.
 //
-// Every tensor is [N][C/8][H*W][8] float32 ("nChw8c"), so that a chunk of
-// images is one contiguous piece. Channels are padded to multiples of 8;
-// padding lanes are zero and stay zero.
+// Every tensor is [N][C/B][H*W][B] float32 with B = 8 or 16 ("nChw8c",
+// "nChw16c"), so that a chunk of images is one contiguous piece. Channels are
+// padded to multiples of B; padding lanes are zero and stay zero.
 #ifndef NS_H
 #define NS_H
 #include <stddef.h>
@@ -49,7 +49,7 @@ struct ns_conv;
 
 typedef struct {
 	int32_t kind, act;
-	int32_t c8, hw;         // channel blocks and map size of x
+	int32_t blocks, hw;     // channel blocks and map size of x
 	int32_t h, w, oh, ow;   // NS_MAX_*
 	int32_t kernel, stride; // NS_MAX_*
 	int32_t m, n;           // NS_GEMM_*: output and input channels; NS_LOSS: classes
@@ -58,7 +58,7 @@ typedef struct {
 	struct ns_conv *conv;
 	ns_ref x, y, r, r2;     // r: residual; r2: stored output
 	ns_ref g1, g2, g3;      // gradients that are added up
-	ns_ref gate, mask, bc;  // [n][c8*8] factor (of g3 in NS_PASS_*); [n] factor; [n][c8*8] gradient of a mean
+	ns_ref gate, mask, bc;  // [n][blocks*B] factor (of g3 in NS_PASS_*); [n] factor; [n][blocks*B] gradient of a mean
 	// Per-channel arrays in the arena, by offset; -1: absent.
 	int64_t s, t, mean, s2, t2, mean2;
 	int64_t k1, k2, k3, inv;
@@ -79,12 +79,15 @@ typedef struct {
 	int32_t forward;              // belongs to the forward pass
 } ns_loop;
 
+struct ns_kernels;
 struct ns_pool;
 struct ns_pool *ns_pool_new(int threads);
 void ns_pool_free(struct ns_pool *q);
 
 typedef struct {
 	struct ns_pool *pool; // of more than one thread
+	const struct ns_kernels *kernels; // of the block size
+	int32_t block;
 	ns_op *ops;
 	ns_loop *loops;
 	int32_t nloops, batch, threads;
@@ -110,6 +113,7 @@ int ns_run(ns_program *p, ns_run_args *a);
 // backward data and backward weights.
 typedef struct {
 	int32_t n, groups, ic, oc, ih, iw, oh, ow, kernel, stride; // padded channels
+	int32_t block;
 	int32_t plain_src;  // the input is nchw: a stem
 	int32_t backward;   // 0: forward only; 1: weights; 2: weights and data
 	int32_t threads;
@@ -140,6 +144,9 @@ void ns_update(float *p, const float *g, float *m1, float *m2, float *ema, int64
 double ns_norm2(const float *g, int64_t n);
 void ns_ema(float *ema, const float *v, int64_t n, double decay);
 void ns_swap(float *a, float *b, int64_t n);
+
+// The kernels of a block size, 8 or 16.
+const struct ns_kernels *ns_kernels_for(int block);
 
 void *ns_alloc(size_t bytes);
 void ns_free(void *p, size_t bytes);

@@ -24,7 +24,10 @@ import (
 )
 
 // Engine is the oneDNN CPU engine. It is safe for concurrent use.
-type Engine struct{ c *C.ns_engine }
+type Engine struct {
+	c    *C.ns_engine
+	wide bool // AVX-512: blocks of 16 channels where all fit
+}
 
 var _ engine.Engine = (*Engine)(nil)
 
@@ -35,10 +38,14 @@ func New() (engine.Engine, error) {
 		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "this processor has no AVX2 and FMA instructions"}
 	}
 	var status C.int
-	e := &Engine{C.ns_engine_new(&status)}
+	e := &Engine{c: C.ns_engine_new(&status)}
 	if status != 0 {
 		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "oneDNN: " + C.GoString(C.ns_status(status))}
 	}
+	var major, minor, patch, isa C.int
+	C.ns_version(&major, &minor, &patch, &isa)
+	const avx512 = 0x27 // as the library will use it: an environment variable of oneDNN can lower it
+	e.wide = isa&avx512 == avx512 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ
 	return e, nil
 }
 

@@ -1,3 +1,4 @@
+#define LANES 8
 #include "ns.h"
 #include "vec.h"
 #include <time.h>
@@ -20,12 +21,12 @@
 
 #if defined(__x86_64__)
 typedef float v16 __attribute__((vector_size(64)));
-CHAINS(v8, chains8, )
+CHAINS(vf, chains8, )
 CHAINS(v16, chains16, __attribute__((target("avx512f"))))
 #else
 #undef CHAINS
 static void chains8(void) {
-	v8 m = splat(0.999999f), c = splat(1e-6f), a[12];
+	vf m = splat(0.999999f), c = splat(1e-6f), a[12];
 	for (int i = 0; i < 12; i++) a[i] = c;
 	for (int k = 0; k < ROUND; k++)
 		for (int i = 0; i < 12; i++) a[i] = a[i] * m + c;

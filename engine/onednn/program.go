@@ -75,6 +75,7 @@ type program struct {
 	paramSize, weightEnd, normEnd int64 // floats: weights, then BN gamma and beta, then biases
 	bufferSize                    int64
 	plainInput                    bool
+	block                         int // channels side by side
 	images, targets               *buffer
 	imageLanes, targetLanes       lanes
 	logits                        *tensor
@@ -117,7 +118,9 @@ func (p *program) build() error {
 		consumers: make([][]int, len(g.Nodes)), roots: make([]*root, len(g.Nodes)),
 		convs: make([]*conv, len(g.Nodes)), stored: make([]*tensor, len(g.Nodes)),
 	}
-	l.lanes, l.kinds = layouts(g)
+	p.block = blockOf(g, p.engine.wide)
+	l.block = p.block
+	l.lanes, l.kinds = layouts(g, p.block)
 	p.plainInput = plainInputFits(g)
 	for _, i := range g.Stochastic() {
 		n := &g.Nodes[i]
@@ -222,6 +225,7 @@ func (p *program) emit(s *scheduler) error {
 			return fmt.Errorf("onednn: the system refuses %d threads", threads)
 		}
 	}
+	p.c.kernels, p.c.block = C.ns_kernels_for(C.int(p.block)), C.int32_t(p.block)
 	p.c.ops, p.c.loops = (*C.ns_op)(p.opMemory), (*C.ns_loop)(p.loopMemory)
 	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
 	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)

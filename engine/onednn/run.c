@@ -1,4 +1,6 @@
-#include "kernels.h"
+#define LANES 8 // of what runs over whole arrays
+#include "ops.h"
+#include "vec.h"
 #include <dnnl.h>
 #include <omp.h>
 #include <pthread.h>
@@ -8,8 +10,11 @@
 #include <malloc.h>
 #endif
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
+
+const ns_kernels *ns_kernels_for(int block) { return block == 16 ? &ns_kernels16 : &ns_kernels8; }
 
 typedef struct {
 	const ns_program *p;
@@ -25,13 +30,13 @@ static float *at(const worker *w, ns_ref r, int img) {
 	return w->p->arena + r.off + r.stride * img;
 }
 
-// A tensor whose records are c8*hw*8 floats.
+// A tensor whose records are blocks*hw*block floats.
 static view see(const worker *w, ns_ref r, int img, int64_t record) {
 	return (view){at(w, r, img), r.stride > 0 ? r.stride : record};
 }
 
 static double loss_rows(const worker *w, const ns_op *o, int img, int n) {
-	int64_t cp = o->c8 * 8;
+	int64_t cp = o->blocks * w->p->block;
 	double total = 0;
 	float scale = 1.f / w->p->batch;
 	for (int i = 0; i < n; i++) {
@@ -59,26 +64,27 @@ static int gemm(char ta, char tb, int64_t m, int64_t n, int64_t k, const float *
 // One op on images [img, img+n); first: the thread's first chunk of this loop.
 static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	float *ar = w->p->arena;
-	int64_t rec = (int64_t)o->c8 * o->hw * 8, cp = o->c8 * 8;
+	const ns_kernels *k = w->p->kernels;
+	int64_t rec = (int64_t)o->blocks * o->hw * w->p->block, cp = o->blocks * w->p->block;
 	view x = see(w, o->x, img, rec), y = see(w, o->y, img, rec), r = see(w, o->r, img, rec), none = {0, 0};
 	view mask = w->a->stats && w->a->backward ? see(w, o->mask, img, 1) : none; // drop-path acts in training only
 	sources q = {see(w, o->g1, img, rec), see(w, o->g2, img, rec), see(w, o->g3, img, rec), see(w, o->gate, img, cp), see(w, o->bc, img, cp)};
 	double *acc = o->acc < 0 ? NULL : w->acc + o->acc, *acc2 = o->acc2 < 0 ? NULL : w->acc + o->acc2;
 	char *opscratch = (char *)(w->scratch + o->dw_tmp);
 	switch (o->kind) {
-	case NS_APPLY_U: run_apply_u(o, ar, x, y, q.gate, n); return 0;
-	case NS_APPLY_A: run_apply_a(o, ar, x, r, mask, y, n); return 0;
+	case NS_APPLY_U: k->apply_u(o, ar, x, y, q.gate, n); return 0;
+	case NS_APPLY_A: k->apply_a(o, ar, x, r, mask, y, n); return 0;
 	case NS_STATS:
-		if (w->a->stats) run_stats(o, acc, x, n, first);
+		if (w->a->stats) k->stats(o, acc, x, n, first);
 		return 0;
-	case NS_POOL: y = see(w, o->y, img, cp); run_pool(o, ar, x, y, n); return 0;
-	case NS_DGATE: y = see(w, o->y, img, cp); run_dgate(o, ar, x, q.g1, y, n); return 0;
-	case NS_PASS_U: run_pass_u(o, ar, acc, x, y, q, n, first); return 0;
-	case NS_PASS_A: run_pass_a(o, ar, acc, acc2, x, r, see(w, o->r2, img, rec), mask, y, q, n, first); return 0;
-	case NS_PASS_B: run_pass_b(o, ar, q.g1, x, mask, y, n); return 0;
-	case NS_MUL: run_mul(o, x, r, y, n); return 0;
-	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->c8 * o->oh * o->ow * 8); run_max_f(o, x, y, n); return 0;
-	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->c8 * o->oh * o->ow * 8); run_max_b(o, x, q.g1, y, n); return 0;
+	case NS_POOL: y = see(w, o->y, img, cp); k->pool(o, ar, x, y, n); return 0;
+	case NS_DGATE: y = see(w, o->y, img, cp); k->dgate(o, ar, x, q.g1, y, n); return 0;
+	case NS_PASS_U: k->pass_u(o, ar, acc, x, y, q, n, first); return 0;
+	case NS_PASS_A: k->pass_a(o, ar, acc, acc2, x, r, see(w, o->r2, img, rec), mask, y, q, n, first); return 0;
+	case NS_PASS_B: k->pass_b(o, ar, q.g1, x, mask, y, n); return 0;
+	case NS_MUL: k->mul(o, x, r, y, n); return 0;
+	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->blocks * o->oh * o->ow * w->p->block); k->max_f(o, x, y, n); return 0;
+	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->oh * o->ow * w->p->block); k->max_b(o, x, q.g1, y, n); return 0;
 	case NS_CONV_F: return ns_conv_exec(o->conv, 0, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_D: return ns_conv_exec(o->conv, 1, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_W: {
@@ -86,7 +92,7 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 		if (first) return ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, dw, opscratch);
 		float *tmp = w->scratch + o->t;
 		int s = ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, tmp, opscratch);
-		for (int64_t i = 0; i < o->s; i += 8) store8(dw + i, load8(dw + i) + load8(tmp + i));
+		for (int64_t i = 0; i < o->s; i += 8) store(dw + i, load(dw + i) + load(tmp + i));
 		return s;
 	}
 	case NS_GEMM_F: return gemm('N', 'T', n, o->m, o->n, x.p, o->n, ar + o->weight, o->n, 0, y.p, o->m);
@@ -102,7 +108,7 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 
 static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o, int threads) {
 	float *ar = p->arena;
-	int64_t c = o->c8 * 8;
+	int64_t c = o->blocks * p->block;
 	if (o->bias) { // y = x + bias: s and t are set up already
 		return;
 	}
@@ -139,7 +145,7 @@ static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o,
 
 static void fin_grad(const ns_program *p, const ns_op *o, int threads) {
 	float *ar = p->arena;
-	int64_t c = o->c8 * 8;
+	int64_t c = o->blocks * p->block;
 	for (int64_t k = 0; k < c; k++) {
 		double s1 = 0, s2 = 0;
 		for (int t = 0; t < threads; t++) {
@@ -159,7 +165,7 @@ static void fin_grad(const ns_program *p, const ns_op *o, int threads) {
 static int fin_dw(worker *w, const ns_op *o, int threads) {
 	float *ar = w->p->arena, *dw = ar + o->dw, *g = ar + o->grad;
 	for (int t = 1; t < threads; t++)
-		for (int64_t i = 0; i < o->s; i += 8) store8(dw + i, load8(dw + i) + load8(dw + t * o->dw_stride + i));
+		for (int64_t i = 0; i < o->s; i += 8) store(dw + i, load(dw + i) + load(dw + t * o->dw_stride + i));
 	if (o->m) { // another layout than the forward one
 		int s = ns_conv_exec(o->conv, 4, w->thread, dw, 0, g, 0);
 		if (s) return s;
@@ -167,7 +173,7 @@ static int fin_dw(worker *w, const ns_op *o, int threads) {
 		memcpy(g, dw, o->s * sizeof *g);
 	}
 	if (o->wmask >= 0)
-		for (int64_t i = 0; i < o->t; i += 8) store8(g + i, load8(g + i) * load8(ar + o->wmask + i));
+		for (int64_t i = 0; i < o->t; i += 8) store(g + i, load(g + i) * load(ar + o->wmask + i));
 	return 0;
 }
 
@@ -318,39 +324,39 @@ int ns_run(ns_program *p, ns_run_args *a) {
 
 // SGD 0, Adam 1, AdamW 2.
 void ns_update(float *p, const float *g, float *m1, float *m2, float *ema, int64_t n, const ns_update_args *u) {
-	v8 lr = splat(u->lr), wd = splat(u->wd), mu = splat(u->momentum), scale = splat(u->scale);
-	v8 b1 = splat(u->beta1), b2 = splat(u->beta2), c1 = splat(1 - u->beta1), c2 = splat(1 - u->beta2), eps = splat(u->eps);
-	v8 step = splat(u->lr / (u->bias1 ? u->bias1 : 1)), root = splat(1 / sqrt(u->bias2 ? u->bias2 : 1));
-	v8 shrink = splat(1 - u->lr * u->wd), d = splat(u->ema), d1 = splat(1 - u->ema);
+	vf lr = splat(u->lr), wd = splat(u->wd), mu = splat(u->momentum), scale = splat(u->scale);
+	vf b1 = splat(u->beta1), b2 = splat(u->beta2), c1 = splat(1 - u->beta1), c2 = splat(1 - u->beta2), eps = splat(u->eps);
+	vf step = splat(u->lr / (u->bias1 ? u->bias1 : 1)), root = splat(1 / sqrt(u->bias2 ? u->bias2 : 1));
+	vf shrink = splat(1 - u->lr * u->wd), d = splat(u->ema), d1 = splat(1 - u->ema);
 	for (int64_t i = 0; i < n; i += 8) {
-		v8 w = load8(p + i), x = load8(g + i) * scale;
+		vf w = load(p + i), x = load(g + i) * scale;
 		if (u->kind == 2) w *= shrink;
 		else x += wd * w;
 		if (u->kind == 0) {
 			if (m1) {
-				v8 v = mu * load8(m1 + i) + x;
-				store8(m1 + i, v);
+				vf v = mu * load(m1 + i) + x;
+				store(m1 + i, v);
 				x = u->nesterov ? x + mu * v : v;
 			}
 			w -= lr * x;
 		} else {
-			v8 m = b1 * load8(m1 + i) + c1 * x, v = b2 * load8(m2 + i) + c2 * x * x, q = v;
-			store8(m1 + i, m);
-			store8(m2 + i, v);
+			vf m = b1 * load(m1 + i) + c1 * x, v = b2 * load(m2 + i) + c2 * x * x, q = v;
+			store(m1 + i, m);
+			store(m2 + i, v);
 			for (int k = 0; k < 8; k++) q[k] = sqrtf(v[k]);
 			w -= step * m / (q * root + eps);
 		}
-		store8(p + i, w);
-		if (ema) store8(ema + i, d * load8(ema + i) + d1 * w);
+		store(p + i, w);
+		if (ema) store(ema + i, d * load(ema + i) + d1 * w);
 	}
 }
 
 double ns_norm2(const float *g, int64_t n) {
 	double sum[8] = {0}, total = 0;
 	for (int64_t i = 0; i < n;) {
-		int64_t end = n - i > 8 * FLUSH ? i + 8 * FLUSH : n;
-		v8 s = splat(0);
-		for (; i < end; i += 8) s += load8(g + i) * load8(g + i);
+		int64_t end = n - i > 8 * 1024 ? i + 8 * 1024 : n;
+		vf s = splat(0);
+		for (; i < end; i += 8) s += load(g + i) * load(g + i);
 		add_double(sum, s);
 	}
 	for (int k = 0; k < 8; k++) total += sum[k];
@@ -358,15 +364,15 @@ double ns_norm2(const float *g, int64_t n) {
 }
 
 void ns_ema(float *ema, const float *v, int64_t n, double decay) {
-	v8 d = splat(decay), d1 = splat(1 - decay);
-	for (int64_t i = 0; i < n; i += 8) store8(ema + i, d * load8(ema + i) + d1 * load8(v + i));
+	vf d = splat(decay), d1 = splat(1 - decay);
+	for (int64_t i = 0; i < n; i += 8) store(ema + i, d * load(ema + i) + d1 * load(v + i));
 }
 
 void ns_swap(float *a, float *b, int64_t n) {
 	for (int64_t i = 0; i < n; i += 8) {
-		v8 x = load8(a + i);
-		store8(a + i, load8(b + i));
-		store8(b + i, x);
+		vf x = load(a + i);
+		store(a + i, load(b + i));
+		store(b + i, x);
 	}
 }
 

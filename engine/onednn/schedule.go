@@ -44,7 +44,7 @@ type scheduler struct {
 
 func (s *scheduler) begin(chunk int, forward bool) {
 	s.cur = &loop{chunk: chunk, forward: forward}
-	s.acc = block // the loss comes first
+	s.acc = int64(s.block) // the loss comes first
 }
 
 func (s *scheduler) end() {
@@ -64,7 +64,7 @@ func (s *scheduler) newOp(kind C.int32_t, t *tensor) *op {
 	o.c.k1, o.c.k2, o.c.k3, o.c.wmask, o.c.acc, o.c.acc2 = -1, -1, -1, -1, -1, -1
 	o.c.lanes = -1
 	if t != nil {
-		o.c.c8, o.c.hw = C.int32_t(t.blocks), C.int32_t(t.area())
+		o.c.blocks, o.c.hw = C.int32_t(t.blocks), C.int32_t(t.area())
 	}
 	return o
 }
@@ -94,7 +94,7 @@ func (s *scheduler) before(o *op) {
 // sumsFor reserves n per-channel sums in this loop.
 func (s *scheduler) sumsFor(t *tensor, n int64) C.int64_t {
 	at := s.acc
-	s.acc += n * int64(t.blocks*block)
+	s.acc += n * int64(t.blocks*t.block)
 	return C.int64_t(at)
 }
 
@@ -148,9 +148,9 @@ func (s *scheduler) value(r *root, compute bool) *buffer {
 // padding lanes from zero, so it gets their mask.
 func (s *scheduler) activate(o *op, e *expr) {
 	o.c.act = C.int32_t(e.act)
-	if e.act == graph.Sigmoid && e.x.channels < e.x.blocks*block {
+	if e.act == graph.Sigmoid && e.x.channels < e.x.blocks*e.x.block {
 		if e.x.lanes == nil {
-			e.x.lanes = s.plan.pin("lanes", int64(e.x.blocks*block))
+			e.x.lanes = s.plan.pin("lanes", int64(e.x.blocks*e.x.block))
 			s.p.laneMasks = append(s.p.laneMasks, laneMask{e.x.lanes, s.lanes[e.x.node]})
 		}
 		o.lanes = e.x.lanes
@@ -485,7 +485,7 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 	}
 	if e.gate != nil && e.gate.grad {
 		o := s.newOp(C.NS_DGATE, e.x)
-		y := s.plan.perImage("gate gradient", e.x.blocks*block)
+		y := s.plan.perImage("gate gradient", e.x.blocks*e.x.block)
 		o.x, o.g1, o.y, o.norm = e.x.buf, r.dz, y, e.norm
 		s.activate(o, e)
 		s.add(o)

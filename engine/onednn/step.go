@@ -31,9 +31,9 @@ func (p *program) setImages(images []float32) error {
 			if ch < 0 {
 				continue
 			}
-			at := rec[lane/block*area*block+lane%block:]
+			at := rec[lane/p.block*area*p.block+lane%p.block:]
 			for i, v := range src[ch*area : (ch+1)*area] {
-				at[i*block] = v
+				at[i*p.block] = v
 			}
 		}
 	}
@@ -98,9 +98,9 @@ func (p *program) setMasks(masks [][]float32) error {
 		}
 		for n := range p.opt.Batch {
 			for ch, lane := range m.lanes {
-				at := dst[n*int(m.buf.record)+lane/block*m.area*block+lane%block:]
+				at := dst[n*int(m.buf.record)+lane/p.block*m.area*p.block+lane%p.block:]
 				for k, v := range masks[i][(n*len(m.lanes)+ch)*m.area:][:m.area] {
-					at[k*block] = v
+					at[k*p.block] = v
 				}
 			}
 		}

@@ -63,13 +63,13 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 		ic: C.int32_t(len(l.lanes[n.In[0]])), oc: C.int32_t(len(l.lanes[c.node])),
 		ih: C.int32_t(in.H), iw: C.int32_t(in.W), oh: C.int32_t(n.H), ow: C.int32_t(n.W),
 		kernel: C.int32_t(max(1, n.Kernel)), stride: C.int32_t(max(1, n.Stride)),
-		threads: C.int32_t(p.opt.Threads),
+		threads: C.int32_t(p.opt.Threads), block: C.int32_t(p.block),
 	}
 	switch c.kind {
 	case depthwiseConv:
 		shape.groups = shape.oc
 	case groupConv:
-		shape.groups = shape.oc / C.int32_t(ceil(n.C/n.Groups, block))
+		shape.groups = shape.oc / C.int32_t(ceil(n.C/n.Groups, p.block))
 	}
 	if p.plainInput && c.root.node == 0 {
 		shape.plain_src = 1
@@ -108,7 +108,7 @@ func (p *program) makeWeights(l *lowering) error {
 		if p.plainInput && c.root.node == 0 {
 			lanesIn = plainLanes(in.C)
 		}
-		w.at, w.plain, w.masked = weightMap(n, c.kind, lanesIn, l.lanes[c.node], in.C)
+		w.at, w.plain, w.masked = weightMap(n, c.kind, lanesIn, l.lanes[c.node], in.C, p.block)
 		w.size = int64(w.plain)
 		if c.kind != gemmConv {
 			q, err := p.primsFor(l, c)

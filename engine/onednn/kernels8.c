@@ -1,0 +1,3 @@
+#define LANES 8
+#define KERNELS ns_kernels8
+#include "kernels.h"
