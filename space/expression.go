@@ -127,9 +127,15 @@ func (v vocabulary) compile(text string) (condition, error) {
 
 // explain makes one line of an error of expr-lang, with the nearest names.
 func (v vocabulary) explain(err error) error {
+	if strings.HasPrefix(err.Error(), "expected bool") {
+		return fmt.Errorf("is not a condition: compare two values")
+	}
 	var e *file.Error
 	if !errors.As(err, &e) {
 		return err
+	}
+	if _, field, ok := strings.Cut(e.Message, "stageVars has no field "); ok {
+		return fmt.Errorf("stages have no %s: the field %s", field, strict.OneOf(field, stageFieldNames[:]...))
 	}
 	message := fmt.Sprintf("%s (column %d)", e.Message, e.Column+1)
 	if name, ok := strings.CutPrefix(e.Message, "unknown name "); ok {

@@ -141,9 +141,10 @@ func TestExpressionErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"stages[3].width > 8":                 "no item 3: the list has 3, counted from 0",
 		"stages[blocks].width > 8":            "must be a whole number that does not depend",
-		"stages[0].widht > 8":                 "widht",
+		"stages[0].widht > 8":                 "stages have no widht: the field must be depth, width, stride, bottleneck or group_width (did you mean width?)",
+		"all(stages, .widht > 8)":             "stages have no widht",
 		"flosp < 3":                           "did you mean flops?",
-		"flops":                               "bool",
+		"flops":                               "is not a condition",
 		"stages[0].width >":                   "unexpected token",
 		"levels == 4":                         "unknown name levels",
 		"len(filter(stages, .width > 8)) > 1": "filter is not allowed in a rule; allowed are all,",

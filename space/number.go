@@ -20,7 +20,7 @@ func ParseNumber(s string) (float64, error) {
 		}
 	}
 	v, err := strconv.ParseFloat(digits, 64)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || strings.ContainsAny(digits, "xX_pP") {
+	if err != nil || math.IsNaN(v) || math.IsInf(v*scale, 0) || strings.ContainsAny(digits, "xX_pP") {
 		return 0, fmt.Errorf("%q is not a number (as 360000000, 360M, 0.36G or 1e-4)", s)
 	}
 	return v * scale, nil

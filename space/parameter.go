@@ -122,3 +122,35 @@ func (d definition) check(p Prior) error {
 	}
 	return nil
 }
+
+// CheckRecipe asks about every parameter that is a field of the training
+// recipe: check says what is wrong with a value of the field, which this
+// package knows nothing of. The error is a *strict.Error with all faults.
+func (s *Space) CheckRecipe(check func(field string, v float64) error) error {
+	var faults strict.Faults
+	for _, q := range s.Parameters {
+		field, ok := strings.CutPrefix(q.Name, recipePrefix)
+		if !ok {
+			continue
+		}
+		for _, v := range q.Priors[0].probes() {
+			if err := check(field, v); err != nil {
+				faults.Add(strict.Fault{File: q.file, Line: q.line, Path: "parameters." + q.Name, Value: FormatNumber(v), Rule: err.Error()})
+				break
+			}
+		}
+	}
+	return faults.Err()
+}
+
+// probes are values of a prior that show whether it suits a parameter: all of a
+// list, else the ends, and something between them if it is continuous.
+func (p Prior) probes() []float64 {
+	switch {
+	case p.Kind == Values:
+		return p.Values
+	case p.continuous():
+		return []float64{p.Min, p.Max, p.Min + (p.Max-p.Min)/math.Pi}
+	}
+	return []float64{p.Min, p.Max}
+}

@@ -71,9 +71,6 @@ func parse(data []byte, filename string, chain []string) (*Space, error) {
 	r.rules(f)
 	s.Regime = readRegime(f.Map("regime")).over(s.Regime)
 	f.Finish()
-	if err := doc.Err(); err != nil {
-		return nil, err
-	}
 	r.check()
 	if err := doc.Err(); err != nil {
 		return nil, err
@@ -225,6 +222,7 @@ func readRegime(f *strict.Fields) Regime {
 			text, ok := item.Text()
 			if !ok {
 				item.Fail("must be an expression")
+				continue
 			}
 			g.Rules = append(g.Rules, text)
 		}
@@ -254,7 +252,7 @@ func (r *reader) parameters(f *strict.Fields) {
 			v.Fail("%v", err)
 			continue
 		}
-		p := Parameter{Name: name, Shared: d.stage < 0}
+		p := Parameter{Name: name, Shared: d.stage < 0, file: r.doc.File(), line: v.Line()}
 		if items, ok := v.Items(); ok {
 			if d.stage < 0 {
 				v.Fail("must be one prior: stages do not have a %s of their own", name)
@@ -442,7 +440,8 @@ func (r *reader) rule(v strict.Value, m *strict.Fields, rule *Rule) bool {
 		good = good && ok
 	}
 	if found == 0 {
-		r.doc.Fail(v.Path(), "", "is no rule: it needs one of %s", strings.Join(ruleNames[:], ", "))
+		word := strings.Join(m.Keys(), ", ")
+		r.doc.Fail(v.Path(), word, "is no rule: it %s", strict.OneOf(word, ruleNames[:]...))
 		m.Skip(m.Keys()...)
 		return false
 	}
@@ -455,6 +454,7 @@ func (r *reader) rule(v strict.Value, m *strict.Fields, rule *Rule) bool {
 	if rule.Kind == Expression && good && len(m.Unread()) > 0 {
 		r.doc.Fail(v.Path(), rule.Expression, "ends at a comma: put the expression in quotes")
 		m.Skip(m.Keys()...)
+		good = false
 	}
 	m.Finish()
 	return good
@@ -509,9 +509,18 @@ func readExcept(v strict.Value) []int {
 }
 
 // check finds faults that show only when the parts are put together, by
-// making a sampler of the space as it stands.
+// making a sampler of the space as it stands. Rules and bounds that could not
+// be read are left out; without the rest there is nothing that they could mean.
 func (r *reader) check() {
 	s := r.space
+	if e, ok := r.doc.Err().(*strict.Error); ok {
+		for _, f := range e.Faults {
+			if part, _, _ := strings.Cut(f.Path, "."); slices.Contains([]string{"", "base", "family", "network", "parameters"}, part) {
+				return
+			}
+		}
+	}
+	missing := false
 	for _, d := range definitions {
 		has := slices.ContainsFunc(s.Parameters, func(p Parameter) bool { return p.Name == d.name })
 		grouped := true
@@ -520,9 +529,10 @@ func (r *reader) check() {
 		}
 		if d.required && !has && strings.Contains(d.families, s.Family) && (grouped || !d.grouped) {
 			r.doc.Fail("parameters."+d.name, "", "is missing")
+			missing = true
 		}
 	}
-	if err := r.doc.Err(); err != nil {
+	if missing {
 		return
 	}
 	_, err := s.Sampler(Config{})

@@ -1,7 +1,7 @@
 // Package space states design spaces and samples networks from them.
 //
 // A space is a template of networks, a prior for each parameter, and rules
-// (DDS §3.1; METHOD §4). It is written in a small language of YAML files, see
+// (DDS §3.1). It is written in a small language of YAML files, see
 // docs/spaces.md; the built-in spaces are such files. Sampling is exact: what
 // Sample returns has the stated prior conditional on the rules and the regime,
 // is the same for a seed on every platform and with any number of workers, and
@@ -41,6 +41,9 @@ type Parameter struct {
 	Name   string
 	Shared bool    // one draw for all stages; always so for parameters that stages do not have
 	Priors []Prior // one, or one for each stage
+
+	file string
+	line int
 }
 
 // RuleKind is the kind of a rule.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -72,6 +74,9 @@ func runSample(ctx context.Context, a *app, name string, o sampleOptions) error 
 	}
 	if o.workers < 0 || o.effort < 1 {
 		return usagef("--workers %d and --effort %d must not be negative, and the effort at least 1", o.workers, o.effort)
+	}
+	if ext := filepath.Ext(o.plot); o.plot != "" && !strings.EqualFold(ext, ".svg") {
+		return usagef("--plot %s: must end in .svg, the format that is drawn", o.plot)
 	}
 	s, err := loadSpace(name)
 	if err != nil {

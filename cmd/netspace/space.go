@@ -156,7 +156,7 @@ func sizeText(s space.Size) string {
 	case s.Passed == 0:
 		text = fmt.Sprintf("fewer than 10^%.2f: none of %d settings drawn with equal chances passed", s.Log10.High, s.Candidates)
 	default:
-		text = fmt.Sprintf("about 10^%.2f (10^%.2f to 10^%.2f, from %d settings drawn with equal chances)", s.Log10.Value, s.Log10.Low, s.Log10.High, s.Candidates)
+		text = fmt.Sprintf("about 10^%.3f (10^%.3f to 10^%.3f with 95 %%; from %d settings drawn with equal chances)", s.Log10.Value, s.Log10.Low, s.Log10.High, s.Candidates)
 	}
 	if s.Continuous > 0 {
 		text += fmt.Sprintf(", times %d continuous parameters", s.Continuous)

@@ -167,7 +167,11 @@ func jsonText(t *testing.T, v any) string {
 }
 
 func TestSpaceUsage(t *testing.T) {
-	absent := filepath.Join(t.TempDir(), "absent")
+	absent, recipe := filepath.Join(t.TempDir(), "absent"), filepath.Join(t.TempDir(), "sweep.yaml")
+	sweep := "base: regnetx\nparameters:\n  recipe.warmup_epochs: 7\n  recipe.lrr: {log-uniform: 0.01..1}\n  recipe.momentum: {values: [0.9, 2]}\n  recipe.epochs: {uniform: 1..3}\n"
+	if err := os.WriteFile(recipe, []byte(sweep), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		want string
@@ -184,6 +188,10 @@ func TestSpaceUsage(t *testing.T) {
 		{[]string{"sample", "regnetx", "--resolution", "0"}, "--resolution 0: must be from 1 to 8192"},
 		{[]string{"sample", "regnetx", "--rule", "flosp < 3"}, "did you mean flops?"},
 		{[]string{"sample", "regnetx", "--flops", "..1000", "--effort", "100000", "--out", absent}, "no network in 1"},
+		{[]string{"sample", "regnetx", "--plot", "plot.png"}, "must end in .svg"},
+		{[]string{"sample", recipe}, "sweep.yaml:4: parameters.recipe.lrr: 0.01: is not a known field (did you mean lr?)"},
+		{[]string{"space", recipe}, "sweep.yaml:5: parameters.recipe.momentum: 2: must be a number in"},
+		{[]string{"space", recipe}, "sweep.yaml:6: parameters.recipe.epochs: "},
 		{[]string{"sample"}, "accepts 1 arg"},
 		{[]string{"space", "--yaml"}, "--yaml needs the name of a space"},
 	} {

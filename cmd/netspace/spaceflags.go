@@ -11,6 +11,7 @@ import (
 	"netspace/arch"
 	"netspace/internal/strict"
 	"netspace/space"
+	"netspace/study"
 )
 
 // spaceFlags say for what a space is sampled, beside the space itself.
@@ -88,6 +89,9 @@ func (f *rangeFlag) Type() string             { return "RANGE" }
 // loadSpace reads a built-in space or a space file.
 func loadSpace(nameOrPath string) (*space.Space, error) {
 	s, err := space.Load(nameOrPath)
+	if err == nil {
+		err = study.CheckSpace(s)
+	}
 	return s, usage(err)
 }
 
