@@ -54,12 +54,13 @@ var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // panel is one histogram.
 type panel struct {
-	label  string
-	values []float64
+	label   string
+	values  []float64
+	counted bool // a complexity, for which powers of two mean nothing
 }
 
 func complexity(networks []space.Network) []panel {
-	rows := []panel{{label: "flops"}, {label: "params"}, {label: "acts"}}
+	rows := []panel{{label: "flops", counted: true}, {label: "params", counted: true}, {label: "acts", counted: true}}
 	for _, n := range networks {
 		for i, v := range []int64{n.Complexity.Flops, n.Complexity.Params, n.Complexity.Acts} {
 			rows[i].values = append(rows[i].values, float64(v))
@@ -93,7 +94,7 @@ func drawn(networks []space.Network) [][]panel {
 		same := func(p panel) bool { return slices.Equal(p.values, row[0].values) }
 		if !slices.ContainsFunc(row, func(p panel) bool { return !same(p) }) {
 			_, f, _ := strings.Cut(row[0].label, "].")
-			shared = append(shared, panel{f + " of all stages", row[0].values})
+			shared = append(shared, panel{label: f + " of all stages", values: row[0].values})
 			rows[i] = nil
 		}
 	}
@@ -124,6 +125,10 @@ func (p panel) chart() *figure.Chart {
 		counts[min(max(i, 0), len(edges)-2)]++
 	}
 	c.X.Min, c.X.Max, c.X.Log = edges[0], edges[len(edges)-1], logarithmic
+	c.X.Decimal = p.counted
+	if slices.Min(p.values) == slices.Max(p.values) {
+		c.X.At = p.values[:1]
+	}
 	c.Y.Max = slices.Max(counts) * 1.05
 	c.Marks = []figure.Mark{figure.StepBand{X: edges, Lo: make([]float64, len(edges)), Hi: counts}, figure.Steps{X: edges, Y: counts}}
 	return c
@@ -138,7 +143,9 @@ func label(v float64) string {
 }
 
 // bins gives the edges of bars: one bar around each value if there are few, else
-// bars of one width, on the axis that Population describes.
+// bars of one width, on the axis that Population describes. Where values of the
+// quantum are further apart than such bars, each has a bar of its own: a bar
+// that no value can fall into would look like a gap.
 func bins(values []float64) (edges []float64, logarithmic bool) {
 	distinct := slices.Compact(slices.Sorted(slices.Values(values)))
 	lo, hi := distinct[0], distinct[len(distinct)-1]
@@ -158,9 +165,35 @@ func bins(values []float64) (edges []float64, logarithmic bool) {
 		}
 		return append(edges, from(to(hi)+last)), logarithmic
 	}
-	for i := range maxBars + 1 {
-		edges = append(edges, from(to(lo)+(to(hi)-to(lo))*float64(i)/maxBars))
+	// Edges lie halfway between two possible values.
+	q := quantum(distinct)
+	last := math.Inf(-1)
+	for i := range maxBars {
+		e := from(to(lo) + (to(hi)-to(lo))*float64(i)/maxBars)
+		if q > 0 {
+			e = lo + (math.Ceil((e-lo)/q-1e-9)-0.5)*q
+		}
+		if logarithmic && e <= 0 {
+			e = lo / 2
+		}
+		if e > last*(1+1e-9) {
+			edges, last = append(edges, e), e
+		}
 	}
-	edges[0], edges[maxBars] = lo, hi
-	return edges, logarithmic
+	return append(edges, hi+q/2), logarithmic
+}
+
+// quantum is the number of which the differences of ascending values are
+// multiples, if that is the smallest of the differences; else 0.
+func quantum(ascending []float64) float64 {
+	q := math.Inf(1)
+	for i := 1; i < len(ascending); i++ {
+		q = min(q, ascending[i]-ascending[i-1])
+	}
+	for i := 1; i < len(ascending); i++ {
+		if k := (ascending[i] - ascending[i-1]) / q; math.Abs(k-math.Round(k)) > 1e-3 {
+			return 0
+		}
+	}
+	return q
 }

@@ -83,3 +83,23 @@ func slicesOf(n, step int) []float64 {
 	}
 	return out
 }
+
+// TestNoBarIsImpossible: widths are multiples of 8, so that a bar from 9 to 12
+// would always be empty.
+func TestNoBarIsImpossible(t *testing.T) {
+	for _, step := range []float64{8, 0.001} {
+		var values []float64
+		for k := 1.0; k <= 128; k++ {
+			values = append(values, k*step)
+		}
+		edges, logarithmic := bins(values)
+		if !logarithmic || len(edges) < 12 {
+			t.Errorf("logarithmic: %v, edges %v", logarithmic, edges)
+		}
+		for i := 1; i < len(edges); i++ {
+			if !slices.ContainsFunc(values, func(v float64) bool { return edges[i-1] <= v && v < edges[i] }) {
+				t.Errorf("step %v: nothing can be from %v to %v", step, edges[i-1], edges[i])
+			}
+		}
+	}
+}
