@@ -4,7 +4,6 @@
 #include <dnnl.h>
 #include <omp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -187,6 +186,12 @@ static int run_once(worker *w, const ns_op *o, int threads) {
 	return dnnl_invalid_arguments;
 }
 
+#if defined(__x86_64__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
 // The threads of a program. They live as long as it does, because the Go side
 // may call from another system thread each time. Between the loops of a step they
 // spin, as the next loop is microseconds away; between steps they sleep.
@@ -194,7 +199,7 @@ struct ns_pool {
 	int threads;
 	pthread_t *helpers;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	pthread_cond_t wake, next; // a step begins; all have met
 	uint64_t round; // steps begun
 	int stop;
 	ns_program *p;
@@ -202,15 +207,26 @@ struct ns_pool {
 	atomic_int arrived, phase;
 };
 
+// All threads meet: the next loop is microseconds away, so they spin a while
+// before they sleep. On a machine with more to run than cores they sleep soon
+// enough to let the others come.
 static void meet(struct ns_pool *q) {
 	int phase = atomic_load(&q->phase);
 	if (atomic_fetch_add(&q->arrived, 1) == q->threads - 1) {
 		atomic_store(&q->arrived, 0);
+		pthread_mutex_lock(&q->lock);
 		atomic_fetch_add(&q->phase, 1);
+		pthread_cond_broadcast(&q->next);
+		pthread_mutex_unlock(&q->lock);
 		return;
 	}
-	for (int spins = 0; atomic_load(&q->phase) == phase; spins++)
-		if (spins > 4000) sched_yield();
+	for (int spins = 0; spins < 10000; spins++) {
+		if (atomic_load(&q->phase) != phase) return;
+		PAUSE();
+	}
+	pthread_mutex_lock(&q->lock);
+	while (atomic_load(&q->phase) == phase) pthread_cond_wait(&q->next, &q->lock);
+	pthread_mutex_unlock(&q->lock);
 }
 
 static void fail(ns_program *p, ns_run_args *a, const ns_op *o, int status) {
@@ -279,6 +295,7 @@ struct ns_pool *ns_pool_new(int threads) {
 	q->helpers = calloc(threads, sizeof *q->helpers);
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->wake, NULL);
+	pthread_cond_init(&q->next, NULL);
 	for (int t = 1; t < threads; t++) {
 		struct helper *h = malloc(sizeof *h);
 		*h = (struct helper){q, t};
@@ -301,6 +318,7 @@ void ns_pool_free(struct ns_pool *q) {
 	for (int t = 1; t < q->threads; t++) pthread_join(q->helpers[t], NULL);
 	pthread_mutex_destroy(&q->lock);
 	pthread_cond_destroy(&q->wake);
+	pthread_cond_destroy(&q->next);
 	free(q->helpers);
 	free(q);
 }
