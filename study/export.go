@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,8 +131,42 @@ func columns(times bool) []column {
 	return cols
 }
 
+// drawnColumns are the resolution and the fields of the recipe, if a space of
+// the study draws them: empty for networks that have none of their own.
+func drawnColumns(populations []Population) []column {
+	var cols []column
+	fields, resolution := map[string]bool{}, false
+	for _, p := range populations {
+		for _, t := range p.Trials {
+			resolution = resolution || t.Spec.Resolution != 0
+			for field := range t.Spec.Recipe {
+				fields[field] = true
+			}
+		}
+	}
+	if resolution {
+		cols = append(cols, column{"resolution", func(_ Population, t Trial) string {
+			if t.Spec.Resolution == 0 {
+				return ""
+			}
+			return strconv.Itoa(t.Spec.Resolution)
+		}})
+	}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		cols = append(cols, column{"recipe." + field, func(_ Population, t Trial) string {
+			if v, ok := t.Spec.Recipe[field]; ok {
+				return fmt.Sprint(v)
+			}
+			return ""
+		}})
+	}
+	return cols
+}
+
 func exportCSV(w io.Writer, populations []Population, o ExportOptions) error {
 	cols := columns(o.Times)
+	at := slices.IndexFunc(cols, func(c column) bool { return c.name == "seed" })
+	cols = slices.Insert(cols, at, drawnColumns(populations)...)
 	out := csv.NewWriter(w)
 	line := make([]string, len(cols))
 	for i, c := range cols {

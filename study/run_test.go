@@ -2,6 +2,7 @@ package study
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -208,6 +211,24 @@ parameters:
 	r.Close()
 	if events := s.run(t, 2); count(events, TrialDone) != 3 {
 		t.Fatalf("%+v", events)
+	}
+	st, err := Open(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := st.Export(&out, ExportOptions{Format: CSV}); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolution, lr := slices.Index(rows[0], "resolution"), slices.Index(rows[0], "recipe.lr")
+	for i, trial := range s.trials(t) {
+		if row := rows[i+1]; row[resolution] != strconv.Itoa(trial.Spec.Resolution) || row[lr] != fmt.Sprint(trial.Spec.Recipe["lr"]) {
+			t.Errorf("%v of %+v", row, trial.Spec)
+		}
 	}
 }
 
