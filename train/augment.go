@@ -3,7 +3,7 @@ package train
 import "netspace/dataset"
 
 // Resolve replaces what the recipe leaves to the data by what that comes to
-// for images such as info describes: the crop, the lighting, and the weight
+// for images such as info describes: the crop and its padding, the lighting, and the weight
 // decays that follow WeightDecay. The resolved recipe trains the same bits.
 func (r Recipe) Resolve(info dataset.Info) Recipe {
 	if r.Crop == AutoCrop {
@@ -11,6 +11,10 @@ func (r Recipe) Resolve(info dataset.Info) Recipe {
 		if info.Photos {
 			r.Crop = ResizedCrop
 		}
+	}
+	if r.Pad == nil && r.Crop == PadCrop {
+		pad := min(mostPad, min(info.Height, info.Width)/padShare)
+		r.Pad = &pad
 	}
 	if r.Lighting == nil {
 		light := 0.0
@@ -39,7 +43,7 @@ func (r Recipe) augmentation(info dataset.Info) dataset.Augment {
 		Magnitude:   r.RandAugmentMagnitude,
 	}
 	if r.Crop == PadCrop {
-		a.PadCrop = r.Pad
+		a.PadCrop = *r.Pad
 	}
 	return a
 }

@@ -85,6 +85,11 @@ func (r *Recipe) Read(doc *strict.Doc, f *strict.Fields) {
 			f.Bool(key, to)
 		case *[]float64:
 			f.Floats(key, to)
+		case **int:
+			if f.Has(key) {
+				*to = new(int)
+				f.Int(key, *to)
+			}
 		case **float64:
 			if f.Has(key) {
 				*to = new(float64)

@@ -138,7 +138,7 @@ func (p *spyProgram) Forward(images, logits []float32, mode engine.Mode, momentu
 // testRecipe trains in a fraction of a second.
 func testRecipe() Recipe {
 	r := DefaultRecipe()
-	r.Epochs, r.Batch, r.Pad = 3, 8, 1
+	r.Epochs, r.Batch, r.Pad = 3, 8, new(1)
 	return r
 }
 

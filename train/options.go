@@ -28,7 +28,7 @@ func Options() []Option {
 
 func defaultText(key string, v reflect.Value) string {
 	if v.Kind() == reflect.Pointer && v.IsNil() {
-		if key == "lighting" {
+		if key == "lighting" || key == "pad" {
 			return "auto"
 		}
 		return "weight_decay"
@@ -77,7 +77,7 @@ func optionHelp() map[string]string {
 		"ema":                   "decay per step of the averaged weights that are evaluated; 0: off",
 		"augment":               "augment the training images, as the following say",
 		"crop":                  "auto, none, pad or resized",
-		"pad":                   "pixels that crop pad adds on every side",
+		"pad":                   "pixels that crop pad adds on every side; auto: an eighth of the side, at most 4",
 		"flip":                  "mirror half of the images left to right",
 		"color_jitter":          "brightness, contrast and saturation change by up to this share",
 		"lighting":              "standard deviation of PCA lighting; auto: 0.1 for photographs in colour",

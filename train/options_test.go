@@ -106,7 +106,7 @@ func TestEveryOptionHasAnEffect(t *testing.T) {
 		"precise_bn": func(r *Recipe) { r.PreciseBN = 40 }, "zero_gamma": func(r *Recipe) { r.ZeroGamma = true },
 		"label_smoothing": func(r *Recipe) { r.LabelSmoothing = 0.1 }, "mixup": func(r *Recipe) { r.Mixup = 0.2 }, "cutmix": func(r *Recipe) { r.CutMix = 1 },
 		"drop_path": func(r *Recipe) { r.DropPath = 0.3 }, "dropout": func(r *Recipe) { r.Dropout = 0.3 }, "ema": func(r *Recipe) { r.EMA = 0.9 },
-		"augment": func(r *Recipe) { r.Augment = false }, "crop": func(r *Recipe) { r.Crop = NoCrop }, "pad": func(r *Recipe) { r.Pad = 2 },
+		"augment": func(r *Recipe) { r.Augment = false }, "crop": func(r *Recipe) { r.Crop = NoCrop }, "pad": func(r *Recipe) { r.Pad = new(2) },
 		"flip": func(r *Recipe) { r.Flip = false }, "color_jitter": func(r *Recipe) { r.ColorJitter = 0.4 },
 		"randaugment": func(r *Recipe) { r.RandAugment = 2 }, "shuffle": func(r *Recipe) { r.Shuffle = false },
 	} {
@@ -306,13 +306,14 @@ func TestAugmentation(t *testing.T) {
 		info   dataset.Info
 		want   dataset.Augment
 	}{
-		"small":            {func(*Recipe) {}, small, dataset.Augment{PadCrop: 4, Flip: true, Magnitude: 9}},
+		"small":            {func(*Recipe) {}, small, dataset.Augment{PadCrop: 3, Flip: true, Magnitude: 9}},
+		"side of 32":       {func(*Recipe) {}, dataset.Info{Channels: 3, Height: 32, Width: 32}, dataset.Augment{PadCrop: 4, Flip: true, Magnitude: 9}},
 		"photographs":      {func(*Recipe) {}, photo, dataset.Augment{ResizedCrop: true, Flip: true, Lighting: 0.1, Magnitude: 9}},
 		"none":             {func(r *Recipe) { r.Augment, r.RandAugment = false, 2 }, photo, dataset.Augment{}},
 		"no crop, no flip": {func(r *Recipe) { r.Crop, r.Flip = NoCrop, false }, photo, dataset.Augment{Magnitude: 9}},
 		"resized":          {func(r *Recipe) { r.Crop = ResizedCrop }, small, dataset.Augment{ResizedCrop: true, Flip: true, Magnitude: 9}},
 		"all": {func(r *Recipe) {
-			r.Crop, r.Pad, r.ColorJitter, r.Lighting, r.RandAugment, r.RandAugmentMagnitude = PadCrop, 7, 0.2, &light, 2, 5
+			r.Crop, r.Pad, r.ColorJitter, r.Lighting, r.RandAugment, r.RandAugmentMagnitude = PadCrop, new(7), 0.2, &light, 2, 5
 		},
 			photo, dataset.Augment{PadCrop: 7, Flip: true, ColorJitter: 0.2, Lighting: 0.3, RandAugment: 2, Magnitude: 5}},
 	} {

@@ -191,7 +191,7 @@ func TestWrongJobs(t *testing.T) {
 		"must be from 0 to 15":                   func(j *Job) { j.MaxSteps = 16 },
 		"recipe.batch: 41: must be at most 40":   func(j *Job) { j.Recipe.Batch = 41 },
 		"recipe.dropout is 0.1, but the network": func(j *Job) { j.Recipe.Dropout = 0.1 },
-		"padding of 6 pixels":                    func(j *Job) { j.Recipe.Pad = 6 },
+		"padding of 6 pixels":                    func(j *Job) { j.Recipe.Pad = new(6) },
 		"lighting 0.1 needs colour images":       func(j *Job) { light := 0.1; j.Recipe.Lighting = &light },
 	} {
 		j := testJob(t, testRecipe())

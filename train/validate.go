@@ -107,7 +107,9 @@ func (r *Recipe) faults() []strict.Fault {
 	within("ema", r.EMA, 0, true, 1, false)
 
 	oneOf("crop", string(r.Crop), string(AutoCrop), string(NoCrop), string(PadCrop), string(ResizedCrop))
-	whole("pad", r.Pad, 0, 1024)
+	if r.Pad != nil {
+		whole("pad", *r.Pad, 0, 1024)
+	}
 	within("color_jitter", r.ColorJitter, 0, true, 1, true)
 	within("lighting", orElse(r.Lighting, 0), 0, true, 10, true)
 	whole("randaugment", r.RandAugment, 0, 16)
