@@ -147,7 +147,7 @@ func tinyStudyIn(t testing.TB, base string) tinyStudy {
 data: {name: %s, train: 96, validation: 64}
 network: {stem: {type: cifar, width: 4}, stages: 2}
 regime: {flops: 10K..30K}
-recipe: {epochs: 3, batch: 16, lr: 0.05}
+recipe: {epochs: 3, batch: 16, lr: 0.05, flip: false, pad: 1}
 samples: 3
 seed: 7
 spaces: [anynetx-a, regnetx]

@@ -26,7 +26,7 @@ type Trial struct {
 	Complexity      graph.Complexity `json:"complexity"`
 	State           State            `json:"state"`
 	Error           float64          `json:"error"`            // validation top-1 error in percent at the end; chance level for Failed
-	Error5          float64          `json:"error5"`           // top-5, 0 with 10 classes or fewer
+	Error5          float64          `json:"error5"`           // top-5
 	Reason          string           `json:"reason,omitempty"` // why it failed
 	Seconds         float64          `json:"seconds"`          // wall time of training
 	ImagesPerSecond float64          `json:"images_per_second"`
