@@ -13,9 +13,6 @@ import (
 	"netspace/safetensors"
 )
 
-// topKClasses is the number of classes above which results state the top-5 error.
-const topKClasses = 10
-
 // Evaluation is a job for Evaluate.
 type Evaluation struct {
 	Graph     *graph.Graph

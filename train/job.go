@@ -101,7 +101,7 @@ type EpochStats struct {
 	Evaluated  bool    `json:"evaluated"`   // whether the following are set
 	ValLoss    float64 `json:"val_loss"`    // mean cross-entropy, without smoothing
 	ValError   float64 `json:"val_error"`   // top-1, percent
-	ValError5  float64 `json:"val_error5"`  // top-5, percent; 0 with 10 classes or fewer
+	ValError5  float64 `json:"val_error5"`  // top-5, percent
 }
 
 // Metrics is the outcome of an evaluation.
@@ -115,7 +115,7 @@ type Metrics struct {
 // Result is what a training came to. All but the times is the same for the same job.
 type Result struct {
 	Error           float64      `json:"error"`  // on the validation images at the end: top-1, percent
-	Error5          float64      `json:"error5"` // top-5, percent; 0 with 10 classes or fewer
+	Error5          float64      `json:"error5"` // top-5, percent
 	Loss            float64      `json:"loss"`   // mean cross-entropy, without smoothing
 	Test            *Metrics     `json:"test,omitempty"`
 	Steps           int          `json:"steps"` // done, over all epochs
@@ -136,6 +136,19 @@ type DivergedError struct {
 func (e *DivergedError) Error() string {
 	return fmt.Sprintf("training diverged: loss %v in epoch %d at step %d (%s, lr %g)", e.Loss, e.Epoch, e.Step, e.Where, e.LR)
 }
+
+// StoppedError says where a training was when its context ended it.
+type StoppedError struct {
+	Epoch, Epochs int // from 1
+	Step, Steps   int // done within the epoch
+	Err           error
+}
+
+func (e *StoppedError) Error() string {
+	return fmt.Sprintf("stopped in epoch %d of %d after %d of %d steps", e.Epoch, e.Epochs, e.Step, e.Steps)
+}
+
+func (e *StoppedError) Unwrap() error { return e.Err }
 
 // JobError says what in a job does not fit together.
 type JobError struct {

@@ -17,8 +17,8 @@ import (
 // Run trains a network and evaluates it on the validation images.
 //
 // A loss that is not finite ends it at once with a *DivergedError; a cancelled
-// ctx within a step, after a checkpoint was written (if j.Dir is set), with an
-// error that wraps ctx's. A recipe out of range is a *strict.Error, a job whose
+// ctx within a step, after a checkpoint was written (if j.Dir is set), with a
+// *StoppedError that wraps ctx's error. A recipe out of range is a *strict.Error, a job whose
 // parts do not fit together a *JobError.
 func Run(ctx context.Context, j Job) (res Result, err error) {
 	r, err := newRun(j)
@@ -34,7 +34,7 @@ func Run(ctx context.Context, j Job) (res Result, err error) {
 		err = r.finish(ctx)
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("stopped in epoch %d of %d after %d of %d steps: %w", min(r.at.Epoch+1, j.Recipe.Epochs), j.Recipe.Epochs, r.at.Step, r.steps, err)
+		err = &StoppedError{Epoch: min(r.at.Epoch+1, j.Recipe.Epochs), Epochs: j.Recipe.Epochs, Step: r.at.Step, Steps: r.steps, Err: err}
 		if j.Dir != "" && r.at != r.savedAt {
 			err = errors.Join(err, r.save())
 		}
@@ -336,10 +336,7 @@ func (r *run) evaluateInto(ctx context.Context, s *EpochStats) error {
 	if err != nil {
 		return err
 	}
-	s.Evaluated, s.ValLoss, s.ValError = true, m.Loss, m.Error
-	if r.Data.Info.Classes > topKClasses {
-		s.ValError5 = m.Error5
-	}
+	s.Evaluated, s.ValLoss, s.ValError, s.ValError5 = true, m.Loss, m.Error, m.Error5
 	r.evalTime = time.Since(start)
 	return nil
 }

@@ -19,6 +19,7 @@ type dataFlags struct {
 	name       string
 	train, val int
 	resolution int
+	maxCorrupt float64
 }
 
 func (d *dataFlags) add(c *cobra.Command) {
@@ -27,6 +28,7 @@ func (d *dataFlags) add(c *cobra.Command) {
 	f.IntVar(&d.train, "train-images", 0, "use the first `N` training images; 0: all that validation leaves")
 	f.IntVar(&d.val, "val-images", 0, "validate on `N` images; 0: a tenth of the training images, or the data set's own validation images")
 	f.IntVar(&d.resolution, "resolution", 0, "resize images to this many `PIXELS`; 0: what the model's file states, else as they are")
+	f.Float64Var(&d.maxCorrupt, "max-corrupt", 0.01, "leave out damaged images of a folder up to this `SHARE` of all")
 }
 
 // open opens the data set for a network and checks that they agree. Of a file
@@ -36,7 +38,13 @@ func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*datase
 	if d.name == "" {
 		return nil, usagef("--data is missing: the name of a data set (fashion-mnist) or a folder")
 	}
-	o := dataset.Options{Train: d.train, Val: d.val, Resolution: d.resolution}
+	if !(d.maxCorrupt >= 0 && d.maxCorrupt <= 1) {
+		return nil, usagef("--max-corrupt %g: must be from 0 to 1", d.maxCorrupt)
+	}
+	o := dataset.Options{Train: d.train, Val: d.val, Resolution: d.resolution, MaxCorrupt: d.maxCorrupt}
+	if d.maxCorrupt == 0 {
+		o.MaxCorrupt = -1 // none; 0 would be the default
+	}
 	if o.Resolution == 0 {
 		o.Resolution = m.Spec.Resolution
 	}
@@ -52,6 +60,7 @@ func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*datase
 	if err != nil {
 		return nil, err
 	}
+	warnCorrupt(a, data, 0)
 	info := data.Info
 	if m.Format == interop.FormatPycls && m.Spec.Classes != info.Classes {
 		if !a.quiet {
@@ -72,6 +81,23 @@ func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*datase
 		return nil, errors.Join(usagef("model %s is for %s; data set %s has %s", m.Name, strings.Join(wants, " and "), info.Name, strings.Join(has, " and ")), data.Close())
 	}
 	return data, nil
+}
+
+// warnCorrupt names the damaged images that were found after the first known
+// ones, even with --quiet: results depend on them.
+func warnCorrupt(a *app, data *dataset.Data, known int) {
+	const named = 5
+	found := data.Corrupt()[known:]
+	if len(found) == 0 {
+		return
+	}
+	fmt.Fprintf(a.err, "netspace: warning: data set %s: damaged images, left out: %d\n", data.Info.Name, len(found))
+	for _, e := range found[:min(named, len(found))] {
+		fmt.Fprintf(a.err, "  %v\n", e)
+	}
+	if more := len(found) - named; more > 0 {
+		fmt.Fprintf(a.err, "  and %d more\n", more)
+	}
 }
 
 func inputOf(i dataset.Info) arch.Input {

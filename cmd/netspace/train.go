@@ -98,14 +98,15 @@ type trainStart struct {
 }
 
 type dataSummary struct {
-	Name       string `json:"name"`
-	Train      int    `json:"train"`
-	Validation int    `json:"validation"`
-	Test       int    `json:"test"`
-	Channels   int    `json:"channels"`
-	Height     int    `json:"height"`
-	Width      int    `json:"width"`
-	Classes    int    `json:"classes"`
+	Name       string   `json:"name"`
+	Train      int      `json:"train"`
+	Validation int      `json:"validation"`
+	Test       int      `json:"test"`
+	Channels   int      `json:"channels"`
+	Height     int      `json:"height"`
+	Width      int      `json:"width"`
+	Classes    int      `json:"classes"`
+	Corrupt    []string `json:"corrupt,omitempty"` // damaged images of a folder that are left out: file and reason
 }
 
 // normalisation is per channel, of values scaled to [0,1]: (x - mean) / std.
@@ -199,6 +200,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	}
 	result, err := train.Run(ctx, job)
 	p.end()
+	warnCorrupt(a, data, len(start.Data.Corrupt))
 	if err != nil {
 		return explainTrain(err, o)
 	}
@@ -235,6 +237,9 @@ func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Dat
 		Recipe:        recipe.Resolve(info),
 		StepsPerEpoch: data.Train.Len() / recipe.Batch,
 	}
+	for _, e := range data.Corrupt() {
+		s.Data.Corrupt = append(s.Data.Corrupt, e.Error())
+	}
 	if data.Val != nil {
 		s.Data.Validation = data.Val.Len()
 	}
@@ -254,9 +259,11 @@ func explainTrain(err error, o trainOptions) error {
 	)
 	switch {
 	case errors.Is(err, context.Canceled) && o.out != "":
-		return fmt.Errorf("%w; continue with: %s", err, resumeCommand())
+		return fmt.Errorf("%w; continue with:\n  %s", err, resumeCommand())
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w; nothing is kept without --out DIR", err)
 	case errors.As(err, &weights):
-		return usagef("--init %s: %w", o.init, err)
+		return usagef("--init %s: %w (netspace init %s --data %s -o FILE writes initial weights of this network)", o.init, err, shellQuote(o.model), shellQuote(o.data.name))
 	case errors.As(err, &checkpoint):
 		return usagef("%w; --restart begins anew in its place", err)
 	case errors.As(err, &recipe), errors.As(err, &job):
@@ -267,7 +274,7 @@ func explainTrain(err error, o trainOptions) error {
 
 // resumeCommand is the command line of this process with --resume.
 func resumeCommand() string {
-	words := []string{"netspace"}
+	words := []string{shellQuote(os.Args[0])}
 	for _, w := range os.Args[1:] {
 		if w == "--restart" || w == "--resume" {
 			continue

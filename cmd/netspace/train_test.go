@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"math"
 	"os"
@@ -194,6 +196,9 @@ func TestTrainInterruptAndResume(t *testing.T) {
 	if took := time.Since(asked); c.ProcessState.ExitCode() != exitInterrupted || took > 2*time.Second {
 		t.Fatalf("status %d after %v: %s", c.ProcessState.ExitCode(), took, errs.String())
 	}
+	if want := "continue with:\n  " + shellQuote(c.Path) + " train "; !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), "context canceled") {
+		t.Errorf("said %q; want %q", errs.String(), want)
+	}
 	if want := "--out '" + dir + "' --resume"; !strings.Contains(errs.String(), want) {
 		t.Errorf("said %q; want %q", errs.String(), want)
 	}
@@ -232,6 +237,56 @@ func TestTrainInterruptAndResume(t *testing.T) {
 	}
 }
 
+// Damaged images are left out with a warning that names them, up to a share.
+func TestTrainDamagedImages(t *testing.T) {
+	net, data := writeFile(t, "net.yaml", tinyNet), t.TempDir()
+	for i := range 60 {
+		img := image.NewGray(image.Rect(0, 0, 8, 8))
+		for k := range img.Pix {
+			img.Pix[k] = byte(i%2*120 + k)
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		if i%30 == 7 {
+			b.Truncate(b.Len() / 2)
+		}
+		name := filepath.Join(data, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"train", net, "--data", data, "--engine", "reference", "--epochs", "1", "--json", "--quiet"}
+	first, second := filepath.Join(data, "dog", "07.png"), filepath.Join(data, "dog", "37.png")
+	out, errs, status := netspace(t, append(args, "--max-corrupt", "0.05")...)
+	if status != exitOK || !strings.Contains(errs, "damaged images, left out: 2") || !strings.Contains(errs, first) || !strings.Contains(errs, second) {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	told := lines(t, out)["start"][0]["data"].(map[string]any)
+	if n := told["train"].(float64) + told["validation"].(float64); n != 58 || len(told["corrupt"].([]any)) != 2 {
+		t.Errorf("data %v", told)
+	}
+	for share, want := range map[string]string{"0.01": "2 of 60 images are damaged", "0": "2 of 60 images are damaged", "2": "must be from 0 to 1"} {
+		if _, errs, status := netspace(t, append(args, "--max-corrupt", share)...); status != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("--max-corrupt %s: status %d: %s", share, status, errs)
+		}
+	}
+}
+
+// A training that diverges ends at once, says where, and is no success.
+func TestTrainDiverges(t *testing.T) {
+	net, data := writeFile(t, "net.yaml", tinyNet), tinyImages(t)
+	out, errs, status := netspace(t, "train", net, "--data", data, "--engine", "reference", "--lr", "1000", "--momentum", "0.99", "--weight-decay", "1", "--log-steps", "--json")
+	e := lines(t, out)
+	if status != exitFailed || !strings.Contains(errs, "training diverged: loss ") || len(e["result"]) != 0 {
+		t.Errorf("status %d: %s\n%s", status, errs, out)
+	}
+}
+
 func TestTrainRequestErrors(t *testing.T) {
 	net, data, dir := writeFile(t, "net.yaml", tinyNet), tinyImages(t), filepath.Join(t.TempDir(), "out")
 	recipe := writeFile(t, "recipe.yaml", "epochs: 3\nmomentun: 0.9\n")
@@ -247,14 +302,14 @@ func TestTrainRequestErrors(t *testing.T) {
 		`recipe.momentum: 1: must be a number in [0, 1)`: with("--data", data, "--momentum", "1"),
 		`lr: fast: must be a number`:                     with("--data", data, "--lr", "fast"),
 		recipe + ":2: momentun: is not a known field":    with("--data", data, "--recipe", recipe),
-		"RegNetX-400MF":                                          {"train", "RegNetX-400MX", "--data", data},
-		`engine "tpu"`:                                           with("--data", data, "--engine", "tpu"),
-		"--resume needs --out":                                   {"train", net, "--data", data, "--engine", "reference", "--resume"},
-		"--threads 0":                                            with("--data", data, "--threads", "0"),
-		"recipe.batch: 500: must be at most 144":                 with("--data", data, "--batch", "500"),
-		"is not a known field (did you mean epochs?)":            {"train", writeFile(t, "bad.yaml", tinyNet+"") + "", "--recipe", writeFile(t, "r.yaml", "epoch: 3"), "--data", data, "--engine", "reference"},
-		"--init: " + notWeights:                                  with("--data", data, "--init", notWeights),
-		"head.fc.weight is [7 4], not [4 4]":                     with("--data", data, "--init", other),
+		"RegNetX-400MF":                               {"train", "RegNetX-400MX", "--data", data},
+		`engine "tpu"`:                                with("--data", data, "--engine", "tpu"),
+		"--resume needs --out":                        {"train", net, "--data", data, "--engine", "reference", "--resume"},
+		"--threads 0":                                 with("--data", data, "--threads", "0"),
+		"recipe.batch: 500: must be at most 144":      with("--data", data, "--batch", "500"),
+		"is not a known field (did you mean epochs?)": {"train", writeFile(t, "bad.yaml", tinyNet+"") + "", "--recipe", writeFile(t, "r.yaml", "epoch: 3"), "--data", data, "--engine", "reference"},
+		"--init: " + notWeights:                       with("--data", data, "--init", notWeights),
+		"head.fc.weight is [7 4], not [4 4]; head.fc.bias is [7], not [4] (netspace init ": with("--data", data, "--init", other),
 		"must be from 0 to 27":                                   with("--data", data, "--epochs", "3", "--steps", "100"),
 		"is for 3 channels and 5 classes; data set":              {"train", writeFile(t, "rgb.yaml", tinyNet+"channels: 3\nclasses: 5\n"), "--data", data, "--engine", "reference"},
 		"usage: netspace train MODEL":                            {"train"},

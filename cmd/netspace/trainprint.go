@@ -24,6 +24,7 @@ type trainPrinter struct {
 	live      bool
 	last      time.Time // of the last line of progress
 	width     int       // of the line on the terminal
+	classes   int
 }
 
 // The time between two states of the changing line, and between two lines in a log.
@@ -31,6 +32,9 @@ const (
 	liveEvery = 200 * time.Millisecond
 	logEvery  = 10 * time.Second
 )
+
+// topKClasses is the number of classes above which the top-5 error tells a person something.
+const topKClasses = 10
 
 func newTrainPrinter(a *app, o trainOptions) *trainPrinter {
 	return &trainPrinter{a: a, logSteps: o.logSteps, gradients: o.gradients, live: isTerminal(a.err), last: time.Now()}
@@ -42,6 +46,7 @@ func isTerminal(w io.Writer) bool {
 }
 
 func (p *trainPrinter) start(s trainStart) error {
+	p.classes = s.Data.Classes
 	if p.a.json {
 		return p.a.emit(s)
 	}
@@ -134,7 +139,7 @@ func (p *trainPrinter) result(r train.Result, weights string) error {
 		return p.a.emit(resultLine{"result", r, weights})
 	}
 	line := fmt.Sprintf("validation error %.2f %%", r.Error)
-	if r.Error5 > 0 {
+	if p.classes > topKClasses {
 		line += fmt.Sprintf(" (top-5 %.2f %%)", r.Error5)
 	}
 	line += fmt.Sprintf(", loss %.4f", r.Loss)
