@@ -18,7 +18,7 @@ func (s Stage) mid() int {
 	return s.Width / int(math.Round(s.Bottleneck))
 }
 
-// Adjusted makes width, bottleneck ratio and group width compatible (METHOD
+// Adjusted makes width, bottleneck ratio and group width compatible (docs/method.md
 // §2): g is at most w_b, w_b becomes the nearest multiple of g (half to even)
 // and at least g, and the width follows from w_b. For an inverted bottleneck
 // of multiplier m = 1/b > 1, w_b becomes a multiple of lcm(g, m).

@@ -32,7 +32,7 @@ type Stem struct {
 	Width int // output channels
 }
 
-// BlockType is the kind of the blocks of a body (METHOD §2).
+// BlockType is the kind of the blocks of a body (docs/method.md §2).
 type BlockType uint8
 
 // The blocks. Y is X with AnyNet.SE > 0.

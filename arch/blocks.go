@@ -55,7 +55,7 @@ func buildHead(sink graph.Sink, x graph.Value, width int, bn string, act graph.A
 }
 
 // seWidth is the squeezed width of an SE module of a bottleneck block: it
-// derives from the block's input width, not from the width it gates (METHOD §2).
+// derives from the block's input width, not from the width it gates (docs/method.md §2).
 func seWidth(wIn int, ratio float64) int { return int(math.RoundToEven(ratio * float64(wIn))) }
 
 // buildSE writes squeeze-and-excitation: pool, 1×1 to squeeze channels,

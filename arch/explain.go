@@ -31,7 +31,7 @@ type LineBlock struct {
 }
 
 // Adjustment is a stage before and after its numbers were made compatible
-// (METHOD §2).
+// (docs/method.md §2).
 type Adjustment struct {
 	Stage int   `json:"stage"` // from 1
 	Asked Stage `json:"asked"`

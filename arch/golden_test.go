@@ -6,7 +6,7 @@ import (
 	"netspace/graph"
 )
 
-// TestPublishedComplexity holds the exact published numbers (METHOD §3): both
+// TestPublishedComplexity holds the exact published numbers (docs/method.md §3): both
 // from the counting sink and from the recorded graph.
 func TestPublishedComplexity(t *testing.T) {
 	simple := Stem{Type: SimpleStem, Width: 32}

@@ -158,7 +158,7 @@ func TestAdjusting(t *testing.T) {
 	})
 }
 
-// TestAdjustedFormula compares with METHOD §2 as it is written there, in floats.
+// TestAdjustedFormula compares with docs/method.md §2 as it is written there, in floats.
 func TestAdjustedFormula(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Stage{Depth: 1, Stride: 2, Width: rapid.IntRange(1, 3000).Draw(t, "width"), Bottleneck: rapid.SampledFrom([]float64{1, 2, 4, 0.5, 0.25}).Draw(t, "b"), GroupWidth: rapid.IntRange(1, 300).Draw(t, "g")}

@@ -97,7 +97,7 @@ func (s Scaling) Factors() Factors {
 // Scale gives the scaled network, with its resolution: depths rounded to whole
 // blocks, widths to multiples of 8, group widths to 1, 2, 4 or multiples of 8,
 // the resolution to a multiple of 4, all half to even; then widths, bottleneck
-// ratios and group widths are made compatible (METHOD §2). A RegNet becomes
+// ratios and group widths are made compatible (docs/method.md §2). A RegNet becomes
 // the AnyNet of its stages. Of an EfficientNet, stem and head grow too.
 //
 // resolution is the unscaled one; 0 means what the spec states, else 224.

@@ -103,7 +103,7 @@ func (s Spec) Complexity(in Input) (graph.Complexity, error) {
 	return k.Complexity, nil
 }
 
-// Adjusted fills in defaults and makes the numbers compatible (METHOD §2). The
+// Adjusted fills in defaults and makes the numbers compatible (docs/method.md §2). The
 // family stays: a regnet keeps its parameters, with the group width that its
 // widest stage uses. s must be valid.
 func (s Spec) Adjusted() Spec {

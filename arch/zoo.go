@@ -21,7 +21,7 @@ type Model struct {
 	// The published complexity, rounded to one decimal: flops in units of
 	// 10^9, params and acts in units of 10^6.
 	Rounded Rounded
-	// How it was trained for the published error, by the recipe of METHOD §5
+	// How it was trained for the published error, by the recipe of docs/method.md §5
 	// over 100 epochs.
 	Training Training
 }

@@ -1,6 +1,6 @@
 package graph
 
-// Complexity of a network for one image (DDS §3.1; METHOD §3).
+// Complexity of a network for one image (DDS §3.1; docs/method.md §3).
 type Complexity struct {
 	Flops  int64 `json:"flops"`  // multiply-adds of convolutions and linear layers, plus one per output element for a bias
 	Params int64 `json:"params"` // weights, biases, and two per BN channel

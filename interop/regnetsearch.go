@@ -17,7 +17,7 @@ type iniValue struct {
 	line int
 }
 
-// parseRegNetSearch reads one configuration of the RegNet search (METHOD §7).
+// parseRegNetSearch reads one configuration of the RegNet search (docs/method.md §7).
 //
 // The tool writes, after training, accuracy, epochs, lr and wd into a copy of
 // the file; the last three become the recipe. Its networks are RegNetX with

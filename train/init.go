@@ -8,11 +8,11 @@ import (
 	"netspace/graph"
 )
 
-// linearStd is the standard deviation of linear weights (METHOD §5; the paper authors' tool).
+// linearStd is the standard deviation of linear weights (docs/method.md §5; the paper authors' tool).
 const linearStd = 0.01
 
 // InitParam fills dst with the initial values of a parameter of g, as the
-// paper authors' tool does (METHOD §5): convolution weights are normal with
+// paper authors' tool does (docs/method.md §5): convolution weights are normal with
 // std √(2/(k²·c_out)) — He by fan-out with the groups left out of account —,
 // linear weights normal with std 0.01, BN γ 1 and β 0, the bias of a linear
 // layer 0, and the bias of a convolution (which only squeeze-and-excitation

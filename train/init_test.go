@@ -42,7 +42,7 @@ func initial(t *testing.T, g *graph.Graph, name string, seed uint64, zeroGamma b
 	return buf
 }
 
-// The means and spreads are those of METHOD §5: He by fan-out whatever the
+// The means and spreads are those of docs/method.md §5: He by fan-out whatever the
 // groups. The tolerance is four standard errors.
 func TestInitialDistributions(t *testing.T) {
 	g := wideNet(t)

@@ -3,7 +3,7 @@ package train
 import "netspace/dataset"
 
 // mix writes the targets of a batch for step number, and blends its images
-// where the recipe says so (METHOD §5): smoothed one-hot targets, mixup, cutmix.
+// where the recipe says so (docs/method.md §5): smoothed one-hot targets, mixup, cutmix.
 func (r *run) mix(b *dataset.Batch, number int) {
 	rec, info := &r.Recipe, &r.Data.Info
 	if rec.Mixup == 0 && rec.CutMix == 0 {

@@ -3,7 +3,7 @@ package train
 import "math"
 
 // BaseLR is lr₀: the learning rate at full height, scaled to the batch if
-// LRBatch says so (linear scaling rule; METHOD: reference lr 0.1 for batch 128).
+// LRBatch says so (linear scaling rule; docs/method.md §5: reference lr 0.1 for batch 128).
 func (r Recipe) BaseLR() float64 {
 	if r.LRBatch == 0 {
 		return r.LR
