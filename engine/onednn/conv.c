@@ -1,8 +1,7 @@
 // oneDNN 2.x convolutions. These are the only calls into oneDNN besides
 // dnnl_sgemm in run.c, so that a port to 3.x touches this file.
 #include "ops.h"
-#include <dnnl.h>
-#include <omp.h>
+#include "library.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,16 +26,16 @@ struct ns_conv {
 
 ns_engine *ns_engine_new(int *status) {
 	ns_engine *e = calloc(1, sizeof *e);
-	*status = dnnl_engine_create(&e->engine, dnnl_cpu, 0);
+	*status = dnnl.engine_create(&e->engine, dnnl_cpu, 0);
 	// Populations compile thousands of networks: bound what the library keeps.
-	if (!*status) *status = dnnl_set_primitive_cache_capacity(256);
+	if (!*status) *status = dnnl.set_primitive_cache_capacity(256);
 	return e;
 }
 
 void ns_version(int *major, int *minor, int *patch, int *isa) {
-	const dnnl_version_t *v = dnnl_version();
+	const dnnl_version_t *v = dnnl.version();
 	*major = v->major, *minor = v->minor, *patch = v->patch;
-	*isa = dnnl_get_effective_cpu_isa();
+	*isa = dnnl.get_effective_cpu_isa();
 }
 
 const char *ns_status(int s) {
@@ -51,7 +50,7 @@ const char *ns_status(int s) {
 }
 
 static const dnnl_memory_desc_t *query(dnnl_primitive_desc_t pd, dnnl_query_t q) {
-	return dnnl_primitive_desc_query_md(pd, q, 0);
+	return dnnl.primitive_desc_query_md(pd, q, 0);
 }
 
 // The layout of the weights that direct.h reads.
@@ -62,7 +61,7 @@ static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md, i
 	};
 	int depthwise = s->groups > 1 && s->groups == s->ic;
 	dnnl_format_tag_t tag = tags[s->block == 16][depthwise ? 4 : 2 * (s->groups > 1) + (which == BWD_D)];
-	return dnnl_memory_desc_init_by_tag(md, ndims, dims, dnnl_f32, tag);
+	return dnnl.memory_desc_init_by_tag(md, ndims, dims, dnnl_f32, tag);
 }
 
 #define TRY(step, call) \
@@ -72,8 +71,7 @@ static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md, i
 	} while (0)
 
 struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info, const char **what, int *status) {
-	int before = omp_get_max_threads();
-	omp_set_num_threads(1); // a primitive fixes its number of threads when it is made
+	int before = ns_teams(1); // a primitive fixes its number of threads when it is made
 	struct ns_conv *c = calloc(1, sizeof *c);
 	c->engine = e->engine;
 	c->threads = s->threads;
@@ -87,32 +85,32 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	dnnl_dims_t lo = {pad, pad}, hi = {(s->oh - 1) * s->stride + s->kernel - s->ih - pad, (s->ow - 1) * s->stride + s->kernel - s->iw - pad};
 	dnnl_format_tag_t blocked = s->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
 	dnnl_memory_desc_t src, dst, w;
-	TRY("source layout", dnnl_memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, s->plain_src ? dnnl_nchw : blocked));
-	TRY("destination layout", dnnl_memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, blocked));
+	TRY("source layout", dnnl.memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, s->plain_src ? dnnl_nchw : blocked));
+	TRY("destination layout", dnnl.memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, blocked));
 	if (s->groups > 1) {
-		TRY("weights layout", dnnl_memory_desc_init_by_tag(&w, 5, w5, dnnl_f32, dnnl_format_tag_any));
-		TRY("weights layout", dnnl_memory_desc_init_by_tag(&c->plain, 5, w5, dnnl_f32, dnnl_goihw));
+		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 5, w5, dnnl_f32, dnnl_format_tag_any));
+		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 5, w5, dnnl_f32, dnnl_goihw));
 	} else {
-		TRY("weights layout", dnnl_memory_desc_init_by_tag(&w, 4, w4, dnnl_f32, dnnl_format_tag_any));
-		TRY("weights layout", dnnl_memory_desc_init_by_tag(&c->plain, 4, w4, dnnl_f32, dnnl_oihw));
+		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 4, w4, dnnl_f32, dnnl_format_tag_any));
+		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 4, w4, dnnl_f32, dnnl_oihw));
 	}
-	TRY("attributes", dnnl_primitive_attr_create(&attr));
-	TRY("attributes", dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
+	TRY("attributes", dnnl.primitive_attr_create(&attr));
+	TRY("attributes", dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
 	dnnl_convolution_desc_t d;
-	TRY("forward", dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &src, &w, NULL, &dst, strides, lo, hi));
-	TRY("forward", dnnl_primitive_desc_create(&c->pd[FWD], &d, attr, e->engine, NULL));
+	TRY("forward", dnnl.convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &src, &w, NULL, &dst, strides, lo, hi));
+	TRY("forward", dnnl.primitive_desc_create(&c->pd[FWD], &d, attr, e->engine, NULL));
 	if (s->backward >= 1) {
-		TRY("backward weights", dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &src, &w, NULL, &dst, strides, lo, hi));
-		TRY("backward weights", dnnl_primitive_desc_create(&c->pd[BWD_W], &d, attr, e->engine, c->pd[FWD]));
+		TRY("backward weights", dnnl.convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &src, &w, NULL, &dst, strides, lo, hi));
+		TRY("backward weights", dnnl.primitive_desc_create(&c->pd[BWD_W], &d, attr, e->engine, c->pd[FWD]));
 	}
 	if (s->backward >= 2) {
-		TRY("backward data", dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &src, &w, &dst, strides, lo, hi));
-		TRY("backward data", dnnl_primitive_desc_create(&c->pd[BWD_D], &d, attr, e->engine, c->pd[FWD]));
+		TRY("backward data", dnnl.convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &src, &w, &dst, strides, lo, hi));
+		TRY("backward data", dnnl.primitive_desc_create(&c->pd[BWD_D], &d, attr, e->engine, c->pd[FWD]));
 	}
 	for (int k = 0; k < 3; k++) {
 		info->impl[k] = "";
 		if (!c->pd[k]) continue;
-		dnnl_primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
+		dnnl.primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
 		c->weights[k] = *query(c->pd[k], k == BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
 		if (strncmp(info->impl[k], "ref", 3) == 0 && !s->plain_src) {
 			info->impl[k] = "direct";
@@ -120,73 +118,73 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 			TRY("weights layout", direct_layout(s, k, &c->weights[k], s->groups > 1 ? 5 : 4, s->groups > 1 ? w5 : w4));
 		}
 	}
-	info->wf = dnnl_memory_desc_get_size(&c->weights[FWD]);
-	info->wd = c->pd[BWD_D] ? dnnl_memory_desc_get_size(&c->weights[BWD_D]) : 0;
-	info->ww = c->pd[BWD_W] ? dnnl_memory_desc_get_size(&c->weights[BWD_W]) : 0;
-	info->same_d = !c->pd[BWD_D] || dnnl_memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
-	info->same_w = !c->pd[BWD_W] || dnnl_memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
+	info->wf = dnnl.memory_desc_get_size(&c->weights[FWD]);
+	info->wd = c->pd[BWD_D] ? dnnl.memory_desc_get_size(&c->weights[BWD_D]) : 0;
+	info->ww = c->pd[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
+	info->same_d = !c->pd[BWD_D] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
+	info->same_w = !c->pd[BWD_W] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
 	info->scratch = 0;
 	size_t n = s->threads;
 	c->stream = calloc(n, sizeof *c->stream);
 	c->src = calloc(n, sizeof *c->src);
 	c->dst = calloc(n, sizeof *c->dst);
 	for (size_t t = 0; t < n; t++) {
-		TRY("stream", dnnl_stream_create(&c->stream[t], e->engine, dnnl_stream_default_flags));
-		TRY("memory", dnnl_memory_create(&c->src[t], &src, e->engine, DNNL_MEMORY_NONE));
-		TRY("memory", dnnl_memory_create(&c->dst[t], &dst, e->engine, DNNL_MEMORY_NONE));
+		TRY("stream", dnnl.stream_create(&c->stream[t], e->engine, dnnl_stream_default_flags));
+		TRY("memory", dnnl.memory_create(&c->src[t], &src, e->engine, DNNL_MEMORY_NONE));
+		TRY("memory", dnnl.memory_create(&c->dst[t], &dst, e->engine, DNNL_MEMORY_NONE));
 	}
 	static const char *const names[] = {"forward", "backward data", "backward weights"};
 	for (int k = 0; k < 3; k++) {
 		if (!c->pd[k]) continue;
-		if (!c->direct[k]) TRY(names[k], dnnl_primitive_create(&c->prim[k], c->pd[k]));
+		if (!c->direct[k]) TRY(names[k], dnnl.primitive_create(&c->prim[k], c->pd[k]));
 		const dnnl_memory_desc_t *sp = query(c->pd[k], dnnl_query_scratchpad_md);
-		int64_t bytes = dnnl_memory_desc_get_size(sp);
+		int64_t bytes = dnnl.memory_desc_get_size(sp);
 		if (!c->direct[k] && bytes > info->scratch) info->scratch = bytes;
 		c->w[k] = calloc(n, sizeof *c->w[k]);
 		c->scratch[k] = calloc(n, sizeof *c->scratch[k]);
 		for (size_t t = 0; t < n; t++) {
-			TRY("memory", dnnl_memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
-			TRY("memory", dnnl_memory_create(&c->scratch[k][t], sp, e->engine, DNNL_MEMORY_NONE));
+			TRY("memory", dnnl.memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
+			TRY("memory", dnnl.memory_create(&c->scratch[k][t], sp, e->engine, DNNL_MEMORY_NONE));
 		}
 	}
 	for (int k = 1; k < 3; k++) {
 		if (!c->pd[k] || (k == BWD_D ? info->same_d : info->same_w)) continue;
 		dnnl_primitive_desc_t rpd;
 		const dnnl_memory_desc_t *from = &c->weights[k == BWD_D ? FWD : k], *to = &c->weights[k == BWD_D ? k : FWD];
-		TRY("reorder", dnnl_reorder_primitive_desc_create(&rpd, from, e->engine, to, e->engine, NULL));
-		*status = dnnl_primitive_create(k == BWD_D ? &c->reorder_d : &c->reorder_w, rpd);
-		dnnl_primitive_desc_destroy(rpd);
+		TRY("reorder", dnnl.reorder_primitive_desc_create(&rpd, from, e->engine, to, e->engine, NULL));
+		*status = dnnl.primitive_create(k == BWD_D ? &c->reorder_d : &c->reorder_w, rpd);
+		dnnl.primitive_desc_destroy(rpd);
 		if (*status) goto fail;
 	}
-	dnnl_primitive_attr_destroy(attr);
-	omp_set_num_threads(before);
+	dnnl.primitive_attr_destroy(attr);
+	ns_teams(before);
 	return c;
 fail:
-	if (attr) dnnl_primitive_attr_destroy(attr);
+	if (attr) dnnl.primitive_attr_destroy(attr);
 	ns_conv_free(c);
-	omp_set_num_threads(before);
+	ns_teams(before);
 	return NULL;
 }
 
 void ns_conv_free(struct ns_conv *c) {
 	if (!c) return;
 	for (int t = 0; t < c->threads; t++) {
-		if (c->src && c->src[t]) dnnl_memory_destroy(c->src[t]);
-		if (c->dst && c->dst[t]) dnnl_memory_destroy(c->dst[t]);
+		if (c->src && c->src[t]) dnnl.memory_destroy(c->src[t]);
+		if (c->dst && c->dst[t]) dnnl.memory_destroy(c->dst[t]);
 		for (int k = 0; k < 3; k++) {
-			if (c->w[k] && c->w[k][t]) dnnl_memory_destroy(c->w[k][t]);
-			if (c->scratch[k] && c->scratch[k][t]) dnnl_memory_destroy(c->scratch[k][t]);
+			if (c->w[k] && c->w[k][t]) dnnl.memory_destroy(c->w[k][t]);
+			if (c->scratch[k] && c->scratch[k][t]) dnnl.memory_destroy(c->scratch[k][t]);
 		}
-		if (c->stream && c->stream[t]) dnnl_stream_destroy(c->stream[t]);
+		if (c->stream && c->stream[t]) dnnl.stream_destroy(c->stream[t]);
 	}
 	for (int k = 0; k < 3; k++) {
 		free(c->w[k]);
 		free(c->scratch[k]);
-		if (c->prim[k]) dnnl_primitive_destroy(c->prim[k]);
-		if (c->pd[k]) dnnl_primitive_desc_destroy(c->pd[k]);
+		if (c->prim[k]) dnnl.primitive_destroy(c->prim[k]);
+		if (c->pd[k]) dnnl.primitive_desc_destroy(c->pd[k]);
 	}
-	if (c->reorder_d) dnnl_primitive_destroy(c->reorder_d);
-	if (c->reorder_w) dnnl_primitive_destroy(c->reorder_w);
+	if (c->reorder_d) dnnl.primitive_destroy(c->reorder_d);
+	if (c->reorder_w) dnnl.primitive_destroy(c->reorder_w);
 	free(c->src);
 	free(c->dst);
 	free(c->stream);
@@ -198,22 +196,21 @@ int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack) {
 	dnnl_primitive_desc_t pd;
 	dnnl_primitive_t r;
 	const dnnl_memory_desc_t *wf = &c->weights[FWD];
-	int before = omp_get_max_threads();
-	omp_set_num_threads(1);
-	int s = dnnl_reorder_primitive_desc_create(&pd, unpack ? wf : &c->plain, c->engine, unpack ? &c->plain : wf, c->engine, NULL);
+	int before = ns_teams(1); // a primitive fixes its number of threads when it is made
+	int s = dnnl.reorder_primitive_desc_create(&pd, unpack ? wf : &c->plain, c->engine, unpack ? &c->plain : wf, c->engine, NULL);
 	if (s) goto done;
-	s = dnnl_primitive_create(&r, pd);
-	dnnl_primitive_desc_destroy(pd);
+	s = dnnl.primitive_create(&r, pd);
+	dnnl.primitive_desc_destroy(pd);
 	if (s) goto done;
-	dnnl_memory_create(&p, &c->plain, c->engine, plain);
-	dnnl_memory_create(&q, wf, c->engine, packed);
+	dnnl.memory_create(&p, &c->plain, c->engine, plain);
+	dnnl.memory_create(&q, wf, c->engine, packed);
 	dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, unpack ? q : p}, {DNNL_ARG_TO, unpack ? p : q}};
-	s = dnnl_primitive_execute(r, c->stream[0], 2, args);
-	dnnl_memory_destroy(p);
-	dnnl_memory_destroy(q);
-	dnnl_primitive_destroy(r);
+	s = dnnl.primitive_execute(r, c->stream[0], 2, args);
+	dnnl.memory_destroy(p);
+	dnnl.memory_destroy(q);
+	dnnl.primitive_destroy(r);
 done:
-	omp_set_num_threads(before);
+	ns_teams(before);
 	return s;
 }
 
@@ -225,24 +222,24 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	dnnl_exec_arg_t args[4];
 	if (which >= 3) {
 		dnnl_memory_t from = which == 3 ? c->w[FWD][t] : c->w[BWD_W][t], to = which == 3 ? c->w[BWD_D][t] : c->w[FWD][t];
-		dnnl_memory_set_data_handle_v2(from, a, st);
-		dnnl_memory_set_data_handle_v2(to, d, st);
+		dnnl.memory_set_data_handle_v2(from, a, st);
+		dnnl.memory_set_data_handle_v2(to, d, st);
 		args[0] = (dnnl_exec_arg_t){DNNL_ARG_FROM, from};
 		args[1] = (dnnl_exec_arg_t){DNNL_ARG_TO, to};
-		return dnnl_primitive_execute(which == 3 ? c->reorder_d : c->reorder_w, st, 2, args);
+		return dnnl.primitive_execute(which == 3 ? c->reorder_d : c->reorder_w, st, 2, args);
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
 	if (c->direct[which]) {
 		ns_kernels_for(c->shape.block)->direct(&c->shape, which, src, w, dst);
 		return dnnl_success;
 	}
-	dnnl_memory_set_data_handle_v2(c->src[t], src, st);
-	dnnl_memory_set_data_handle_v2(c->dst[t], dst, st);
-	dnnl_memory_set_data_handle_v2(c->w[which][t], w, st);
-	dnnl_memory_set_data_handle_v2(c->scratch[which][t], scratch, st);
+	dnnl.memory_set_data_handle_v2(c->src[t], src, st);
+	dnnl.memory_set_data_handle_v2(c->dst[t], dst, st);
+	dnnl.memory_set_data_handle_v2(c->w[which][t], w, st);
+	dnnl.memory_set_data_handle_v2(c->scratch[which][t], scratch, st);
 	args[0] = (dnnl_exec_arg_t){which == BWD_D ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, c->src[t]};
 	args[1] = (dnnl_exec_arg_t){which == FWD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, c->dst[t]};
 	args[2] = (dnnl_exec_arg_t){which == BWD_W ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, c->w[which][t]};
 	args[3] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, c->scratch[which][t]};
-	return dnnl_primitive_execute(c->prim[which], st, 4, args);
+	return dnnl.primitive_execute(c->prim[which], st, 4, args);
 }

@@ -4,6 +4,7 @@ package onednn
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"netspace/arch"
@@ -44,6 +45,10 @@ func randomBatch(g *graph.Graph, n int) engine.Batch {
 // After the first step neither Go nor C holds more than before: what oneDNN
 // allocates inside a call it frees there.
 func TestStepsAllocateNothing(t *testing.T) {
+	// The C libraries keep a little for every system thread that calls them, and
+	// a goroutine may move to another one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	g := network(t, 32, 8, 0.25)
 	for _, threads := range []int{1, 2} {
 		p, err := open(t).Compile(g, engine.Options{Batch: 8, Threads: threads})

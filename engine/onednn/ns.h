@@ -125,6 +125,8 @@ typedef struct {
 	const char *impl[3];
 } ns_conv_info;
 typedef struct ns_engine ns_engine;
+// Loads oneDNN: "", or why that fails. Nothing else may be called before it.
+const char *ns_library(void);
 ns_engine *ns_engine_new(int *status);
 struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info, const char **what, int *status);
 void ns_conv_free(struct ns_conv *c);

@@ -9,7 +9,8 @@ package onednn
 
 // #cgo CFLAGS: -O3 -Wall
 // #cgo amd64 CFLAGS: -march=haswell
-// #cgo LDFLAGS: -ldnnl -lgomp -lm -lpthread
+// #cgo LDFLAGS: -lm -lpthread
+// #cgo linux LDFLAGS: -ldl
 // #include "ns.h"
 import "C"
 
@@ -31,11 +32,15 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// New opens the engine. The error is an *engine.ErrUnavailable where the
-// processor lacks what the kernels are compiled for.
+// New loads oneDNN and opens the engine. The error is an *engine.ErrUnavailable
+// where the library is missing, or the processor lacks what the kernels are
+// compiled for.
 func New() (engine.Engine, error) {
 	if runtime.GOARCH == "amd64" && !(cpu.X86.HasAVX2 && cpu.X86.HasFMA) {
 		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "this processor has no AVX2 and FMA instructions"}
+	}
+	if fault := C.GoString(C.ns_library()); fault != "" {
+		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "oneDNN cannot be loaded: " + fault + " (Debian: apt-get install libdnnl2)"}
 	}
 	var status C.int
 	e := &Engine{c: C.ns_engine_new(&status)}
@@ -70,8 +75,12 @@ type Info struct {
 	ISA     string `json:"isa"`
 }
 
-// Describe tells which oneDNN is linked and which instructions it uses.
+// Describe tells which oneDNN is loaded and which instructions it uses; nothing
+// where there is none.
 func Describe() Info {
+	if C.GoString(C.ns_library()) != "" {
+		return Info{}
+	}
 	var major, minor, patch, isa C.int
 	C.ns_version(&major, &minor, &patch, &isa)
 	names := []struct {

@@ -1,8 +1,7 @@
 #define LANES 8 // of what runs over whole arrays
 #include "ops.h"
 #include "vec.h"
-#include <dnnl.h>
-#include <omp.h>
+#include "library.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #ifdef __GLIBC__
@@ -57,7 +56,7 @@ static double loss_rows(const worker *w, const ns_op *o, int img, int n) {
 }
 
 static int gemm(char ta, char tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-	return dnnl_sgemm(ta, tb, m, n, k, 1.f, a, lda, b, ldb, beta, c, ldc);
+	return dnnl.sgemm(ta, tb, m, n, k, 1.f, a, lda, b, ldb, beta, c, ldc);
 }
 
 // One op on images [img, img+n); first: the thread's first chunk of this loop.
@@ -277,7 +276,7 @@ static void *help(void *arg) {
 	struct helper h = *(struct helper *)arg;
 	free(arg);
 	struct ns_pool *q = h.pool;
-	omp_set_num_threads(1); // oneDNN must not start a team of its own
+	ns_teams(1); // oneDNN must not start a team of its own
 	for (uint64_t round = 1;; round++) {
 		pthread_mutex_lock(&q->lock);
 		while (q->round < round && !q->stop) pthread_cond_wait(&q->wake, &q->lock);
@@ -325,7 +324,7 @@ void ns_pool_free(struct ns_pool *q) {
 
 int ns_run(ns_program *p, ns_run_args *a) {
 	a->fail_op = -1, a->fail_status = 0;
-	omp_set_num_threads(1);
+	ns_teams(1);
 	struct ns_pool *q = p->pool;
 	if (q) {
 		pthread_mutex_lock(&q->lock);

@@ -119,6 +119,8 @@ func (p *program) execute() error {
 		shape = p.g.Nodes[c.node].Name
 		if c.weight.prims != nil {
 			shape += ", " + p.shapeNames[c.weight.prims]
+		} else {
+			shape += fmt.Sprintf(", matrix product %d -> %d", p.ops[i].n, p.ops[i].m)
 		}
 		switch p.ops[i].kind {
 		case C.NS_CONV_F, C.NS_GEMM_F:

@@ -81,6 +81,10 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 			shape.backward = 2
 		}
 	}
+	return p.makePrims(shape)
+}
+
+func (p *program) makePrims(shape C.ns_shape) (*prims, error) {
 	if q := p.shapes[shape]; q != nil {
 		return q, nil
 	}

@@ -1,0 +1,101 @@
+//go:build cgo
+
+package onednn
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"netspace/engine"
+)
+
+// What oneDNN refuses to make is told with the primitive, the shapes and the status.
+func TestFailureToMake(t *testing.T) {
+	p, err := open(t).compile(network(t, 16, 8, 0), engine.Options{Batch: 4}.WithDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for shape := range p.shapes {
+		want := "convolution -1" + strings.TrimPrefix(shapeString(shape), "convolution 4")
+		shape.n = -1
+		_, err := p.makePrims(shape)
+		var e *Error
+		if !errors.As(err, &e) || e.Primitive != "source layout" || e.Shape != want || e.Status != "invalid arguments" {
+			t.Errorf("error %v; want source layout of %s", err, want)
+		}
+	}
+}
+
+// So is what fails in a step, with the operation's name.
+func TestFailureToRun(t *testing.T) {
+	g := network(t, 16, 8, 0)
+	p, err := open(t).compile(g, engine.Options{Batch: 4}.WithDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for i, c := range p.opConv {
+		if c != nil && c.weight.prims == nil {
+			p.ops[i].m = -1
+			break
+		}
+	}
+	_, err = p.Step(randomBatch(g, 4), make([]float32, 4*10))
+	var e *Error
+	if !errors.As(err, &e) || *e != (Error{"forward", "head.fc, matrix product 32 -> -1", "invalid arguments"}) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A machine without the library, or with a broken one, is told so; the loader
+// looks once, so this takes a process of its own.
+func TestMissingLibrary(t *testing.T) {
+	if os.Getenv("NETSPACE_TEST_NO_LIBRARY") != "" {
+		_, err := New()
+		var missing *engine.ErrUnavailable
+		if !errors.As(err, &missing) || !strings.Contains(err.Error(), "libdnnl") || !strings.Contains(err.Error(), "apt-get install") {
+			t.Errorf("error %v", err)
+		}
+		if d := Describe(); d != (Info{}) {
+			t.Errorf("described as %+v", d)
+		}
+		return
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"libdnnl.so.2", "libdnnl.2.dylib"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("not a library"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.Command(os.Args[0], "-test.run=^TestMissingLibrary$")
+	c.Env = append(os.Environ(), "NETSPACE_TEST_NO_LIBRARY=1", "LD_LIBRARY_PATH="+dir, "DYLD_LIBRARY_PATH="+dir)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// GODEBUG hides instructions of the processor.
+func TestUnsupportedProcessor(t *testing.T) {
+	if os.Getenv("NETSPACE_TEST_OLD_PROCESSOR") != "" {
+		_, err := New()
+		var missing *engine.ErrUnavailable
+		if !errors.As(err, &missing) || !strings.Contains(err.Error(), "AVX2") {
+			t.Errorf("error %v", err)
+		}
+		return
+	}
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the kernels need no special instructions on " + runtime.GOARCH)
+	}
+	c := exec.Command(os.Args[0], "-test.run=^TestUnsupportedProcessor$")
+	c.Env = append(os.Environ(), "NETSPACE_TEST_OLD_PROCESSOR=1", "GODEBUG=cpu.avx2=off")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
