@@ -105,44 +105,23 @@ func (s Source) conditions() (map[string]string, error) {
 	})
 }
 
-// leaves are the values in the JSON of v by their paths: "recipe.epochs".
+// leaves are the values in the JSON of v by their paths, texts without their
+// quotes and without what is null.
 func leaves(v any) (map[string]string, error) {
-	data, err := json.Marshal(v)
+	all, err := study.Leaves(v)
 	if err != nil {
 		return nil, err
 	}
-	var tree any
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.UseNumber()
-	if err := dec.Decode(&tree); err != nil {
-		return nil, err
-	}
-	flat := map[string]string{}
-	flatten("", tree, flat)
-	return flat, nil
-}
-
-// flatten writes the leaves of a JSON tree by their paths.
-func flatten(path string, v any, to map[string]string) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		if v == nil {
-			return
+	for path, value := range all {
+		var text string
+		switch {
+		case value == "null":
+			delete(all, path)
+		case json.Unmarshal([]byte(value), &text) == nil:
+			all[path] = text
 		}
-		if text, ok := v.(string); ok {
-			to[path] = text
-			return
-		}
-		text, _ := json.Marshal(v) // it was JSON a moment ago
-		to[path] = string(text)
-		return
 	}
-	for k, v := range m {
-		if path != "" {
-			k = path + "." + k
-		}
-		flatten(k, v, to)
-	}
+	return all, nil
 }
 
 func unionKeys(a, b map[string]string) []string {

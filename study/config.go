@@ -171,11 +171,11 @@ func (e *ChangedError) Error() string {
 
 // changes lists what differs between the settings of a folder and s, by path.
 func (s Settings) changes(old Settings) ([]string, error) {
-	was, err := flatten(old)
+	was, err := Leaves(old)
 	if err != nil {
 		return nil, err
 	}
-	is, err := flatten(s)
+	is, err := Leaves(s)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +195,8 @@ func orAbsent(s string) string {
 	return s
 }
 
-// flatten gives the JSON value of every path of v.
-func flatten(v any) (map[string]string, error) {
+// Leaves gives the JSON text of every leaf of v by its path, "recipe.epochs".
+func Leaves(v any) (map[string]string, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
