@@ -132,6 +132,25 @@ type Program interface {
 	Close() error
 }
 
+// Profiler is a Program that can tell where the time of its steps goes.
+type Profiler interface {
+	// Profile begins (true) or ends measuring; beginning again starts from zero.
+	Profile(on bool)
+	// Costs gives what every op of Step has taken since Profile(true), in the
+	// order in which they run; with several threads, on the first of them.
+	Costs() []Cost
+}
+
+// Cost is the time of one op.
+type Cost struct {
+	Kind    string  `json:"kind"`    // "convolution forward", "norm backward", ...
+	Layer   string  `json:"layer"`   // the layer whose output or weight it works on; may be empty
+	Shape   string  `json:"shape"`   // of a convolution
+	Kernel  string  `json:"kernel"`  // the implementation that runs it, of a convolution
+	Flops   float64 `json:"flops"`   // floating-point operations per step, two for a multiply-add; of convolutions
+	Seconds float64 `json:"seconds"` // in all steps
+}
+
 // ErrUnavailable is returned by engines that this build or machine lacks; Reason says
 // what to do about it.
 type ErrUnavailable struct {

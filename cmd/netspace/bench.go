@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -14,16 +18,17 @@ import (
 
 // benchLine is one line of bench train --json.
 type benchLine struct {
-	Model           string  `json:"model"`
-	Resolution      int     `json:"resolution"`
-	Batch           int     `json:"batch"`
-	Threads         int     `json:"threads"`
-	ImagesPerSecond float64 `json:"images_per_second"`
-	GFLOPS          float64 `json:"gflops"`
-	PeakGFLOPS      float64 `json:"peak_gflops"`
-	PeakFraction    float64 `json:"peak_fraction"`
-	CompileSeconds  float64 `json:"compile_seconds"`
-	MemoryMiB       float64 `json:"memory_mib"`
+	Model           string        `json:"model"`
+	Resolution      int           `json:"resolution"`
+	Batch           int           `json:"batch"`
+	Threads         int           `json:"threads"`
+	ImagesPerSecond float64       `json:"images_per_second"`
+	GFLOPS          float64       `json:"gflops"`
+	PeakGFLOPS      float64       `json:"peak_gflops"`
+	PeakFraction    float64       `json:"peak_fraction"`
+	CompileSeconds  float64       `json:"compile_seconds"`
+	MemoryMiB       float64       `json:"memory_mib"`
+	Profile         []engine.Cost `json:"profile,omitempty"`
 }
 
 type benchOptions struct {
@@ -31,6 +36,7 @@ type benchOptions struct {
 	batch, threads int
 	seconds        float64
 	engine         string
+	profile        bool
 }
 
 func newBenchCmd(a *app) *cobra.Command {
@@ -68,6 +74,7 @@ measured in the same process.
 	f.IntVar(&o.threads, "threads", o.threads, "threads of a step")
 	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
 	f.StringVar(&o.engine, "engine", engineNames[0], "engine: onednn or reference")
+	f.BoolVar(&o.profile, "profile", false, "show where the time of a step goes")
 	c.RunE = func(c *cobra.Command, args []string) error { return runBenchTrain(c, a, o, args) }
 	return c
 }
@@ -85,6 +92,7 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		table = tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(table, "model\timages/s\tGFLOP/s\tpeak\tof peak\tcompile\tmemory\t")
 	}
+	var profiles []benchLine
 	for _, name := range models {
 		m, err := a.resolve(name)
 		if err != nil {
@@ -98,7 +106,7 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		if err != nil {
 			return usagef("%s: %w", name, err)
 		}
-		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads}, time.Duration(o.seconds*float64(time.Second)))
+		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads}, time.Duration(o.seconds*float64(time.Second)), o.profile)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -106,7 +114,7 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		l := benchLine{
 			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
 			ImagesPerSecond: s.ImagesPerSecond, GFLOPS: s.GFLOPS, PeakGFLOPS: peak, PeakFraction: s.GFLOPS / peak,
-			CompileSeconds: s.Compile.Seconds(), MemoryMiB: float64(s.Memory) / (1 << 20),
+			CompileSeconds: s.Compile.Seconds(), MemoryMiB: float64(s.Memory) / (1 << 20), Profile: s.Profile,
 		}
 		if a.json {
 			if err := a.emit(l); err != nil {
@@ -115,9 +123,60 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.2f s\t%.0f MiB\t\n", name, l.ImagesPerSecond, l.GFLOPS, l.PeakGFLOPS, 100*l.PeakFraction, l.CompileSeconds, l.MemoryMiB)
+		profiles = append(profiles, l)
 	}
 	if a.json {
 		return nil
+	}
+	if err := table.Flush(); err != nil || !o.profile {
+		return err
+	}
+	for _, l := range profiles {
+		if err := printProfile(a.out, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slowest is how many single ops a profile shows.
+const slowest = 12
+
+// printProfile shows a step's time by kind of op, and the ops that take the most.
+func printProfile(w io.Writer, l benchLine) error {
+	kinds := map[string]*engine.Cost{}
+	var order []*engine.Cost
+	ops := slices.Clone(l.Profile)
+	total := 0.0
+	for _, c := range ops {
+		k := kinds[c.Kind]
+		if k == nil {
+			k = &engine.Cost{Kind: c.Kind}
+			kinds[c.Kind] = k
+			order = append(order, k)
+		}
+		k.Seconds += c.Seconds
+		k.Flops += c.Flops
+		total += c.Seconds
+	}
+	bySeconds := func(a, b float64) int { return cmp.Compare(b, a) }
+	slices.SortStableFunc(order, func(a, b *engine.Cost) int { return bySeconds(a.Seconds, b.Seconds) })
+	slices.SortStableFunc(ops, func(a, b engine.Cost) int { return bySeconds(a.Seconds, b.Seconds) })
+	fmt.Fprintf(w, "\n%s: %.2f ms a step\n", l.Model, 1e3*total)
+	rate := func(c *engine.Cost) string {
+		if c.Flops == 0 || c.Seconds == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.0f", c.Flops/c.Seconds/1e9)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "share\tms\tGFLOP/s\twhere")
+	for _, c := range order {
+		fmt.Fprintf(table, "%.1f %%\t%.3f\t%s\t%s\n", 100*c.Seconds/total, 1e3*c.Seconds, rate(c), c.Kind)
+	}
+	fmt.Fprintln(table, "\t\t\t")
+	for _, c := range ops[:min(slowest, len(ops))] {
+		fmt.Fprintf(table, "%.1f %%\t%.3f\t%s\t%s\n", 100*c.Seconds/total, 1e3*c.Seconds, rate(&c), strings.Join(slices.DeleteFunc([]string{c.Layer, c.Kind, c.Shape, c.Kernel}, func(s string) bool { return s == "" }), "  "))
 	}
 	return table.Flush()
 }

@@ -1,7 +1,7 @@
-// The element-wise kernels, each over a chunk of n images. Loops run over
-// channel blocks first, so that per-channel constants stay in registers and
-// sums flow over images; a float sum takes at most FLUSH elements before it
-// joins a double one, which bounds its rounding error near FLUSH/4 ulp.
+// The element-wise kernels, each over a chunk of n images. They wait for memory,
+// so loops run over images first and channel blocks within, as the tensors lie
+// in memory. A float sum takes at most FLUSH elements before it joins a
+// double one, which bounds its rounding error near FLUSH/4 ulp.
 #include "direct.h"
 #include "ops.h"
 #include "vec.h"
@@ -23,9 +23,9 @@ INLINE vf value_of(vf z, int act, vf lanes) {
 // y = act(s*x+t) * gate
 INLINE void apply_u(const ns_op *o, const float *ar, view x, view y, view gate, int n, int act, int norm, int gated) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->blocks; cb++) {
-		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
-		for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
+		for (int cb = 0; cb < o->blocks; cb++) {
+			vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 			const float *a = tile(x, i, cb, hw);
 			float *b = tile(y, i, cb, hw);
 			vf g = gated ? load(tile(gate, i, cb, 1)) : splat(1);
@@ -55,10 +55,10 @@ static void run_apply_u(const ns_op *o, const float *ar, view x, view y, view ga
 // y = act(mask*(s*x+t) + (s2*r+t2))
 INLINE void apply_a(const ns_op *o, const float *ar, view x, view r, view mask, view y, int n, int act, int norm2) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->blocks; cb++) {
-		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0);
-		vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
-		for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
+		for (int cb = 0; cb < o->blocks; cb++) {
+			vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0);
+			vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 			const float *a = tile(x, i, cb, hw), *c = tile(r, i, cb, hw);
 			float *b = tile(y, i, cb, hw);
 			vf m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
@@ -179,41 +179,65 @@ static void run_dgate(const ns_op *o, const float *ar, view x, view g, view y, i
 
 enum { G1 = 1, G2 = 2, G3 = 4, GATE = 8, BC = 16 };
 
-// One tile of the backward pass through y = act(s*x+t): z gradient and sums.
+// Two sums of one channel block on their way from floats to doubles.
+typedef struct {
+	vf a, b;
+} sums;
+
+// Adds float sums to the double ones and begins again.
+INLINE void flush(sums *f, double *a, double *b) {
+	add_double(a, f->a), add_double(b, f->b);
+	f->a = f->b = splat(0);
+}
+
+// Sums are taken strip by strip of channel blocks, images and then blocks within,
+// so that memory is read in order while a strip's sums stay in the first-level cache.
+#define STRIP 32
+
+// Backward through y = act(s*x+t): the gradient before the activation, and its sums.
 INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y, sources q, int n, int first, int act, int has, int norm) {
 	int64_t hw = o->hw, c = o->blocks * LANES;
 	vf area = splat(1.f / hw);
-	for (int cb = 0; cb < o->blocks; cb++) {
-		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
-		double *sum = acc + cb * LANES, *prod = acc + c + cb * LANES;
-		if (norm && first) memset(sum, 0, LANES * sizeof *sum), memset(prod, 0, LANES * sizeof *prod);
-		vf s0 = splat(0), p0 = s0;
+	if (norm && first) memset(acc, 0, 2 * c * sizeof *acc);
+	for (int c0 = 0; c0 < o->blocks; c0 += STRIP) {
+		int c1 = c0 + STRIP < o->blocks ? c0 + STRIP : o->blocks;
+		sums part[STRIP];
+		if (norm) memset(part, 0, sizeof part);
 		int64_t since = 0;
 		for (int i = 0; i < n; i++) {
-			const float *a = x.p ? tile(x, i, cb, hw) : 0;
-			const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
-			float *b = tile(y, i, cb, hw);
-			vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
-			vf bc = has & BC ? load(tile(q.bc, i, cb, 1)) * area : splat(0);
-			for (int64_t p = 0; p < hw;) {
-				int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
-				since += end - p;
-				for (; p < end; p++) {
-					vf g = bc;
-					if (has & G1) g += load(g1 + p * LANES);
-					if (has & G2) g += load(g2 + p * LANES);
-					if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
-					if (norm || act) {
-						vf v = load(a + p * LANES);
-						g = dact(g, v * s + t, act);
-						if (norm) s0 += g, p0 += g * (v - mean);
+			since += hw;
+			for (int cb = c0; cb < c1; cb++) {
+				vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
+				const float *a = x.p ? tile(x, i, cb, hw) : 0;
+				const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
+				float *b = tile(y, i, cb, hw);
+				vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
+				vf bc = has & BC ? load(tile(q.bc, i, cb, 1)) * area : splat(0);
+				for (int64_t p = 0; p < hw;) {
+					int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
+					vf s0 = splat(0), p0 = s0;
+					for (; p < end; p++) {
+						vf g = bc;
+						if (has & G1) g += load(g1 + p * LANES);
+						if (has & G2) g += load(g2 + p * LANES);
+						if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
+						if (norm || act) {
+							vf v = load(a + p * LANES);
+							g = dact(g, v * s + t, act);
+							if (norm) s0 += g, p0 += g * (v - mean);
+						}
+						store(b + p * LANES, g);
 					}
-					store(b + p * LANES, g);
+					if (norm) {
+						part[cb - c0].a += s0, part[cb - c0].b += p0;
+						if (since >= FLUSH) flush(&part[cb - c0], acc + cb * LANES, acc + c + cb * LANES);
+					}
 				}
-				if (norm && since >= FLUSH) add_double(sum, s0), add_double(prod, p0), s0 = p0 = splat(0), since = 0;
 			}
+			if (since >= FLUSH) since = 0;
 		}
-		if (norm) add_double(sum, s0), add_double(prod, p0);
+		if (norm)
+			for (int cb = c0; cb < c1; cb++) flush(&part[cb - c0], acc + cb * LANES, acc + c + cb * LANES);
 	}
 }
 
@@ -237,51 +261,60 @@ static void run_pass_u(const ns_op *o, const float *ar, double *acc, view x, vie
 INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, view x, view r, view out, view mask, view y, sources q, int n, int first, int act, int relu_y, int has, int norm, int norm2) {
 	int64_t hw = o->hw, c = o->blocks * LANES;
 	vf area = splat(1.f / hw);
-	for (int cb = 0; cb < o->blocks; cb++) {
-		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
-		vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), mean2 = chan(ar, o->mean2, cb, 0);
-		double *sum = acc + cb * LANES, *prod = acc + c + cb * LANES, *sum2 = acc2 + cb * LANES, *prod2 = acc2 + c + cb * LANES;
-		if (first && norm) memset(sum, 0, LANES * sizeof *sum), memset(prod, 0, LANES * sizeof *prod);
-		if (first && norm2) memset(sum2, 0, LANES * sizeof *sum2), memset(prod2, 0, LANES * sizeof *prod2);
-		vf a0 = splat(0), a1 = a0, b0 = a0, b1 = a0;
+	if (first && norm) memset(acc, 0, 2 * c * sizeof *acc);
+	if (first && norm2) memset(acc2, 0, 2 * c * sizeof *acc2);
+	for (int c0 = 0; c0 < o->blocks; c0 += STRIP) {
+		int c1 = c0 + STRIP < o->blocks ? c0 + STRIP : o->blocks;
+		sums part[STRIP], part2[STRIP];
+		memset(part, 0, sizeof part), memset(part2, 0, sizeof part2);
 		int64_t since = 0;
 		for (int i = 0; i < n; i++) {
-			const float *xa = tile(x, i, cb, hw), *ra = r.p ? tile(r, i, cb, hw) : 0, *oa = relu_y ? tile(out, i, cb, hw) : 0;
-			const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
-			float *b = tile(y, i, cb, hw);
+			since += hw;
 			vf m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
-			vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
-			vf bc = has & BC ? load(tile(q.bc, i, cb, 1)) * area : splat(0);
-			vf ia = splat(0), ib = splat(0); // this image's sums, before its mask
-			for (int64_t p = 0; p < hw;) {
-				int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
-				since += end - p;
-				for (; p < end; p++) {
-					vf g = bc;
-					if (has & G1) g += load(g1 + p * LANES);
-					if (has & G2) g += load(g2 + p * LANES);
-					if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
-					vf v = load(xa + p * LANES), w = norm2 ? load(ra + p * LANES) : splat(0);
-					if (relu_y) g = dact(g, load(oa + p * LANES), 1);
-					else if (act) {
-						vf z = (v * s + t) * m;
-						if (r.p) z += (norm2 ? w : load(ra + p * LANES)) * s2 + t2;
-						g = dact(g, z, act);
+			for (int cb = c0; cb < c1; cb++) {
+				vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
+				vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), mean2 = chan(ar, o->mean2, cb, 0);
+				const float *xa = tile(x, i, cb, hw), *ra = r.p ? tile(r, i, cb, hw) : 0, *oa = relu_y ? tile(out, i, cb, hw) : 0;
+				const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
+				float *b = tile(y, i, cb, hw);
+				vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
+				vf bc = has & BC ? load(tile(q.bc, i, cb, 1)) * area : splat(0);
+				for (int64_t p = 0; p < hw;) {
+					int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
+					vf a0 = splat(0), a1 = a0, b1 = a0;
+					for (; p < end; p++) {
+						vf g = bc;
+						if (has & G1) g += load(g1 + p * LANES);
+						if (has & G2) g += load(g2 + p * LANES);
+						if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
+						vf v = load(xa + p * LANES), w = norm2 ? load(ra + p * LANES) : splat(0);
+						if (relu_y) g = dact(g, load(oa + p * LANES), 1);
+						else if (act) {
+							vf z = (v * s + t) * m;
+							if (r.p) z += (norm2 ? w : load(ra + p * LANES)) * s2 + t2;
+							g = dact(g, z, act);
+						}
+						a0 += g;
+						if (norm) a1 += g * (v - mean);
+						if (norm2) b1 += g * (w - mean2);
+						store(b + p * LANES, g);
 					}
-					if (norm) ia += g, ib += g * (v - mean);
-					if (norm2) b0 += g, b1 += g * (w - mean2);
-					store(b + p * LANES, g);
-				}
-				if (since >= FLUSH) {
-					if (norm) add_double(sum, a0 + ia * m), add_double(prod, a1 + ib * m);
-					if (norm2) add_double(sum2, b0), add_double(prod2, b1);
-					a0 = a1 = b0 = b1 = ia = ib = splat(0), since = 0;
+					if (norm) {
+						part[cb - c0].a += a0 * m, part[cb - c0].b += a1 * m;
+						if (since >= FLUSH) flush(&part[cb - c0], acc + cb * LANES, acc + c + cb * LANES);
+					}
+					if (norm2) {
+						part2[cb - c0].a += a0, part2[cb - c0].b += b1;
+						if (since >= FLUSH) flush(&part2[cb - c0], acc2 + cb * LANES, acc2 + c + cb * LANES);
+					}
 				}
 			}
-			a0 += ia * m, a1 += ib * m;
+			if (since >= FLUSH) since = 0;
 		}
-		if (norm) add_double(sum, a0), add_double(prod, a1);
-		if (norm2) add_double(sum2, b0), add_double(prod2, b1);
+		for (int cb = c0; cb < c1; cb++) {
+			if (norm) flush(&part[cb - c0], acc + cb * LANES, acc + c + cb * LANES);
+			if (norm2) flush(&part2[cb - c0], acc2 + cb * LANES, acc2 + c + cb * LANES);
+		}
 	}
 }
 
@@ -305,9 +338,9 @@ static void run_pass_a(const ns_op *o, const float *ar, double *acc, double *acc
 // y = k1*mask*g + k2*x + k3
 static void run_pass_b(const ns_op *o, const float *ar, view g, view x, view mask, view y, int n) {
 	int64_t hw = o->hw;
-	for (int cb = 0; cb < o->blocks; cb++) {
-		vf k1 = chan(ar, o->k1, cb, 1), k2 = chan(ar, o->k2, cb, 0), k3 = chan(ar, o->k3, cb, 0);
-		for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
+		for (int cb = 0; cb < o->blocks; cb++) {
+			vf k1 = chan(ar, o->k1, cb, 1), k2 = chan(ar, o->k2, cb, 0), k3 = chan(ar, o->k3, cb, 0);
 			const float *a = tile(g, i, cb, hw);
 			float *b = tile(y, i, cb, hw);
 			vf k = mask.p ? k1 * splat(mask.p[i * mask.stride]) : k1;

@@ -97,6 +97,7 @@ typedef struct {
 	double *acc;            // threads * acc_stride doubles
 	int64_t acc_stride;
 	double epsilon;
+	double *spent;          // seconds in each op, of the first thread; NULL: not measured
 } ns_program;
 
 typedef struct {

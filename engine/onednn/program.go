@@ -64,6 +64,7 @@ type program struct {
 	loopMemory unsafe.Pointer
 	ops        []C.ns_op
 	opConv     []*conv
+	opNode     []int // whose value an op works on; -1: none
 
 	shapes     map[C.ns_shape]*prims
 	shapeNames map[*prims]string
@@ -201,7 +202,7 @@ func (p *program) emit(s *scheduler) error {
 	write := func(ops []*op) C.int32_t {
 		for _, o := range ops {
 			p.ops[at] = p.resolve(o)
-			p.opConv = append(p.opConv, o.conv)
+			p.opConv, p.opNode = append(p.opConv, o.conv), append(p.opNode, o.node)
 			at++
 		}
 		return C.int32_t(at)
@@ -378,6 +379,7 @@ func (p *program) Memory() int64 {
 func (p *program) Close() error {
 	if p.c != nil {
 		C.ns_pool_free(p.c.pool)
+		C.free(unsafe.Pointer(p.c.spent))
 	}
 	for _, q := range p.shapes {
 		C.ns_conv_free(q.c)

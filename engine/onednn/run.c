@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
+#include <time.h>
 
 const ns_kernels *ns_kernels_for(int block) { return block == 16 ? &ns_kernels16 : &ns_kernels8; }
 
@@ -235,9 +235,23 @@ static void fail(ns_program *p, ns_run_args *a, const ns_op *o, int status) {
 	pthread_mutex_unlock(&lock);
 }
 
+static double now(void) {
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+// Adds the time since t0 and returns the new t0.
+static double spend(double *spent, double t0) {
+	double t = now();
+	*spent += t - t0;
+	return t;
+}
+
 static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 	worker w = {p, a, thread, p->scratch + thread * p->scratch_stride, p->acc + thread * p->acc_stride};
 	w.acc[0] = 0; // the loss
+	double *spent = thread == 0 ? p->spent : NULL, t0 = spent ? now() : 0;
 	for (int l = 0; l < p->nloops; l++) {
 		const ns_loop *loop = &p->loops[l];
 		if (!loop->forward && !a->backward) break;
@@ -246,14 +260,17 @@ static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 				for (int i = loop->pre; i < loop->body; i++) {
 					int s = run_once(&w, &p->ops[i], threads);
 					if (s) fail(p, a, &p->ops[i], s);
+					if (spent) t0 = spend(&spent[i], t0);
 				}
 			if (threads > 1) meet(p->pool);
 		}
 		int64_t chunks = p->batch / loop->chunk, lo = chunks * thread / threads, hi = chunks * (thread + 1) / threads;
+		// Every other loop goes backwards: it begins with what the one before left in the caches.
 		for (int64_t c = lo; c < hi; c++)
 			for (int i = loop->body; i < loop->post; i++) {
-				int s = run_op(&w, &p->ops[i], c * loop->chunk, loop->chunk, c == lo);
+				int s = run_op(&w, &p->ops[i], (l % 2 ? lo + hi - 1 - c : c) * loop->chunk, loop->chunk, c == lo);
 				if (s) fail(p, a, &p->ops[i], s);
+				if (spent) t0 = spend(&spent[i], t0);
 			}
 		if (threads > 1) meet(p->pool);
 		if (loop->post < loop->end) {
@@ -261,6 +278,7 @@ static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 				for (int i = loop->post; i < loop->end; i++) {
 					int s = run_once(&w, &p->ops[i], threads);
 					if (s) fail(p, a, &p->ops[i], s);
+					if (spent) t0 = spend(&spent[i], t0);
 				}
 			if (threads > 1) meet(p->pool);
 		}

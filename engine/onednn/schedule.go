@@ -22,6 +22,7 @@ type op struct {
 	conv              *conv
 	finish            *norm
 	lanes             *buffer
+	node              int // whose value it works on; -1: none
 }
 
 // loop is one pass over the chunks of the batch.
@@ -58,13 +59,14 @@ func (s *scheduler) end() {
 
 // newOp fills in what every op has.
 func (s *scheduler) newOp(kind C.int32_t, t *tensor) *op {
-	o := &op{}
+	o := &op{node: -1}
 	o.c.kind = kind
 	o.c.s, o.c.t, o.c.mean, o.c.s2, o.c.t2, o.c.mean2 = -1, -1, -1, -1, -1, -1
 	o.c.k1, o.c.k2, o.c.k3, o.c.wmask, o.c.acc, o.c.acc2 = -1, -1, -1, -1, -1, -1
 	o.c.lanes = -1
 	if t != nil {
 		o.c.blocks, o.c.hw = C.int32_t(t.blocks), C.int32_t(t.area())
+		o.node = t.node
 	}
 	return o
 }
