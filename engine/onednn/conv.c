@@ -21,7 +21,7 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.h
+	int direct[3]; // run by direct.h or narrow.h
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -54,14 +54,16 @@ static const dnnl_memory_desc_t *query(dnnl_primitive_desc_t pd, dnnl_query_t q)
 }
 
 // The layout of the weights that direct.h reads.
-static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md, int ndims, dnnl_dims_t dims) {
+static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md) {
+	dnnl_dims_t w4 = {s->oc, s->ic, s->kernel, s->kernel};
+	dnnl_dims_t w5 = {s->groups, s->oc / s->groups, s->ic / s->groups, s->kernel, s->kernel};
 	static const dnnl_format_tag_t tags[2][5] = {
 		{dnnl_OIhw8i8o, dnnl_OIhw8o8i, dnnl_gOIhw8i8o, dnnl_gOIhw8o8i, dnnl_Goihw8g},
 		{dnnl_OIhw16i16o, dnnl_OIhw16o16i, dnnl_gOIhw16i16o, dnnl_gOIhw16o16i, dnnl_Goihw16g},
 	};
 	int depthwise = s->groups > 1 && s->groups == s->ic;
 	dnnl_format_tag_t tag = tags[s->block == 16][depthwise ? 4 : 2 * (s->groups > 1) + (which == BWD_D)];
-	return dnnl.memory_desc_init_by_tag(md, ndims, dims, dnnl_f32, tag);
+	return dnnl.memory_desc_init_by_tag(md, s->groups > 1 ? 5 : 4, s->groups > 1 ? w5 : w4, dnnl_f32, tag);
 }
 
 #define TRY(step, call) \
@@ -70,13 +72,45 @@ static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md, i
 		if ((*status = (call))) goto fail; \
 	} while (0)
 
+// Lets oneDNN choose kernels and the layouts of their weights; where it has only
+// scalar reference code, direct.h takes over.
+static void describe(struct ns_conv *c, const dnnl_memory_desc_t *src, const dnnl_memory_desc_t *w, const dnnl_memory_desc_t *dst,
+	dnnl_dims_t strides, dnnl_dims_t lo, dnnl_dims_t hi, ns_conv_info *info, const char **what, int *status) {
+	const ns_shape *s = &c->shape;
+	dnnl_convolution_desc_t d;
+	dnnl_primitive_attr_t attr = NULL;
+	TRY("attributes", dnnl.primitive_attr_create(&attr));
+	TRY("attributes", dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
+	TRY("forward", dnnl.convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, src, w, NULL, dst, strides, lo, hi));
+	TRY("forward", dnnl.primitive_desc_create(&c->pd[FWD], &d, attr, c->engine, NULL));
+	if (s->backward >= 1) {
+		TRY("backward weights", dnnl.convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, src, w, NULL, dst, strides, lo, hi));
+		TRY("backward weights", dnnl.primitive_desc_create(&c->pd[BWD_W], &d, attr, c->engine, c->pd[FWD]));
+	}
+	if (s->backward >= 2) {
+		TRY("backward data", dnnl.convolution_backward_data_desc_init(&d, dnnl_convolution_direct, src, w, dst, strides, lo, hi));
+		TRY("backward data", dnnl.primitive_desc_create(&c->pd[BWD_D], &d, attr, c->engine, c->pd[FWD]));
+	}
+	for (int k = 0; k < 3; k++) {
+		if (!c->pd[k]) continue;
+		dnnl.primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
+		c->weights[k] = *query(c->pd[k], k == BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
+		if (strncmp(info->impl[k], "ref", 3) == 0 && !s->plain_src) {
+			info->impl[k] = "direct";
+			c->direct[k] = 1;
+			TRY("weights layout", direct_layout(s, k, &c->weights[k]));
+		}
+	}
+fail:
+	if (attr) dnnl.primitive_attr_destroy(attr);
+}
+
 struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info, const char **what, int *status) {
 	int before = ns_teams(1); // a primitive fixes its number of threads when it is made
 	struct ns_conv *c = calloc(1, sizeof *c);
 	c->engine = e->engine;
 	c->threads = s->threads;
 	c->shape = *s;
-	dnnl_primitive_attr_t attr = NULL;
 	dnnl_dims_t src_dims = {s->n, s->ic, s->ih, s->iw}, dst_dims = {s->n, s->oc, s->oh, s->ow};
 	dnnl_dims_t w4 = {s->oc, s->ic, s->kernel, s->kernel};
 	dnnl_dims_t w5 = {s->groups, s->oc / s->groups, s->ic / s->groups, s->kernel, s->kernel};
@@ -94,35 +128,24 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 4, w4, dnnl_f32, dnnl_format_tag_any));
 		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 4, w4, dnnl_f32, dnnl_oihw));
 	}
-	TRY("attributes", dnnl.primitive_attr_create(&attr));
-	TRY("attributes", dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
-	dnnl_convolution_desc_t d;
-	TRY("forward", dnnl.convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &src, &w, NULL, &dst, strides, lo, hi));
-	TRY("forward", dnnl.primitive_desc_create(&c->pd[FWD], &d, attr, e->engine, NULL));
-	if (s->backward >= 1) {
-		TRY("backward weights", dnnl.convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &src, &w, NULL, &dst, strides, lo, hi));
-		TRY("backward weights", dnnl.primitive_desc_create(&c->pd[BWD_W], &d, attr, e->engine, c->pd[FWD]));
-	}
-	if (s->backward >= 2) {
-		TRY("backward data", dnnl.convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &src, &w, &dst, strides, lo, hi));
-		TRY("backward data", dnnl.primitive_desc_create(&c->pd[BWD_D], &d, attr, e->engine, c->pd[FWD]));
-	}
-	for (int k = 0; k < 3; k++) {
-		info->impl[k] = "";
-		if (!c->pd[k]) continue;
-		dnnl.primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
-		c->weights[k] = *query(c->pd[k], k == BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
-		if (strncmp(info->impl[k], "ref", 3) == 0 && !s->plain_src) {
-			info->impl[k] = "direct";
+	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
+	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
+	if (s->narrow) {
+		for (int k = 0; k < 3; k++) {
+			if (!wanted[k]) continue;
+			info->impl[k] = "narrow";
 			c->direct[k] = 1;
-			TRY("weights layout", direct_layout(s, k, &c->weights[k], s->groups > 1 ? 5 : 4, s->groups > 1 ? w5 : w4));
+			TRY("weights layout", direct_layout(s, FWD, &c->weights[k]));
 		}
+	} else {
+		describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
+		if (*status) goto fail;
 	}
 	info->wf = dnnl.memory_desc_get_size(&c->weights[FWD]);
-	info->wd = c->pd[BWD_D] ? dnnl.memory_desc_get_size(&c->weights[BWD_D]) : 0;
-	info->ww = c->pd[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
-	info->same_d = !c->pd[BWD_D] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
-	info->same_w = !c->pd[BWD_W] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
+	info->wd = wanted[BWD_D] ? dnnl.memory_desc_get_size(&c->weights[BWD_D]) : 0;
+	info->ww = wanted[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
+	info->same_d = !wanted[BWD_D] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
+	info->same_w = !wanted[BWD_W] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
 	info->scratch = 0;
 	size_t n = s->threads;
 	c->stream = calloc(n, sizeof *c->stream);
@@ -135,20 +158,19 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	}
 	static const char *const names[] = {"forward", "backward data", "backward weights"};
 	for (int k = 0; k < 3; k++) {
-		if (!c->pd[k]) continue;
-		if (!c->direct[k]) TRY(names[k], dnnl.primitive_create(&c->prim[k], c->pd[k]));
+		if (!wanted[k]) continue;
+		c->w[k] = calloc(n, sizeof *c->w[k]);
+		for (size_t t = 0; t < n; t++) TRY("memory", dnnl.memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
+		if (c->direct[k]) continue;
+		TRY(names[k], dnnl.primitive_create(&c->prim[k], c->pd[k]));
 		const dnnl_memory_desc_t *sp = query(c->pd[k], dnnl_query_scratchpad_md);
 		int64_t bytes = dnnl.memory_desc_get_size(sp);
-		if (!c->direct[k] && bytes > info->scratch) info->scratch = bytes;
-		c->w[k] = calloc(n, sizeof *c->w[k]);
+		if (bytes > info->scratch) info->scratch = bytes;
 		c->scratch[k] = calloc(n, sizeof *c->scratch[k]);
-		for (size_t t = 0; t < n; t++) {
-			TRY("memory", dnnl.memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
-			TRY("memory", dnnl.memory_create(&c->scratch[k][t], sp, e->engine, DNNL_MEMORY_NONE));
-		}
+		for (size_t t = 0; t < n; t++) TRY("memory", dnnl.memory_create(&c->scratch[k][t], sp, e->engine, DNNL_MEMORY_NONE));
 	}
 	for (int k = 1; k < 3; k++) {
-		if (!c->pd[k] || (k == BWD_D ? info->same_d : info->same_w)) continue;
+		if (!wanted[k] || (k == BWD_D ? info->same_d : info->same_w)) continue;
 		dnnl_primitive_desc_t rpd;
 		const dnnl_memory_desc_t *from = &c->weights[k == BWD_D ? FWD : k], *to = &c->weights[k == BWD_D ? k : FWD];
 		TRY("reorder", dnnl.reorder_primitive_desc_create(&rpd, from, e->engine, to, e->engine, NULL));
@@ -156,11 +178,9 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		dnnl.primitive_desc_destroy(rpd);
 		if (*status) goto fail;
 	}
-	dnnl.primitive_attr_destroy(attr);
 	ns_teams(before);
 	return c;
 fail:
-	if (attr) dnnl.primitive_attr_destroy(attr);
 	ns_conv_free(c);
 	ns_teams(before);
 	return NULL;
@@ -230,7 +250,10 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
 	if (c->direct[which]) {
-		ns_kernels_for(c->shape.block)->direct(&c->shape, which, src, w, dst);
+		const ns_kernels *k = ns_kernels_for(c->shape.block);
+		if (!c->shape.narrow) k->direct(&c->shape, which, src, w, dst);
+		else if (c->shape.wide && c->shape.block == 8) ns_narrow_pairs(&c->shape, which, src, w, dst);
+		else k->narrow(&c->shape, which, src, w, dst);
 		return dnnl_success;
 	}
 	dnnl.memory_set_data_handle_v2(c->src[t], src, st);

@@ -3,6 +3,7 @@
 // in memory. A float sum takes at most FLUSH elements before it joins a
 // double one, which bounds its rounding error near FLUSH/4 ulp.
 #include "direct.h"
+#include "narrow.h"
 #include "ops.h"
 #include "vec.h"
 #include <string.h>
@@ -412,5 +413,5 @@ static void run_max_b(const ns_op *o, view x, view g, view y, int n) {
 		}
 }
 const ns_kernels KERNELS = {
-	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b, ns_direct,
+	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b, ns_direct, ns_narrow,
 };

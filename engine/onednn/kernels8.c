@@ -1,3 +1,4 @@
 #define LANES 8
+#define IMAGES 1
 #define KERNELS ns_kernels8
 #include "kernels.h"

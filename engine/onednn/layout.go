@@ -23,11 +23,20 @@ func blockOf(g *graph.Graph, wide bool) int {
 		}
 		in := g.Nodes[n.In[0]].C
 		depthwise := n.Groups == n.C && n.Groups == in
-		if n.C%16 != 0 || n.Groups > 1 && !depthwise && (n.C/n.Groups%16 != 0 || in != n.C) {
+		if n.C%16 != 0 || n.Groups > 1 && !depthwise && (n.C/n.Groups%16 != 0 && narrowGroups(n, in, true) == 0 || in != n.C) {
 			return 8
 		}
 	}
 	return 16
+}
+
+// narrowGroups is the group width of a convolution that narrow.h has kernels for, else 0.
+func narrowGroups(n *graph.Node, in int, wide bool) int {
+	width := n.C / n.Groups
+	if n.Groups > 1 && in == n.C && n.Kernel == 3 && n.Stride <= 2 && (width == 2 || width == 4 || width == 8 && wide) {
+		return width
+	}
+	return 0
 }
 
 func ceil(n, to int) int { return (n + to - 1) / to * to }

@@ -29,8 +29,12 @@ typedef struct ns_kernels {
 	// and w, writes dst), 1 backward data (reads dst and w, writes src), 2
 	// backward weights (reads src and dst, writes w).
 	void (*direct)(const ns_shape *s, int which, float *src, float *w, float *dst);
+	void (*narrow)(const ns_shape *s, int which, float *src, float *w, float *dst); // the same for narrow groups
 } ns_kernels;
 
 // Sixteen lanes are for processors with AVX-512 alone.
 extern const ns_kernels ns_kernels8, ns_kernels16;
+
+// Narrow groups in blocks of 8, two images to an AVX-512 vector.
+void ns_narrow_pairs(const ns_shape *s, int which, float *src, float *w, float *dst);
 #endif

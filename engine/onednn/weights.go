@@ -14,8 +14,9 @@ import (
 
 // prims are the oneDNN primitives of one shape; equal convolutions share them.
 type prims struct {
-	c    *C.struct_ns_conv
-	info C.ns_conv_info
+	c      *C.struct_ns_conv
+	info   C.ns_conv_info
+	narrow bool // run by narrow.h
 }
 
 // weight is a convolution's or linear layer's weight in the forward layout.
@@ -70,6 +71,10 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 		shape.groups = shape.oc
 	case groupConv:
 		shape.groups = shape.oc / C.int32_t(ceil(n.C/n.Groups, p.block))
+		shape.narrow = C.int32_t(narrowGroups(n, in.C, p.engine.wide))
+	}
+	if p.engine.wide {
+		shape.wide = 1
 	}
 	if p.plainInput && c.root.node == 0 {
 		shape.plain_src = 1
@@ -88,7 +93,7 @@ func (p *program) makePrims(shape C.ns_shape) (*prims, error) {
 	if q := p.shapes[shape]; q != nil {
 		return q, nil
 	}
-	q := &prims{}
+	q := &prims{narrow: shape.narrow != 0}
 	var what *C.char
 	var status C.int
 	q.c = C.ns_conv_new(p.engine.c, &shape, &q.info, &what, &status)
@@ -120,6 +125,7 @@ func (p *program) makeWeights(l *lowering) error {
 				return err
 			}
 			w.prims, w.size = q, int64(q.info.wf)/4
+			w.masked = w.masked && !q.narrow // those kernels leave the rest zero
 		}
 		w.size = (w.size + 7) / 8 * 8
 		w.off = p.paramSize
