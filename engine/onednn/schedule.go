@@ -174,17 +174,20 @@ const minPositions = 392
 func (s *scheduler) chooseChunk(r *root) int {
 	batch := int(s.plan.batch)
 	limit := max(1, batch/s.p.opt.Threads) // so that every thread has a chunk
-	floats, positions, gemmOnly := r.expr.x.record(), r.expr.x.area(), true
+	floats, positions, gemmOnly, least := r.expr.x.record(), r.expr.x.area(), true, 1
 	for _, c := range r.convs {
 		floats += 2 * c.raw.record()
 		positions = min(positions, c.raw.area())
 		if c.kind != gemmConv {
 			gemmOnly = false
 		}
+		if s.p.pairs(s.g, c.node, c.kind) {
+			least = 2
+		}
 	}
 	n := limit
 	if len(r.convs) == 0 || !gemmOnly {
-		n = max(chunkBudget/floats, (minPositions+positions-1)/positions, 1)
+		n = max(chunkBudget/floats, (minPositions+positions-1)/positions, least)
 	}
 	n = min(n, limit)
 	for batch%n != 0 {

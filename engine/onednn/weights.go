@@ -56,6 +56,12 @@ func shapeString(s C.ns_shape) string {
 		s.n, s.ic, s.ih, s.iw, s.oc, s.oh, s.ow, s.kernel, s.stride, s.groups)
 }
 
+// pairs says that a convolution runs on two images at a time.
+func (p *program) pairs(g *graph.Graph, node int, kind convKind) bool {
+	n := &g.Nodes[node]
+	return p.engine.wide && p.block == 8 && kind == groupConv && narrowGroups(n, g.Nodes[n.In[0]].C, true) != 0
+}
+
 // primsFor returns the primitives of a convolution at its root's chunk size.
 func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 	n, in := &l.g.Nodes[c.node], &l.g.Nodes[l.g.Nodes[c.node].In[0]]
