@@ -21,7 +21,7 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.h or narrow.h
+	int direct[3]; // run by direct.h, narrow.h or pointwise.h
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -71,6 +71,9 @@ static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md) {
 		*what = step; \
 		if ((*status = (call))) goto fail; \
 	} while (0)
+
+// Whether pointwise.h has kernels for a shape.
+static int pointwise(const ns_shape *s) { return s->wide && s->kernel == 1 && s->groups == 1 && !s->plain_src; }
 
 // Lets oneDNN choose kernels and the layouts of their weights; where it has only
 // scalar reference code, direct.h takes over.
@@ -130,13 +133,15 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	}
 	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
 	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
-	if (s->narrow) {
+	int64_t scratch_bytes = 0;
+	if (s->narrow || pointwise(s)) {
 		for (int k = 0; k < 3; k++) {
 			if (!wanted[k]) continue;
-			info->impl[k] = "narrow";
+			info->impl[k] = s->narrow ? "narrow" : "pointwise";
 			c->direct[k] = 1;
-			TRY("weights layout", direct_layout(s, FWD, &c->weights[k]));
+			TRY("weights layout", direct_layout(s, s->narrow ? FWD : k, &c->weights[k]));
 		}
+		if (!s->narrow) scratch_bytes = ns_pointwise_scratch(s);
 	} else {
 		describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
 		if (*status) goto fail;
@@ -146,7 +151,7 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	info->ww = wanted[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
 	info->same_d = !wanted[BWD_D] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
 	info->same_w = !wanted[BWD_W] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
-	info->scratch = 0;
+	info->scratch = scratch_bytes;
 	size_t n = s->threads;
 	c->stream = calloc(n, sizeof *c->stream);
 	c->src = calloc(n, sizeof *c->src);
@@ -250,10 +255,11 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
 	if (c->direct[which]) {
-		const ns_kernels *k = ns_kernels_for(c->shape.block);
-		if (!c->shape.narrow) k->direct(&c->shape, which, src, w, dst);
-		else if (c->shape.wide && c->shape.block == 8) ns_narrow_pairs(&c->shape, which, src, w, dst);
-		else k->narrow(&c->shape, which, src, w, dst);
+		const ns_shape *s = &c->shape;
+		const ns_convs *ours = !s->wide ? &ns_convs8 : s->block == 8 ? &ns_wide8x2 : &ns_wide16;
+		if (pointwise(s)) ns_pointwise_exec(s, which, src, w, dst, scratch);
+		else if (s->narrow) ours->narrow(s, which, src, w, dst);
+		else ns_kernels_for(s->block)->direct(s, which, src, w, dst);
 		return dnnl_success;
 	}
 	dnnl.memory_set_data_handle_v2(c->src[t], src, st);

@@ -3,7 +3,6 @@
 // in memory. A float sum takes at most FLUSH elements before it joins a
 // double one, which bounds its rounding error near FLUSH/4 ulp.
 #include "direct.h"
-#include "narrow.h"
 #include "ops.h"
 #include "vec.h"
 #include <string.h>
@@ -245,6 +244,7 @@ INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y,
 static void run_pass_u(const ns_op *o, const float *ar, double *acc, view x, view y, sources q, int n, int first) {
 	int norm = o->acc >= 0;
 	int has = (q.g1.p ? G1 : 0) | (q.g2.p ? G2 : 0) | (q.g3.p ? G3 : 0) | (q.gate.p ? GATE : 0) | (q.bc.p ? BC : 0);
+	// Variants for what is common; beside an exponential a test more does not count.
 #define ACT(A) \
 	if (o->act == A) { \
 		if (norm && has == G1) pass_u(o, ar, acc, x, y, q, n, first, A, G1, 1); \
@@ -252,9 +252,11 @@ static void run_pass_u(const ns_op *o, const float *ar, double *acc, view x, vie
 		else if (norm && has == (G3 | GATE | BC)) pass_u(o, ar, acc, x, y, q, n, first, A, G3 | GATE | BC, 1); \
 		else if (norm && has == BC) pass_u(o, ar, acc, x, y, q, n, first, A, BC, 1); \
 		else pass_u(o, ar, acc, x, y, q, n, first, A, has, norm); \
+		return; \
 	}
-	ACT(0) ACT(1) ACT(2) ACT(3)
+	ACT(0) ACT(1)
 #undef ACT
+	pass_u(o, ar, acc, x, y, q, n, first, o->act, has, norm);
 }
 
 // Through y = act(mask*norm(x) + norm2(r)): the gradient of the sum, and the
@@ -327,7 +329,6 @@ static void run_pass_a(const ns_op *o, const float *ar, double *acc, double *acc
 	if (norm && has == (H) && norm2 == M) { \
 		if (o->relu_y) { PASS(1, 1, H, M); return; } \
 		if (o->act == 0) { PASS(0, 0, H, M); return; } \
-		if (o->act == 2) { PASS(2, 0, H, M); return; } \
 	}
 	HAS(G1, 0) HAS(G1 | G2, 0) HAS(BC, 0)
 	HAS(G1, 1) HAS(G1 | G2, 1) HAS(BC, 1)
@@ -413,5 +414,5 @@ static void run_max_b(const ns_op *o, view x, view g, view y, int n) {
 		}
 }
 const ns_kernels KERNELS = {
-	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b, ns_direct, ns_narrow,
+	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b, ns_direct,
 };

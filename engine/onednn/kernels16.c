@@ -2,6 +2,5 @@
 #pragma GCC target("avx512f,avx512vl,avx512dq,prefer-vector-width=512")
 #endif
 #define LANES 16
-#define IMAGES 1
 #define KERNELS ns_kernels16
 #include "kernels.h"

@@ -1,4 +1,6 @@
 #define LANES 8
-#define IMAGES 1
+#define BLOCK 8
 #define KERNELS ns_kernels8
 #include "kernels.h"
+#include "narrow.h"
+const ns_convs ns_convs8 = {ns_narrow};

@@ -7,15 +7,14 @@
 // kernel first collects what is not zero: for every tap and every place j within a group a
 // vector, whose lane l is the weight between channel l and channel j of l's group.
 //
-// IMAGES says how many images a vector holds a position of: 1 where it is as
-// wide as a block, 2 where it is twice as wide.
+// A vector is LANES wide and holds LANES/BLOCK images of one position.
 #ifndef NARROW_H
 #define NARROW_H
 #include "ns.h"
 #include "vec.h"
 #include <string.h>
 
-#define BLOCK (LANES / IMAGES)
+#define IMAGES (LANES / BLOCK)
 
 // Sums at a time: as many as the registers hold beside weights and input. Each
 // waits for itself, so a kernel wants many.

@@ -29,12 +29,35 @@ typedef struct ns_kernels {
 	// and w, writes dst), 1 backward data (reads dst and w, writes src), 2
 	// backward weights (reads src and dst, writes w).
 	void (*direct)(const ns_shape *s, int which, float *src, float *w, float *dst);
-	void (*narrow)(const ns_shape *s, int which, float *src, float *w, float *dst); // the same for narrow groups
 } ns_kernels;
 
 // Sixteen lanes are for processors with AVX-512 alone.
 extern const ns_kernels ns_kernels8, ns_kernels16;
 
-// Narrow groups in blocks of 8, two images to an AVX-512 vector.
-void ns_narrow_pairs(const ns_shape *s, int which, float *src, float *w, float *dst);
+// A product or a weight gradient of pointwise.h: of one vector of output
+// channels. Distances in floats.
+typedef struct {
+	const float *x, *w;
+	float *y;                // product: out; gradient: the output's gradient
+	float *dw;
+	int in_blocks, positions, images;
+	int64_t x_block, w_block; // from one input block to the next
+	int64_t y_next, w_next;   // from one output block to the next in a vector
+	int64_t x_image, y_image; // gradient
+} ns_pointwise;
+
+// Convolution kernels of ours. Those of wide vectors (AVX-512) are zero on
+// other machines; the others have no pointwise ones.
+typedef struct {
+	void (*narrow)(const ns_shape *s, int which, float *src, float *w, float *dst); // as ns_kernels.direct
+	void (*product)(const ns_pointwise *s);
+	void (*gradient)(const ns_pointwise *s);
+} ns_convs;
+extern const ns_convs ns_convs8;                              // blocks of 8
+extern const ns_convs ns_wide8, ns_wide8x2, ns_wide16;        // one block of 8 to a vector, two, a block of 16
+
+// 1×1 convolutions of one group on AVX-512; which as in ns_kernels.direct. Backward
+// data reads weights with the inner dimensions exchanged.
+int64_t ns_pointwise_scratch(const ns_shape *s); // bytes
+void ns_pointwise_exec(const ns_shape *s, int which, float *src, float *w, float *dst, float *scratch);
 #endif

@@ -8,7 +8,7 @@ typedef float vf __attribute__((vector_size(LANES * 4), aligned(4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE vf splat(float x) { return (vf){} + x; }
+INLINE vf splat(float x) { return x - (vf){}; } // minus zero costs nothing: it changes no number
 INLINE vf load(const float *p) { return *(const vf *)p; }
 INLINE void store(float *p, vf v) { *(vf *)p = v; }
 INLINE vf pick(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
