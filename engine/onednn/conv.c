@@ -21,7 +21,7 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.h, narrow.h or pointwise.h
+	int direct[3]; // run by direct.h, group.h or pointwise.h
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -134,14 +134,14 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
 	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
 	int64_t scratch_bytes = 0;
-	if (s->narrow || pointwise(s)) {
+	if (s->group || pointwise(s)) {
 		for (int k = 0; k < 3; k++) {
 			if (!wanted[k]) continue;
-			info->impl[k] = s->narrow ? "narrow" : "pointwise";
+			info->impl[k] = s->group ? "group" : "pointwise";
 			c->direct[k] = 1;
-			TRY("weights layout", direct_layout(s, s->narrow ? FWD : k, &c->weights[k]));
+			TRY("weights layout", direct_layout(s, k, &c->weights[k]));
 		}
-		if (!s->narrow) scratch_bytes = ns_pointwise_scratch(s);
+		if (!s->group) scratch_bytes = ns_pointwise_scratch(s);
 	} else {
 		describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
 		if (*status) goto fail;
@@ -258,7 +258,7 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 		const ns_shape *s = &c->shape;
 		const ns_convs *ours = !s->wide ? &ns_convs8 : s->block == 8 ? &ns_wide8x2 : &ns_wide16;
 		if (pointwise(s)) ns_pointwise_exec(s, which, src, w, dst, scratch);
-		else if (s->narrow) ours->narrow(s, which, src, w, dst);
+		else if (s->group) ours->group(s, which, src, w, dst);
 		else ns_kernels_for(s->block)->direct(s, which, src, w, dst);
 		return dnnl_success;
 	}

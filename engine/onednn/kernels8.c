@@ -2,5 +2,5 @@
 #define BLOCK 8
 #define KERNELS ns_kernels8
 #include "kernels.h"
-#include "narrow.h"
-const ns_convs ns_convs8 = {ns_narrow};
+#include "group.h"
+const ns_convs ns_convs8 = {ns_group};

@@ -49,7 +49,7 @@ typedef struct {
 // Convolution kernels of ours. Those of wide vectors (AVX-512) are zero on
 // other machines; the others have no pointwise ones.
 typedef struct {
-	void (*narrow)(const ns_shape *s, int which, float *src, float *w, float *dst); // as ns_kernels.direct
+	void (*group)(const ns_shape *s, int which, float *src, float *w, float *dst); // as ns_kernels.direct
 	void (*product)(const ns_pointwise *s);
 	void (*gradient)(const ns_pointwise *s);
 } ns_convs;

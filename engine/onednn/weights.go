@@ -14,9 +14,9 @@ import (
 
 // prims are the oneDNN primitives of one shape; equal convolutions share them.
 type prims struct {
-	c      *C.struct_ns_conv
-	info   C.ns_conv_info
-	narrow bool // run by narrow.h
+	c     *C.struct_ns_conv
+	info  C.ns_conv_info
+	group bool // run by group.h
 }
 
 // weight is a convolution's or linear layer's weight in the forward layout.
@@ -59,7 +59,7 @@ func shapeString(s C.ns_shape) string {
 // pairs says that a convolution runs on two images at a time.
 func (p *program) pairs(g *graph.Graph, node int, kind convKind) bool {
 	n := &g.Nodes[node]
-	return p.engine.wide && p.block == 8 && kind == groupConv && narrowGroups(n, g.Nodes[n.In[0]].C, true) != 0
+	return p.engine.wide && p.block == 8 && kind == groupConv && groupKernel(n, g.Nodes[n.In[0]].C, p.block, true) != 0
 }
 
 // primsFor returns the primitives of a convolution at its root's chunk size.
@@ -77,7 +77,7 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 		shape.groups = shape.oc
 	case groupConv:
 		shape.groups = shape.oc / C.int32_t(ceil(n.C/n.Groups, p.block))
-		shape.narrow = C.int32_t(narrowGroups(n, in.C, p.engine.wide))
+		shape.group = C.int32_t(groupKernel(n, in.C, p.block, p.engine.wide))
 	}
 	if p.engine.wide {
 		shape.wide = 1
@@ -99,7 +99,7 @@ func (p *program) makePrims(shape C.ns_shape) (*prims, error) {
 	if q := p.shapes[shape]; q != nil {
 		return q, nil
 	}
-	q := &prims{narrow: shape.narrow != 0}
+	q := &prims{group: shape.group != 0}
 	var what *C.char
 	var status C.int
 	q.c = C.ns_conv_new(p.engine.c, &shape, &q.info, &what, &status)
@@ -131,7 +131,7 @@ func (p *program) makeWeights(l *lowering) error {
 				return err
 			}
 			w.prims, w.size = q, int64(q.info.wf)/4
-			w.masked = w.masked && !q.narrow // those kernels leave the rest zero
+			w.masked = w.masked && !q.group // those kernels leave the rest zero
 		}
 		w.size = (w.size + 7) / 8 * 8
 		w.off = p.paramSize

@@ -4,9 +4,9 @@
 #pragma GCC target("avx512f,avx512vl,avx512dq,prefer-vector-width=512")
 #define LANES 16
 #define BLOCK 16
-#include "narrow.h"
+#include "group.h"
 #include "pointwise.h"
-const ns_convs ns_wide16 = {ns_narrow, pointwise_product, pointwise_gradient};
+const ns_convs ns_wide16 = {ns_group, pointwise_product, pointwise_gradient};
 #else
 const ns_convs ns_wide16;
 #endif

@@ -5,9 +5,9 @@
 #include <immintrin.h>
 #define LANES 16
 #define BLOCK 8
-#include "narrow.h"
+#include "group.h"
 #include "pointwise.h"
-const ns_convs ns_wide8x2 = {ns_narrow, pointwise_product, pointwise_gradient};
+const ns_convs ns_wide8x2 = {ns_group, pointwise_product, pointwise_gradient};
 #else
 const ns_convs ns_wide8x2;
 #endif
