@@ -23,23 +23,24 @@ func blockOf(g *graph.Graph, wide bool) int {
 		}
 		in := g.Nodes[n.In[0]].C
 		depthwise := n.Groups == n.C && n.Groups == in
-		if n.C%16 != 0 || n.Groups > 1 && !depthwise && (n.C/n.Groups%16 != 0 && (16%(n.C/n.Groups) != 0 || groupKernel(n, in, 16, true) == 0) || in != n.C) {
+		if n.C%16 != 0 || n.Groups > 1 && !depthwise && (n.C/n.Groups%16 != 0 && (n.C/n.Groups > 16 || groupKernel(n, in, 16, true) == 0) || in != n.C) {
 			return 8
 		}
 	}
 	return 16
 }
 
-// groupKernel is the group width of a convolution that group.h has kernels for, else 0.
+// groupKernel is the group width of a convolution that group.h has kernels for,
+// else 0. A dense convolution is one group.
 func groupKernel(n *graph.Node, in, block int, wide bool) int {
 	width := n.C / max(1, n.Groups)
-	if n.Groups <= 1 || in != n.C || n.Kernel != 3 || n.Stride > 2 {
+	if in != n.C || n.Kernel != 3 || n.Stride > 2 {
 		return 0
 	}
 	switch {
 	case width == 2 || width == 4 || width == 8 && wide:
 		return width
-	case width > block && width <= 32 && wide, width == block && wide:
+	case width >= block && width <= 32 && wide:
 		return ceil(width, block)
 	}
 	return 0

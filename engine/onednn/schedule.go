@@ -181,7 +181,7 @@ func (s *scheduler) chooseChunk(r *root) int {
 		if c.kind != gemmConv {
 			gemmOnly = false
 		}
-		if s.p.pairs(s.g, c.node, c.kind) {
+		if s.p.pairs(c) {
 			least = 2
 		}
 	}

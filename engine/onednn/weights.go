@@ -57,10 +57,13 @@ func shapeString(s C.ns_shape) string {
 }
 
 // pairs says that a convolution runs on two images at a time.
-func (p *program) pairs(g *graph.Graph, node int, kind convKind) bool {
-	n := &g.Nodes[node]
-	return p.engine.wide && p.block == 8 && kind == groupConv && groupKernel(n, g.Nodes[n.In[0]].C, p.block, true) != 0
+func (p *program) pairs(c *conv) bool {
+	n := &p.g.Nodes[c.node]
+	return p.engine.wide && p.block == 8 && (c.kind == groupConv || c.kind == denseConv) && groupKernel(n, p.g.Nodes[n.In[0]].C, p.block, true) != 0
 }
+
+// readsPlain says that a convolution reads the images as they come: planes.
+func (p *program) readsPlain(c *conv) bool { return p.plainInput && c.root.node == 0 }
 
 // primsFor returns the primitives of a convolution at its root's chunk size.
 func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
@@ -78,11 +81,15 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 	case groupConv:
 		shape.groups = shape.oc / C.int32_t(ceil(n.C/n.Groups, p.block))
 		shape.group = C.int32_t(groupKernel(n, in.C, p.block, p.engine.wide))
+	case denseConv:
+		if n.Groups <= 1 && !p.readsPlain(c) {
+			shape.group = C.int32_t(groupKernel(n, in.C, p.block, p.engine.wide))
+		}
 	}
 	if p.engine.wide {
 		shape.wide = 1
 	}
-	if p.plainInput && c.root.node == 0 {
+	if p.readsPlain(c) {
 		shape.plain_src = 1
 		shape.ic = C.int32_t(plainChannels)
 	}
@@ -120,7 +127,7 @@ func (p *program) makeWeights(l *lowering) error {
 		n, in := &l.g.Nodes[c.node], &l.g.Nodes[l.g.Nodes[c.node].In[0]]
 		w := &weight{}
 		lanesIn := l.lanes[n.In[0]]
-		if p.plainInput && c.root.node == 0 {
+		if p.readsPlain(c) {
 			lanesIn = plainLanes(in.C)
 		}
 		w.at, w.plain, w.masked = weightMap(n, c.kind, lanesIn, l.lanes[c.node], in.C, p.block)
