@@ -139,6 +139,25 @@ func widthCases() []Case {
 					x = r.Conv(name("dense"), x, graph.Conv{Out: 24, Kernel: 1, Stride: 1, Groups: 1})
 					finish(r, x)
 				}),
+			}, Case{
+				// Group widths that have kernels of their own, on widths that are
+				// and are not multiples of 16 channels; an odd batch.
+				Name:  fmt.Sprintf("width/%d-s%d-groups", w, s),
+				Batch: 3,
+				Graph: build(shape{3, 4, w}, func(r *graph.Recorder, x graph.Value) {
+					width := 16 + 8*(w%2)
+					conv := func(part string, c graph.Conv) {
+						x = r.Activation(r.BatchNorm(name(part+"_bn"), r.Conv(name(part), x, c), false), graph.SiLU)
+					}
+					conv("first", graph.Conv{Out: width, Kernel: 1, Stride: 1, Groups: 1})
+					conv("pairs", graph.Conv{Out: width, Kernel: 3, Stride: 1, Groups: width / 2})
+					conv("fours", graph.Conv{Out: width, Kernel: 3, Stride: s, Groups: width / 4})
+					conv("eights", graph.Conv{Out: width, Kernel: 3, Stride: 1, Groups: width / 8})
+					conv("dense", graph.Conv{Out: width, Kernel: 3, Stride: 1, Groups: 1})
+					conv("strided", graph.Conv{Out: 2 * width, Kernel: 1, Stride: s, Groups: 1})
+					conv("whole", graph.Conv{Out: 2 * width, Kernel: 3, Stride: s, Groups: 2})
+					finish(r, x)
+				}),
 			})
 		}
 	}

@@ -59,10 +59,11 @@ enum { ROW1, ROW2, ROW2_BACK };
 
 // Part of a row.
 typedef struct {
-	const float *in[3 * MOST_BLOCKS]; // rows of inputs, from the part's first on
+	const float *in[3 * MOST_BLOCKS]; // rows of inputs
 	const vf *w[3 * MOST_BLOCKS];     // their weights, each [group][3]
 	const vi *places;                 // [group]
 	float *out;
+	int64_t from;                     // the input of the part's first output
 	int rows, group;
 	int left, right;            // whether the input before and after the part exists
 	int64_t in_next, out_next;  // from one image to the next
@@ -72,10 +73,19 @@ typedef struct {
 // m outputs in each of some vectors of images.
 INLINE void segment(const group_part *s, int m, int maps, int mode) {
 	vf acc[2 * 16]; // SUMS at most
+	// The outputs lie in memory that has not been touched for long: fetch it meanwhile.
+#pragma GCC unroll 2
+	for (int q = 0; q < maps; q++)
+#pragma GCC unroll 16
+		for (int r = 0; r < m; r += 64 / (4 * BLOCK)) {
+			__builtin_prefetch(s->out + q * s->out_map + r * BLOCK, 1);
+			if (IMAGES == 2) __builtin_prefetch(s->out + q * s->out_map + s->out_next + r * BLOCK, 1);
+		}
 #pragma GCC unroll 16
 	for (int r = 0; r < m * maps; r++) acc[r] = splat(0);
 	const int first = mode == ROW2_BACK ? 0 : -1, last = mode == ROW1 ? m : mode == ROW2 ? 2 * m - 1 : m / 2;
-	for (int k = 0; k < s->rows; k++)
+	for (int k = 0; k < s->rows; k++) {
+		const float *x = s->in[k] + s->from;
 		for (int j = 0; j < s->group; j++) {
 			vi at = s->places[j];
 			vf w0 = s->w[k][j * 3], w1 = s->w[k][j * 3 + 1], w2 = s->w[k][j * 3 + 2];
@@ -84,7 +94,7 @@ INLINE void segment(const group_part *s, int m, int maps, int mode) {
 				if ((p == first && !s->left) || (p == last && !s->right)) continue;
 #pragma GCC unroll 2
 				for (int q = 0; q < maps; q++) {
-					vf v = __builtin_shuffle(load_block(s->in[k] + q * s->in_map + p * BLOCK, s->in_next), at);
+					vf v = __builtin_shuffle(load_block(x + q * s->in_map + p * BLOCK, s->in_next), at);
 					vf *a = acc + q * m;
 					if (mode == ROW1) {
 						if (p + 1 < m) a[p + 1] += v * w0;
@@ -105,6 +115,7 @@ INLINE void segment(const group_part *s, int m, int maps, int mode) {
 				}
 			}
 		}
+	}
 #pragma GCC unroll 2
 	for (int q = 0; q < maps; q++)
 #pragma GCC unroll 16
@@ -134,16 +145,13 @@ INLINE void segment_of(const group_part *s, int m, int maps, int mode) {
 #undef CASE
 }
 
-// The weights of one tap: a vector for every place in the group. Rows are inputs.
-INLINE void collect(const float *w, int group, vf *taps) {
+// The weights of one tap: a vector for every place in the group. Rows are
+// inputs; of[g] says which lanes are of group g.
+INLINE void collect(const float *w, int group, const vi *of, vf *taps) {
 	for (int j = 0; j < group; j++) {
-		vf t = splat(0);
-		for (int first = 0; first < BLOCK; first += group) {
-			vi here = place(LANES, 0);
-			for (int l = 0; l < LANES; l++) here[l] = -(l % BLOCK / group * group == first);
-			t = (vf)((vi)t | (here & (vi)load_block(w + (first + j) * BLOCK, 0)));
-		}
-		taps[j * 3] = t;
+		vi t = of[0] & (vi)load_block(w + j * BLOCK, 0);
+		for (int g = 1; g < BLOCK / group; g++) t |= of[g] & (vi)load_block(w + (g * group + j) * BLOCK, 0);
+		taps[j * 3] = (vf)t;
 	}
 }
 
@@ -152,7 +160,7 @@ INLINE void group_map(group_part s, const float *x, int64_t x_block, float *y, i
 	// Whether the last output reads an input behind it.
 	int right = mode == ROW1 ? 0 : mode == ROW2 ? 2 * ow - 1 < iw : ow / 2 < iw;
 	for (int oy = 0; oy < oh; oy++) {
-		s.rows = 0, s.left = mode == ROW2_BACK;
+		s.rows = 0, s.from = 0, s.left = mode == ROW2_BACK;
 		for (int kh = 0; kh < 3; kh++) {
 			int iy = mode == ROW1 ? oy + kh - 1 : mode == ROW2 ? 2 * oy + kh - 1 : oy + 1 - kh;
 			if (mode == ROW2_BACK) {
@@ -167,7 +175,7 @@ INLINE void group_map(group_part s, const float *x, int64_t x_block, float *y, i
 			m = segment_size(left, maps);
 			s.right = right || left > m;
 			segment_of(&s, m, maps, mode);
-			for (int k = 0; k < s.rows; k++) s.in[k] += (mode == ROW1 ? m : mode == ROW2 ? 2 * m : m / 2) * BLOCK;
+			s.from += (mode == ROW1 ? m : mode == ROW2 ? 2 * m : m / 2) * BLOCK;
 			s.out += m * BLOCK, s.left = 1;
 		}
 	}
@@ -180,6 +188,9 @@ INLINE void group_product(const ns_shape *s, const float *in, const float *w, fl
 	int64_t in_map = (int64_t)ih * iw * BLOCK, out_map = (int64_t)oh * ow * BLOCK;
 	vi places[BLOCK];
 	for (int j = 0; j < group; j++) places[j] = place(group, j);
+	vi of[BLOCK / 2];
+	for (int g = 0; g < BLOCK / group; g++)
+		for (int l = 0; l < LANES; l++) of[g][l] = -(l % BLOCK / group == g);
 	group_part part = {.places = places, .group = group, .in_map = IMAGES * blocks * in_map, .out_map = IMAGES * blocks * out_map};
 	for (int to = 0; to < blocks; to++) {
 		int g = to / ins, o = to % ins;
@@ -188,7 +199,7 @@ INLINE void group_product(const ns_shape *s, const float *in, const float *w, fl
 			const float *p = w + ((int64_t)g * ins * ins + (data ? i * ins + o : o * ins + i)) * 9 * BLOCK * BLOCK;
 			for (int k = 0; k < 9; k++) {
 				int turned = data && mode == ROW1 ? 8 - k : k;
-				collect(p + turned * BLOCK * BLOCK, group, taps[i][k / 3] + k % 3);
+				collect(p + turned * BLOCK * BLOCK, group, of, taps[i][k / 3] + k % 3);
 			}
 		}
 		for (int n = 0; n < s->n;) {
