@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Info describes the images of a data set.
@@ -64,6 +65,25 @@ func (d *Data) Corrupt() []*FormatError {
 		}
 	}
 	return all
+}
+
+// DescribeCorrupt names, for people, the damaged images that were found after the first
+// known ones; "" if there are none.
+func (d *Data) DescribeCorrupt(known int) string {
+	const named = 5
+	found := d.Corrupt()[known:]
+	if len(found) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "data set %s: damaged images, left out: %d", d.Info.Name, len(found))
+	for _, e := range found[:min(named, len(found))] {
+		fmt.Fprintf(&b, "\n  %v", e)
+	}
+	if more := len(found) - named; more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
+	}
+	return b.String()
 }
 
 func (d *Data) stores() []*store {

@@ -121,6 +121,9 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 		return p, nil, &RequestError{err}
 	}
 	defer data.Close()
+	if found := data.DescribeCorrupt(0); found != "" {
+		note("warning: %s", found)
+	}
 	settings, err := json.Marshal(config.Settings)
 	if err != nil {
 		return p, nil, err

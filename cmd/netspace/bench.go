@@ -59,12 +59,14 @@ func newBenchTrainCmd(a *app) *cobra.Command {
 memory already. gflops are 6 × forward multiply-adds per image × images/s: two
 floating-point operations for each multiply-add of the forward pass and of the
 two backward ones. peak_gflops is the multiply-add peak of the same threads,
-measured in the same process.
+measured in the same process. --profile adds where the time of a step goes, by kind
+of operation and for the slowest single ones.
 
 ` + modelHelp,
 		Example: `  netspace bench train RegNetX-200MF --batch 32
   netspace bench train net.yaml --resolution 28 --channels 1 --classes 10 --batch 128
-  netspace bench train --json --threads 2 regnety_004`,
+  netspace bench train --json --threads 2 regnety_004
+  netspace bench train --profile net.yaml`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeModels,
 	}

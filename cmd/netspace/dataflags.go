@@ -86,17 +86,8 @@ func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*datase
 // warnCorrupt names the damaged images that were found after the first known
 // ones, even with --quiet: results depend on them.
 func warnCorrupt(a *app, data *dataset.Data, known int) {
-	const named = 5
-	found := data.Corrupt()[known:]
-	if len(found) == 0 {
-		return
-	}
-	fmt.Fprintf(a.err, "netspace: warning: data set %s: damaged images, left out: %d\n", data.Info.Name, len(found))
-	for _, e := range found[:min(named, len(found))] {
-		fmt.Fprintf(a.err, "  %v\n", e)
-	}
-	if more := len(found) - named; more > 0 {
-		fmt.Fprintf(a.err, "  and %d more\n", more)
+	if found := data.DescribeCorrupt(known); found != "" {
+		fmt.Fprintf(a.err, "netspace: warning: %s\n", found)
 	}
 }
 

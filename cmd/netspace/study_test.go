@@ -141,6 +141,23 @@ func TestStudyWithFailures(t *testing.T) {
 	}
 }
 
+// A study names the damaged images that it leaves out.
+func TestStudyDamagedImages(t *testing.T) {
+	data, bad := photoFolder(t, 120, 7)
+	file := writeFile(t, "photos.yaml", fmt.Sprintf(`name: photos
+data: {name: %s, resolution: 8}
+network: {stem: {type: cifar, width: 4}, stages: 2}
+regime: {flops: 10K..60K}
+recipe: {epochs: 1, batch: 16}
+samples: 1
+spaces: [regnetx]
+`, data))
+	_, errs, status := netspace(t, "study", "run", file, "--dir", filepath.Join(t.TempDir(), "out"), "--engine", "reference")
+	if status != exitOK || !strings.Contains(errs, "damaged images, left out: 1") || !strings.Contains(errs, bad[0]) {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
 func TestStudyRequestErrors(t *testing.T) {
 	file := tinyStudyFile(t, "epochs: 2, batch: 16")
 	bad := writeFile(t, "bad.yaml", `name: a/b

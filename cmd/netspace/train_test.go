@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -237,10 +238,11 @@ func TestTrainInterruptAndResume(t *testing.T) {
 	}
 }
 
-// Damaged images are left out with a warning that names them, up to a share.
-func TestTrainDamagedImages(t *testing.T) {
-	net, data := writeFile(t, "net.yaml", tinyNet), t.TempDir()
-	for i := range 60 {
+// photoFolder writes n small images of two classes, of which those at the given places are damaged.
+func photoFolder(t *testing.T, n int, damaged ...int) (dir string, names []string) {
+	t.Helper()
+	dir = t.TempDir()
+	for i := range n {
 		img := image.NewGray(image.Rect(0, 0, 8, 8))
 		for k := range img.Pix {
 			img.Pix[k] = byte(i%2*120 + k)
@@ -249,10 +251,11 @@ func TestTrainDamagedImages(t *testing.T) {
 		if err := png.Encode(&b, img); err != nil {
 			t.Fatal(err)
 		}
-		if i%30 == 7 {
+		name := filepath.Join(dir, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
+		if slices.Contains(damaged, i) {
 			b.Truncate(b.Len() / 2)
+			names = append(names, name)
 		}
-		name := filepath.Join(data, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -260,10 +263,16 @@ func TestTrainDamagedImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return dir, names
+}
+
+// Damaged images are left out with a warning that names them, up to a share.
+func TestTrainDamagedImages(t *testing.T) {
+	net := writeFile(t, "net.yaml", tinyNet)
+	data, bad := photoFolder(t, 60, 7, 37)
 	args := []string{"train", net, "--data", data, "--engine", "reference", "--epochs", "1", "--json", "--quiet"}
-	first, second := filepath.Join(data, "dog", "07.png"), filepath.Join(data, "dog", "37.png")
 	out, errs, status := netspace(t, append(args, "--max-corrupt", "0.05")...)
-	if status != exitOK || !strings.Contains(errs, "damaged images, left out: 2") || !strings.Contains(errs, first) || !strings.Contains(errs, second) {
+	if status != exitOK || !strings.Contains(errs, "damaged images, left out: 2") || !strings.Contains(errs, bad[0]) || !strings.Contains(errs, bad[1]) {
 		t.Errorf("status %d: %s", status, errs)
 	}
 	told := lines(t, out)["start"][0]["data"].(map[string]any)

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+)
+
+// The profile of a step accounts for the step: its parts are no more than the
+// whole, and the convolutions in it do three times the network's multiply-adds.
+func TestBenchProfile(t *testing.T) {
+	args := []string{"bench", "train", "RegNetX-200MF", "--resolution", "32", "--batch", "4", "--seconds", "0.05", "--profile"}
+	out, errs, status := netspace(t, append(args, "--json")...)
+	if status != 0 {
+		t.Fatal(errs)
+	}
+	var l benchLine
+	if err := json.Unmarshal([]byte(out), &l); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
+	flops, seconds := 0.0, 0.0
+	for _, c := range l.Profile {
+		kinds[c.Kind] = true
+		flops += c.Flops
+		seconds += c.Seconds
+		if c.Kind == "" || c.Seconds < 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+	for _, k := range []string{"convolution forward", "convolution backward data", "convolution backward weights", "norm backward", "update"} {
+		if !kinds[k] {
+			t.Errorf("no %q in the profile", k)
+		}
+	}
+	// Biases are not in it, and the stem sends no gradient to the images.
+	want := l.GFLOPS * 1e9 / l.ImagesPerSecond * float64(l.Batch)
+	if math.Abs(flops/want-1) > 0.02 {
+		t.Errorf("%g floating-point operations in the profile, %g in the network", flops, want)
+	}
+	if seconds <= 0 {
+		t.Error("the profile took no time")
+	}
+	out, errs, status = netspace(t, args...)
+	if status != 0 || !strings.Contains(out, "ms a step") || !strings.Contains(out, "convolution forward") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
+	if _, errs, status = netspace(t, append(args, "--engine", "reference", "--resolution", "8", "--batch", "1")...); status == 0 || !strings.Contains(errs, "reference") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
