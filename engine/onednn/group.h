@@ -27,24 +27,6 @@
 // Blocks of a group at most: their weights are to stay in the first-level cache.
 #define MOST_BLOCKS (32 / BLOCK)
 
-// A position; next: how far the same position of the next image is.
-INLINE vf load_block(const float *p, int64_t next) {
-#if IMAGES == 1
-	return load(p);
-#else
-	return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), _mm256_loadu_ps(p + next), 1);
-#endif
-}
-
-INLINE void store_block(float *p, int64_t next, vf v) {
-#if IMAGES == 1
-	store(p, v);
-#else
-	_mm256_storeu_ps(p, _mm512_castps512_ps256((__m512)v));
-	_mm256_storeu_ps(p + next, _mm512_extractf32x8_ps((__m512)v, 1));
-#endif
-}
-
 // For every lane the lane that is number j in its group.
 INLINE vi place(int group, int j) {
 	vi at;
@@ -94,7 +76,7 @@ INLINE void segment(const group_part *s, int m, int maps, int mode) {
 				if ((p == first && !s->left) || (p == last && !s->right)) continue;
 #pragma GCC unroll 2
 				for (int q = 0; q < maps; q++) {
-					vf v = __builtin_shuffle(load_block(x + q * s->in_map + p * BLOCK, s->in_next), at);
+					vf v = __builtin_shuffle(load_apart(x + q * s->in_map + p * BLOCK, s->in_next), at);
 					vf *a = acc + q * m;
 					if (mode == ROW1) {
 						if (p + 1 < m) a[p + 1] += v * w0;
@@ -119,7 +101,7 @@ INLINE void segment(const group_part *s, int m, int maps, int mode) {
 #pragma GCC unroll 2
 	for (int q = 0; q < maps; q++)
 #pragma GCC unroll 16
-		for (int r = 0; r < m; r++) store_block(s->out + q * s->out_map + r * BLOCK, s->out_next, acc[q * m + r]);
+		for (int r = 0; r < m; r++) store_apart(s->out + q * s->out_map + r * BLOCK, s->out_next, acc[q * m + r]);
 }
 
 // How many of the outputs that are left in a row to do next: what there is code
@@ -149,8 +131,8 @@ INLINE void segment_of(const group_part *s, int m, int maps, int mode) {
 // inputs; of[g] says which lanes are of group g.
 INLINE void collect(const float *w, int group, const vi *of, vf *taps) {
 	for (int j = 0; j < group; j++) {
-		vi t = of[0] & (vi)load_block(w + j * BLOCK, 0);
-		for (int g = 1; g < BLOCK / group; g++) t |= of[g] & (vi)load_block(w + (g * group + j) * BLOCK, 0);
+		vi t = of[0] & (vi)load_apart(w + j * BLOCK, 0);
+		for (int g = 1; g < BLOCK / group; g++) t |= of[g] & (vi)load_apart(w + (g * group + j) * BLOCK, 0);
 		taps[j * 3] = (vf)t;
 	}
 }
@@ -186,15 +168,15 @@ INLINE void group_product(const ns_shape *s, const float *in, const float *w, fl
 	int blocks = s->ic / BLOCK, ins = blocks / s->groups, group = s->group < BLOCK ? s->group : BLOCK;
 	int ih = data ? s->oh : s->ih, iw = data ? s->ow : s->iw, oh = data ? s->ih : s->oh, ow = data ? s->iw : s->ow;
 	int64_t in_map = (int64_t)ih * iw * BLOCK, out_map = (int64_t)oh * ow * BLOCK;
-	vi places[BLOCK];
+	vi places[BLOCK] ALIGNED;
 	for (int j = 0; j < group; j++) places[j] = place(group, j);
-	vi of[BLOCK / 2];
+	vi of[BLOCK / 2] ALIGNED;
 	for (int g = 0; g < BLOCK / group; g++)
 		for (int l = 0; l < LANES; l++) of[g][l] = -(l % BLOCK / group == g);
 	group_part part = {.places = places, .group = group, .in_map = IMAGES * blocks * in_map, .out_map = IMAGES * blocks * out_map};
 	for (int to = 0; to < blocks; to++) {
 		int g = to / ins, o = to % ins;
-		vf taps[MOST_BLOCKS][3][3 * BLOCK];
+		vf taps[MOST_BLOCKS][3][3 * BLOCK] ALIGNED;
 		for (int i = 0; i < ins; i++) {
 			const float *p = w + ((int64_t)g * ins * ins + (data ? i * ins + o : o * ins + i)) * 9 * BLOCK * BLOCK;
 			for (int k = 0; k < 9; k++) {
@@ -228,7 +210,7 @@ INLINE void group_gradient(const ns_shape *s, const float *x, const float *d, fl
 		for (int n = 0; n < s->n; n += IMAGES) {
 			const float *xm = x + (int64_t)n * blocks * ih * iw * BLOCK, *dm = d + (int64_t)n * blocks * oh * ow * BLOCK;
 			int64_t x_next = (int64_t)blocks * ih * iw * BLOCK, d_next = (int64_t)blocks * oh * ow * BLOCK;
-			vi counts = place(LANES, 0) == place(LANES, 0);
+			vi counts = ~(vi){};
 			if (n + IMAGES > s->n) { // an image without a second one
 				x_next = d_next = 0;
 				for (int l = BLOCK; l < LANES; l++) counts[l] = 0;
@@ -239,8 +221,8 @@ INLINE void group_gradient(const ns_shape *s, const float *x, const float *d, fl
 				const float *p = xm + (int64_t)iy * iw * BLOCK, *q = dm + (int64_t)oy * ow * BLOCK;
 				vf x0 = splat(0);
 				for (int ox = 0; ox < ow; ox++, p += stride * BLOCK, q += BLOCK) {
-					vf x1 = load_block(p, x_next), x2 = ox < full ? load_block(p + BLOCK, x_next) : splat(0);
-					vf t = (vf)(counts & (vi)load_block(q, d_next));
+					vf x1 = load_apart(p, x_next), x2 = ox < full ? load_apart(p + BLOCK, x_next) : splat(0);
+					vf t = (vf)(counts & (vi)load_apart(q, d_next));
 #pragma GCC unroll 8
 					for (int j = 0; j < most; j++) {
 						vf g = __builtin_shuffle(t, place(group, j0 + j));

@@ -10,24 +10,6 @@
 #include "ops.h"
 #include "vec.h"
 
-// The blocks of a vector, next apart.
-INLINE vf load_blocks(const float *p, int64_t next) {
-#if LANES == BLOCK
-	return load(p);
-#else
-	return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), _mm256_loadu_ps(p + next), 1);
-#endif
-}
-
-INLINE void store_blocks(float *p, int64_t next, vf v) {
-#if LANES == BLOCK
-	store(p, v);
-#else
-	_mm256_storeu_ps(p, _mm512_castps512_ps256((__m512)v));
-	_mm256_storeu_ps(p + next, _mm512_extractf32x8_ps((__m512)v, 1));
-#endif
-}
-
 // Positions at a time: a sum each.
 #define POSITIONS 28
 
@@ -45,13 +27,13 @@ INLINE void positions(const ns_pointwise *s, const float *x, float *y, int m) {
 	for (int ib = 0; ib < s->in_blocks; ib++) {
 		const float *a = x + ib * s->x_block, *w = s->w + ib * s->w_block;
 		for (int i = 0; i < BLOCK; i++) {
-			vf t = load_blocks(w + i * BLOCK, s->w_next);
+			vf t = load_apart(w + i * BLOCK, s->w_next);
 #pragma GCC unroll 28
 			for (int r = 0; r < m; r++) acc[r] += splat(a[r * BLOCK + i]) * t;
 		}
 	}
 #pragma GCC unroll 28
-	for (int r = 0; r < m; r++) store_blocks(y + r * BLOCK, s->y_next, acc[r]);
+	for (int r = 0; r < m; r++) store_apart(y + r * BLOCK, s->y_next, acc[r]);
 }
 
 // One vector of output channels of an image.
@@ -80,7 +62,7 @@ INLINE void gradient(const ns_pointwise *s, int blocks) {
 	for (int n = 0; n < s->images; n++) {
 		const float *x = s->x + n * s->x_image, *d = s->y + n * s->y_image;
 		for (int p = 0; p < s->positions; p++, x += BLOCK, d += BLOCK) {
-			vf t = load_blocks(d, s->y_next);
+			vf t = load_apart(d, s->y_next);
 #pragma GCC unroll 3
 			for (int b = 0; b < blocks; b++)
 #pragma GCC unroll 16
@@ -90,7 +72,7 @@ INLINE void gradient(const ns_pointwise *s, int blocks) {
 #pragma GCC unroll 3
 	for (int b = 0; b < blocks; b++)
 #pragma GCC unroll 16
-		for (int i = 0; i < BLOCK; i++) store_blocks(s->dw + b * s->w_block + i * BLOCK, s->w_next, acc[b * BLOCK + i]);
+		for (int i = 0; i < BLOCK; i++) store_apart(s->dw + b * s->w_block + i * BLOCK, s->w_next, acc[b * BLOCK + i]);
 }
 
 static void pointwise_gradient(const ns_pointwise *s) {

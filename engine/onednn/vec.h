@@ -1,4 +1,5 @@
-// Vectors of LANES floats, one channel block: 8 or 16, as the including file says.
+// Vectors of LANES floats, 8 or 16, as the including file says; BLOCK, where it matters, is how
+// many channels lie side by side in memory.
 #ifndef VEC_H
 #define VEC_H
 #include <math.h>
@@ -6,6 +7,7 @@
 
 typedef float vf __attribute__((vector_size(LANES * 4), aligned(4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
+#define ALIGNED __attribute__((aligned(64))) // for arrays of vectors: a load from two cache lines is two
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf splat(float x) { return x - (vf){}; } // minus zero costs nothing: it changes no number
@@ -15,6 +17,26 @@ INLINE vf pick(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)
 // Both keep a NaN that they meet in a, so that training that diverged shows it.
 INLINE vf maximum(vf a, vf b) { return pick(a < b, b, a); }
 INLINE vf max_nan(vf a, vf b) { return pick((b > a) | (b != b), b, a); }
+
+#ifdef BLOCK
+// A vector from or to a block, or where it is as wide as two from two that lie next floats apart.
+INLINE vf load_apart(const float *p, int64_t next) {
+#if LANES == BLOCK
+	return load(p);
+#else
+	return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), _mm256_loadu_ps(p + next), 1);
+#endif
+}
+
+INLINE void store_apart(float *p, int64_t next, vf v) {
+#if LANES == BLOCK
+	store(p, v);
+#else
+	_mm256_storeu_ps(p, _mm512_castps512_ps256((__m512)v));
+	_mm256_storeu_ps(p + next, _mm512_extractf32x8_ps((__m512)v, 1));
+#endif
+}
+#endif
 
 // exp by Cody-Waite reduction and a degree-6 polynomial; below 2 ulp on
 // [-87, 88], clamped outside.
