@@ -41,12 +41,13 @@ enum { ROW1, ROW2, ROW2_BACK };
 
 // Part of a row.
 typedef struct {
-	const float *in[3 * MOST_BLOCKS]; // rows of inputs
-	const vf *w[3 * MOST_BLOCKS];     // their weights, each [group][3]
-	const vi *places;                 // [group]
+	const float *in;            // the input of the part's first output in the first row that it may read
 	float *out;
-	int64_t from;                     // the input of the part's first output
-	int rows, group;
+	const int64_t *rows;        // where all rows begin, in every input block: [rows of taps][blocks]
+	const vf *w;                // their weights: [rows of taps][blocks][3 * BLOCK], of which [group][3] count
+	const vi *places;           // [group]
+	int k0, k1;                 // those that are there, of rows and w
+	int group;
 	int left, right;            // whether the input before and after the part exists
 	int64_t in_next, out_next;  // from one image to the next
 	int64_t in_map, out_map;    // from one vector of images to the next
@@ -66,11 +67,12 @@ INLINE void segment(const group_part *s, int m, int maps, int mode) {
 #pragma GCC unroll 16
 	for (int r = 0; r < m * maps; r++) acc[r] = splat(0);
 	const int first = mode == ROW2_BACK ? 0 : -1, last = mode == ROW1 ? m : mode == ROW2 ? 2 * m - 1 : m / 2;
-	for (int k = 0; k < s->rows; k++) {
-		const float *x = s->in[k] + s->from;
+	for (int k = s->k0; k < s->k1; k++) {
+		const float *x = s->in + s->rows[k];
+		const vf *w = s->w + k * 3 * BLOCK;
 		for (int j = 0; j < s->group; j++) {
 			vi at = s->places[j];
-			vf w0 = s->w[k][j * 3], w1 = s->w[k][j * 3 + 1], w2 = s->w[k][j * 3 + 2];
+			vf w0 = w[j * 3], w1 = w[j * 3 + 1], w2 = w[j * 3 + 2];
 #pragma GCC unroll 34
 			for (int p = first; p <= last; p++) {
 				if ((p == first && !s->left) || (p == last && !s->right)) continue;
@@ -137,27 +139,26 @@ INLINE void collect(const float *w, int group, const vi *of, vf *taps) {
 	}
 }
 
-// An output block of one or two vectors of images; w[in][kh][group][kw].
-INLINE void group_map(group_part s, const float *x, int64_t x_block, float *y, int maps, int ins, const vf w[][3][3 * BLOCK], int ih, int iw, int oh, int ow, int mode) {
+// The rows of taps, as they are collected: those that an output row reads follow each other.
+static const int row_of[3][3] = {[ROW1] = {0, 1, 2}, [ROW2] = {0, 1, 2}, [ROW2_BACK] = {1, 2, 0}};
+// Where their inputs lie, in rows from the first.
+static const int shift_of[3][3] = {[ROW1] = {0, 1, 2}, [ROW2] = {0, 1, 2}, [ROW2_BACK] = {0, 0, 1}};
+
+// An output block of one or two vectors of images.
+INLINE void group_map(group_part s, const float *x, float *y, int maps, int blocks, int ih, int iw, int oh, int ow, int mode) {
 	// Whether the last output reads an input behind it.
 	int right = mode == ROW1 ? 0 : mode == ROW2 ? 2 * ow - 1 < iw : ow / 2 < iw;
 	for (int oy = 0; oy < oh; oy++) {
-		s.rows = 0, s.from = 0, s.left = mode == ROW2_BACK;
-		for (int kh = 0; kh < 3; kh++) {
-			int iy = mode == ROW1 ? oy + kh - 1 : mode == ROW2 ? 2 * oy + kh - 1 : oy + 1 - kh;
-			if (mode == ROW2_BACK) {
-				if (iy % 2) continue;
-				iy /= 2;
-			}
-			if (iy < 0 || iy >= ih) continue;
-			for (int i = 0; i < ins; i++) s.in[s.rows] = x + i * x_block + (int64_t)iy * iw * BLOCK, s.w[s.rows++] = w[i][kh];
-		}
-		s.out = y + (int64_t)oy * ow * BLOCK;
+		int row = mode == ROW1 ? oy - 1 : mode == ROW2 ? 2 * oy - 1 : oy / 2; // the first; -1 is not there
+		int k0 = row < 0, k1 = ih - row < 3 ? ih - row : 3;
+		if (mode == ROW2_BACK) k0 = oy % 2, k1 = oy % 2 == 0 ? 1 : row + 1 < ih ? 3 : 2;
+		s.k0 = k0 * blocks, s.k1 = k1 * blocks, s.left = mode == ROW2_BACK;
+		s.in = x + (int64_t)row * iw * BLOCK, s.out = y + (int64_t)oy * ow * BLOCK;
 		for (int left = ow, m; left > 0; left -= m) {
 			m = segment_size(left, maps);
 			s.right = right || left > m;
 			segment_of(&s, m, maps, mode);
-			s.from += (mode == ROW1 ? m : mode == ROW2 ? 2 * m : m / 2) * BLOCK;
+			s.in += (mode == ROW1 ? m : mode == ROW2 ? 2 * m : m / 2) * BLOCK;
 			s.out += m * BLOCK, s.left = 1;
 		}
 	}
@@ -173,15 +174,18 @@ INLINE void group_product(const ns_shape *s, const float *in, const float *w, fl
 	vi of[BLOCK / 2] ALIGNED;
 	for (int g = 0; g < BLOCK / group; g++)
 		for (int l = 0; l < LANES; l++) of[g][l] = -(l % BLOCK / group == g);
-	group_part part = {.places = places, .group = group, .in_map = IMAGES * blocks * in_map, .out_map = IMAGES * blocks * out_map};
+	int64_t rows[3 * MOST_BLOCKS];
+	for (int k = 0; k < 3; k++)
+		for (int i = 0; i < ins; i++) rows[k * ins + i] = i * in_map + shift_of[mode][k] * iw * BLOCK;
+	vf taps[3 * MOST_BLOCKS * 3 * BLOCK] ALIGNED;
+	group_part part = {.rows = rows, .w = taps, .places = places, .group = group, .in_map = IMAGES * blocks * in_map, .out_map = IMAGES * blocks * out_map};
 	for (int to = 0; to < blocks; to++) {
 		int g = to / ins, o = to % ins;
-		vf taps[MOST_BLOCKS][3][3 * BLOCK] ALIGNED;
 		for (int i = 0; i < ins; i++) {
 			const float *p = w + ((int64_t)g * ins * ins + (data ? i * ins + o : o * ins + i)) * 9 * BLOCK * BLOCK;
 			for (int k = 0; k < 9; k++) {
-				int turned = data && mode == ROW1 ? 8 - k : k;
-				collect(p + turned * BLOCK * BLOCK, group, of, taps[i][k / 3] + k % 3);
+				int tap = row_of[mode][k / 3] * 3 + k % 3, turned = data && mode == ROW1 ? 8 - tap : tap;
+				collect(p + turned * BLOCK * BLOCK, group, of, taps + (k / 3 * ins + i) * 3 * BLOCK + k % 3);
 			}
 		}
 		for (int n = 0; n < s->n;) {
@@ -190,8 +194,8 @@ INLINE void group_product(const ns_shape *s, const float *in, const float *w, fl
 			int rest = s->n - n, maps = ow <= 8 && rest >= 2 * IMAGES ? 2 : 1; // two for enough sums
 			// A last image without a second one is done twice, into the same place.
 			part.in_next = rest >= IMAGES ? blocks * in_map : 0, part.out_next = rest >= IMAGES ? blocks * out_map : 0;
-			if (maps == 2) group_map(part, x, in_map, y, 2, ins, (const vf(*)[3][3 * BLOCK])taps, ih, iw, oh, ow, mode);
-			else group_map(part, x, in_map, y, 1, ins, (const vf(*)[3][3 * BLOCK])taps, ih, iw, oh, ow, mode);
+			if (maps == 2) group_map(part, x, y, 2, ins, ih, iw, oh, ow, mode);
+			else group_map(part, x, y, 1, ins, ih, iw, oh, ow, mode);
 			n += maps * IMAGES;
 		}
 	}
