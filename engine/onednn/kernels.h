@@ -179,6 +179,15 @@ static void run_dgate(const ns_op *o, const float *ar, view x, view g, view y, i
 
 enum { G1 = 1, G2 = 2, G3 = 4, GATE = 8, BC = 16 };
 
+// The gradient that arrives at a position: the sum of what the consumers sent.
+INLINE vf arriving(int has, vf bc, vf gate, const float *g1, const float *g2, const float *g3, int64_t at) {
+	vf g = bc;
+	if (has & G1) g += load(g1 + at);
+	if (has & G2) g += load(g2 + at);
+	if (has & G3) g += has & GATE ? load(g3 + at) * gate : load(g3 + at);
+	return g;
+}
+
 // Two sums of one channel block on their way from floats to doubles.
 typedef struct {
 	vf a, b;
@@ -217,10 +226,7 @@ INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y,
 					int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
 					vf s0 = splat(0), p0 = s0;
 					for (; p < end; p++) {
-						vf g = bc;
-						if (has & G1) g += load(g1 + p * LANES);
-						if (has & G2) g += load(g2 + p * LANES);
-						if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
+						vf g = arriving(has, bc, gate, g1, g2, g3, p * LANES);
 						if (norm || act) {
 							vf v = load(a + p * LANES);
 							g = dact(g, v * s + t, act);
@@ -286,10 +292,7 @@ INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, v
 					int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
 					vf a0 = splat(0), a1 = a0, b1 = a0;
 					for (; p < end; p++) {
-						vf g = bc;
-						if (has & G1) g += load(g1 + p * LANES);
-						if (has & G2) g += load(g2 + p * LANES);
-						if (has & G3) g += has & GATE ? load(g3 + p * LANES) * gate : load(g3 + p * LANES);
+						vf g = arriving(has, bc, gate, g1, g2, g3, p * LANES);
 						vf v = load(xa + p * LANES), w = norm2 ? load(ra + p * LANES) : splat(0);
 						if (relu_y) g = dact(g, load(oa + p * LANES), 1);
 						else if (act) {
