@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // The defaults of spec files, for fields that are absent.

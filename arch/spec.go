@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Network is one of the families: AnyNet, RegNet or EffNet, by value.

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Model is a published network of the zoo.

@@ -10,7 +10,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // The keys of the paper authors' tool, of all its releases, that have a

@@ -7,7 +7,7 @@ import (
 
 	"fmt"
 
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // recipe turns OPTIM, BN and the recipe keys of TRAIN into fields of a

@@ -8,7 +8,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // iniValue is a value of the [net] section, or of [DEFAULT] where [net] has none.

@@ -11,7 +11,7 @@ import (
 	"os"
 
 	"netspace/arch"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Format is the kind of a network description.

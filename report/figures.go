@@ -5,7 +5,7 @@ import (
 	"math"
 
 	"netspace/arch"
-	"netspace/report/figure"
+	"netspace/figure"
 	"netspace/stats"
 	"netspace/study"
 )

@@ -1,7 +1,7 @@
 package report
 
 import (
-	"netspace/report/figure"
+	"netspace/figure"
 )
 
 // File is a figure as a file that stands alone.

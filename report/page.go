@@ -11,7 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"netspace/report/figure"
+	"netspace/figure"
 	"netspace/stats"
 	"netspace/study"
 )

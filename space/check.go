@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // check rejects candidates.

@@ -12,7 +12,7 @@ import (
 	"github.com/expr-lang/expr/file"
 
 	"netspace/internal/portable"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // condition is a compiled expression.

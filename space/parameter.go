@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 const (

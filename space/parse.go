@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"netspace/arch"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Load reads a built-in space by name, or a space file by path. The error of a

@@ -15,7 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"netspace/arch"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // TestBadFiles reads every file of testdata/bad, whose comments say which

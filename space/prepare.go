@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"netspace/internal/portable"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // group is a parameter of the space, with the rules that its draws obey.

@@ -6,7 +6,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Config says for what a space is sampled.

@@ -14,7 +14,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Space is a design space. It is not changed after it was loaded, and safe for

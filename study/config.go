@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"netspace/dataset"
-	"netspace/internal/strict"
 	"netspace/space"
+	"netspace/strict"
 	"netspace/train"
 )
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"netspace/arch"
-	"netspace/internal/strict"
 	"netspace/space"
+	"netspace/strict"
 	"netspace/train"
 )
 

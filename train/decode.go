@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"strings"
 
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // LoadRecipe reads a recipe file (YAML or JSON) over a base: what the file

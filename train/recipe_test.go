@@ -12,7 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 func TestDefaultRecipeIsValid(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 	"netspace/engine"
 	"netspace/engine/reference"
-	"netspace/internal/strict"
 	"netspace/safetensors"
+	"netspace/strict"
 )
 
 func TestRunLearns(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // Upper bounds that no sensible recipe reaches: they catch slips (a batch

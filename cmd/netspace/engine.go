@@ -4,7 +4,7 @@ import (
 	"netspace/engine"
 	"netspace/engine/onednn"
 	"netspace/engine/reference"
-	"netspace/internal/strict"
+	"netspace/strict"
 )
 
 // engineNames lists the engines that --engine takes, the default first.

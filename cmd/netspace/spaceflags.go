@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
-	"netspace/internal/strict"
 	"netspace/space"
+	"netspace/strict"
 	"netspace/study"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/internal/atomicfile"
-	"netspace/internal/strict"
+	"netspace/strict"
 	"netspace/study"
 )
 

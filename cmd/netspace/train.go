@@ -14,8 +14,8 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/graph"
-	"netspace/internal/strict"
 	"netspace/safetensors"
+	"netspace/strict"
 	"netspace/train"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"netspace/report/figure"
+	"netspace/figure"
 	"netspace/space"
 )
 

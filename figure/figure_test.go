@@ -126,7 +126,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); d != "" {
-		t.Errorf("the drawing changed; look at it, then go test ./report/figure -update\n%s", d)
+		t.Errorf("the drawing changed; look at it, then go test ./figure -update\n%s", d)
 	}
 }
 
