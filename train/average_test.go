@@ -8,7 +8,8 @@ import (
 
 	"netspace/engine"
 	"netspace/engine/reference"
-	"netspace/safetensors"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // weightsOf trains with the final weights written to a file and reads them back.
@@ -46,7 +47,7 @@ func TestAverageOfWeights(t *testing.T) {
 	j := testJob(t, r)
 	p, _ := j.Graph.Param(name)
 	first := make([]float32, p.Size())
-	InitParam(j.Graph, p, j.Seed, false, first)
+	weights.InitParam(j.Graph, p, j.Seed, false, first)
 	ema := make([]float64, len(first))
 	for i, v := range first {
 		ema[i] = float64(v)
@@ -96,7 +97,7 @@ func TestPreciseBN(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := LoadWeights(all, j.Graph, f); err != nil {
+			if err := weights.Load(all, j.Graph, f); err != nil {
 				t.Fatal(err)
 			}
 			batch := make([]float32, 0, 40*testSize*testSize)

@@ -9,6 +9,7 @@ import (
 
 	"netspace/engine"
 	"netspace/graph"
+	"netspace/weights"
 )
 
 // Speed is what Bench measured.
@@ -37,7 +38,7 @@ func Bench(ctx context.Context, e engine.Engine, g *graph.Graph, o engine.Option
 	}
 	defer p.Close()
 	s := Speed{Compile: time.Since(start)}
-	if err := Initialize(p, g, 1, false); err != nil {
+	if err := weights.Initialize(p, g, 1, false); err != nil {
 		return Speed{}, err
 	}
 	in, classes := g.Input(), g.Output().C

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"netspace/engine"
+	"netspace/weights"
 )
 
 // calibrate sets the BN statistics to those over Recipe.PreciseBN training
@@ -26,17 +27,17 @@ func (r *run) calibrate(ctx context.Context) (err error) {
 	// away comes back even after an error, since a checkpoint may follow.
 	held := map[string][]float32{}
 	for _, set := range []engine.Set{engine.Params, engine.Buffers} {
-		for _, t := range setTensors(r.Graph, set) {
-			held[t.name] = make([]float32, t.size())
-			if err := r.prog.Get(set, t.name, held[t.name]); err != nil {
+		for _, t := range weights.Entries(r.Graph, set) {
+			held[t.Name] = make([]float32, t.Size())
+			if err := r.prog.Get(set, t.Name, held[t.Name]); err != nil {
 				return err
 			}
 		}
 	}
 	defer func() {
 		for _, set := range []engine.Set{engine.Params, engine.Buffers} {
-			for _, t := range setTensors(r.Graph, set) {
-				err = errors.Join(err, r.prog.Set(set, t.name, held[t.name]))
+			for _, t := range weights.Entries(r.Graph, set) {
+				err = errors.Join(err, r.prog.Set(set, t.Name, held[t.Name]))
 			}
 		}
 	}()

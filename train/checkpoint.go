@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"netspace/engine"
-	"netspace/safetensors"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // CheckpointName is the file in Job.Dir that a training continues from. It is
@@ -108,7 +109,7 @@ func (r *run) save() error {
 	f := &safetensors.File{Metadata: map[string]string{keyFormat: checkpointFormat, keyVersion: checkpointVersion, keyState: string(state)}}
 	maps.Copy(f.Metadata, ident)
 	for _, s := range r.checkpointSets() {
-		if err := appendSets(f, r.prog, r.Graph, s.prefix, s.set); err != nil {
+		if err := weights.Append(f, r.prog, r.Graph, s.set, weights.Prefix(s.prefix)); err != nil {
 			return fmt.Errorf("checkpoint: %w", err)
 		}
 	}
@@ -164,24 +165,14 @@ func (r *run) load() (found bool, err error) {
 	}
 	r.at, r.sums, r.curve, r.spent = state.position, state.Sums, state.Curve, state.Seconds
 	r.savedAt = r.at
-	byName := make(map[string]safetensors.Tensor, len(f.Tensors))
-	for _, t := range f.Tensors {
-		byName[t.Name] = t
-	}
-	var buf []float32
 	for _, s := range r.checkpointSets() {
-		for _, w := range setTensors(r.Graph, s.set) {
-			t, ok := byName[s.prefix+w.name]
-			if !ok || !slices.Equal(t.Shape, w.shape) {
-				return refuse("tensor %s%s is missing or has another shape", s.prefix, w.name)
-			}
-			buf = resize(buf, w.size())
-			if err := t.CopyFloat32(buf); err != nil {
-				return refuse("%v", err)
-			}
-			if err := r.prog.Set(s.set, w.name, buf); err != nil {
-				return true, fmt.Errorf("checkpoint: %w", err)
-			}
+		err := weights.Restore(r.prog, r.Graph, s.set, f, weights.Prefix(s.prefix))
+		var wrong *weights.MismatchError
+		if errors.As(err, &wrong) {
+			return refuse("%v", err)
+		}
+		if err != nil {
+			return true, fmt.Errorf("checkpoint: %w", err)
 		}
 	}
 	return true, nil

@@ -12,7 +12,8 @@ import (
 
 	"netspace/engine"
 	"netspace/engine/reference"
-	"netspace/safetensors"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // fullRecipe has every option on that holds state or draws at random.
@@ -258,7 +259,7 @@ func TestForeignCheckpoint(t *testing.T) {
 		"its network is": func(j *Job) { j.Graph = testNet(t, 0.1, 0) },
 		"its data is":    func(j *Job) { j.Data.Train = madeUp(40, 9) },
 		"its engine is":  func(j *Job) { j.Engine = renamed{reference.New()} },
-		"its init is":    func(j *Job) { j.Init = InitialWeights(j.Graph, 9, false) },
+		"its init is":    func(j *Job) { j.Init = weights.Initial(j.Graph, 9, false) },
 	} {
 		other := j
 		data := *j.Data
@@ -273,7 +274,7 @@ func TestForeignCheckpoint(t *testing.T) {
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, data) {
 		t.Error("a refused checkpoint was changed")
 	}
-	if err := safetensors.WriteFile(path, InitialWeights(j.Graph, 1, false)); err != nil {
+	if err := safetensors.WriteFile(path, weights.Initial(j.Graph, 1, false)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Run(context.Background(), j); err == nil || !strings.Contains(err.Error(), "not a checkpoint") {
@@ -298,7 +299,7 @@ func TestCheckpointAsWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := LoadWeights(p, j.Graph, f); err != nil {
+	if err := weights.Load(p, j.Graph, f); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/graph"
-	"netspace/safetensors"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // Evaluation is a job for Evaluate.
 type Evaluation struct {
 	Graph     *graph.Graph
-	Weights   *safetensors.File // parameters and BN statistics; see LoadWeights
+	Weights   *safetensors.File // parameters and BN statistics; see weights.Load
 	Split     dataset.Split
 	Info      dataset.Info // of the data, with the normalisation to use
 	Engine    engine.Engine
@@ -38,10 +39,34 @@ func Evaluate(ctx context.Context, e Evaluation) (m Metrics, err error) {
 		return Metrics{}, fmt.Errorf("compile for evaluation: %w", err)
 	}
 	defer func() { err = errors.Join(err, prog.Close()) }()
-	if err := LoadWeights(prog, e.Graph, e.Weights); err != nil {
+	if err := weights.Load(prog, e.Graph, e.Weights); err != nil {
 		return Metrics{}, err
 	}
 	return newEvaluator(prog, e.Info, e.Batch).run(ctx, e.Split, engine.Evaluate, e.Progress)
+}
+
+// TrainedWith returns info with the normalisation, and the BN epsilon, that a file of
+// weights states they were trained with; where it states none, info as it is and 0.
+func TrainedWith(f *safetensors.File, info dataset.Info) (dataset.Info, float64, error) {
+	s, err := weights.ReadSetting(f)
+	if err != nil {
+		return info, 0, err
+	}
+	with := info
+	for _, to := range []struct {
+		what      string
+		stated    []float32
+		normalise *[]float32
+	}{{"mean", s.Mean, &with.Mean}, {"std", s.Std, &with.Std}} {
+		if to.stated == nil {
+			continue
+		}
+		if len(to.stated) != info.Channels {
+			return info, 0, fmt.Errorf("its metadata state %s %v, but the images have %d channels", to.what, to.stated, info.Channels)
+		}
+		*to.normalise = to.stated
+	}
+	return with, s.BNEpsilon, nil
 }
 
 // evaluator measures the error of a program.

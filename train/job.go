@@ -7,7 +7,7 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/graph"
-	"netspace/safetensors"
+	"netspace/weights/safetensors"
 )
 
 // Job is one training: a network, data, a recipe and a seed, which together

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"netspace/graph"
+	"netspace/internal/stream"
 )
 
 // drawer draws what a step takes at random, without allocating.
@@ -21,7 +22,7 @@ func (d *drawer) init(seed uint64) {
 
 // at returns the generator for one purpose in one step.
 func (d *drawer) at(purpose string, step int) *rand.Rand {
-	reseed(&d.pcg, d.seed, purpose, uint64(step))
+	stream.Seed(&d.pcg, d.seed, purpose, uint64(step))
 	return d.rng
 }
 

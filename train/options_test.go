@@ -9,6 +9,7 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/engine/reference"
+	"netspace/weights"
 )
 
 // seen is what one training gave to the engine.
@@ -338,7 +339,7 @@ func TestClipping(t *testing.T) {
 	before := map[string][]float32{}
 	j.Engine = &spy{Engine: reference.New()}
 	steps := 0
-	for _, w := range InitialWeights(j.Graph, j.Seed, false).Tensors {
+	for _, w := range weights.Initial(j.Graph, j.Seed, false).Tensors {
 		v := make([]float32, w.Len())
 		if err := w.CopyFloat32(v); err != nil {
 			t.Fatal(err)
@@ -348,12 +349,12 @@ func TestClipping(t *testing.T) {
 	j.OnStep = func(s StepStats) error {
 		steps++
 		var moved, grad float64
-		for _, p := range setTensors(j.Graph, engine.Params) {
-			for k, v := range get(t, s.Program, engine.Params, p.name, p.size()) {
-				d := float64(v) - float64(before[p.name][k])
+		for _, p := range weights.Entries(j.Graph, engine.Params) {
+			for k, v := range get(t, s.Program, engine.Params, p.Name, p.Size()) {
+				d := float64(v) - float64(before[p.Name][k])
 				moved += d * d
 			}
-			for _, v := range get(t, s.Program, engine.Gradients, p.name, p.size()) {
+			for _, v := range get(t, s.Program, engine.Gradients, p.Name, p.Size()) {
 				grad += float64(v) * float64(v)
 			}
 		}

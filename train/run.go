@@ -12,6 +12,8 @@ import (
 
 	"netspace/dataset"
 	"netspace/engine"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // Run trains a network and evaluates it on the validation images.
@@ -156,11 +158,11 @@ func (r *run) begin() error {
 			return err
 		}
 	}
-	if err := Initialize(r.prog, r.Graph, r.Seed, r.Recipe.ZeroGamma); err != nil {
+	if err := weights.Initialize(r.prog, r.Graph, r.Seed, r.Recipe.ZeroGamma); err != nil {
 		return err
 	}
 	if r.Init != nil {
-		if err := LoadWeights(r.prog, r.Graph, r.Init); err != nil {
+		if err := weights.Load(r.prog, r.Graph, r.Init); err != nil {
 			return err
 		}
 	}
@@ -403,12 +405,12 @@ func (r *run) seconds() float64 { return r.spent + time.Since(r.started).Seconds
 func (r *run) copySets(pairs ...engine.Set) error {
 	var buf []float32
 	for i := 0; i < len(pairs); i += 2 {
-		for _, t := range setTensors(r.Graph, pairs[i]) {
-			buf = resize(buf, t.size())
-			if err := r.prog.Get(pairs[i+1], t.name, buf); err != nil {
+		for _, t := range weights.Entries(r.Graph, pairs[i]) {
+			buf = resize(buf, t.Size())
+			if err := r.prog.Get(pairs[i+1], t.Name, buf); err != nil {
 				return err
 			}
-			if err := r.prog.Set(pairs[i], t.name, buf); err != nil {
+			if err := r.prog.Set(pairs[i], t.Name, buf); err != nil {
 				return err
 			}
 		}
@@ -416,7 +418,33 @@ func (r *run) copySets(pairs ...engine.Set) error {
 	return nil
 }
 
+// saveWeights writes the weights that are evaluated to Job.Weights.
+func (r *run) saveWeights() error {
+	params, buffers := engine.Params, engine.Buffers
+	if r.Recipe.EMA > 0 {
+		params, buffers = engine.EMAParams, engine.EMABuffers
+	}
+	f, err := weights.Of(r.prog, r.Graph, params, buffers)
+	if err != nil {
+		return fmt.Errorf("save weights: %w", err)
+	}
+	f.Metadata = map[string]string{
+		"format":   weights.PyTorch,
+		"network":  NetworkKey(r.Graph),
+		"recipe":   r.Recipe.Hash(),
+		"data":     r.Data.Info.Name,
+		"seed":     fmt.Sprint(r.Seed),
+		"steps":    fmt.Sprint(r.done()),
+		"averaged": fmt.Sprint(r.Recipe.EMA > 0),
+	}
+	weights.Setting{Mean: r.Data.Info.Mean, Std: r.Data.Info.Std, BNEpsilon: r.Recipe.BNEpsilon}.Put(f.Metadata)
+	return safetensors.WriteFile(r.Weights, f)
+}
+
 func (r *run) checkpointPath() string { return filepath.Join(r.Dir, CheckpointName) }
+
+// resize returns buf with n elements, allocating only to grow.
+func resize(buf []float32, n int) []float32 { return slices.Grow(buf[:0], n)[:n] }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 

@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/dataset"
-	"netspace/safetensors"
 	"netspace/train"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 type evalOptions struct {
@@ -81,7 +82,7 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	weights, err := safetensors.ReadFile(o.weights)
+	file, err := safetensors.ReadFile(o.weights)
 	if err != nil {
 		return usage(fmt.Errorf("--weights: %w", err))
 	}
@@ -100,7 +101,7 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	}
 	info, epsilon := data.Info, 0.0
 	if o.norm == "weights" {
-		if info, epsilon, err = train.TrainedWith(weights, info); err != nil {
+		if info, epsilon, err = train.TrainedWith(file, info); err != nil {
 			return usage(fmt.Errorf("--weights %s: %w", o.weights, err))
 		}
 	}
@@ -110,9 +111,9 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	}
 	began := time.Now()
 	m, err := train.Evaluate(ctx, train.Evaluation{
-		Graph: net, Weights: weights, Split: split, Info: info, Engine: eng, Batch: o.batch, Threads: o.threads, BNEpsilon: epsilon,
+		Graph: net, Weights: file, Split: split, Info: info, Engine: eng, Batch: o.batch, Threads: o.threads, BNEpsilon: epsilon,
 	})
-	var wrong *train.WeightsError
+	var wrong *weights.MismatchError
 	if errors.As(err, &wrong) {
 		return usagef("--weights %s: %w", o.weights, err)
 	}

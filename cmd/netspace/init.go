@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"netspace/safetensors"
-	"netspace/train"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 type initOptions struct {
@@ -81,8 +81,8 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 	if err != nil {
 		return usage(err)
 	}
-	weights := train.InitialWeights(net, o.seed, o.zeroGamma)
-	if err := safetensors.WriteFile(o.out, weights); err != nil {
+	f := weights.Initial(net, o.seed, o.zeroGamma)
+	if err := safetensors.WriteFile(o.out, f); err != nil {
 		return err
 	}
 	params := net.Complexity().Params
@@ -93,8 +93,8 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 			Tensors int    `json:"tensors"`
 			Params  int64  `json:"params"`
 			Seed    uint64 `json:"seed"`
-		}{o.model, o.out, len(weights.Tensors), params, o.seed})
+		}{o.model, o.out, len(f.Tensors), params, o.seed})
 	}
-	_, err = fmt.Fprintf(a.out, "%s: %d tensors, %d parameters\n", o.out, len(weights.Tensors), params)
+	_, err = fmt.Fprintf(a.out, "%s: %d tensors, %d parameters\n", o.out, len(f.Tensors), params)
 	return err
 }

@@ -14,9 +14,10 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/graph"
-	"netspace/safetensors"
 	"netspace/strict"
 	"netspace/train"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 type trainOptions struct {
@@ -254,7 +255,7 @@ func explainTrain(err error, o trainOptions) error {
 	var (
 		recipe     *strict.Error
 		job        *train.JobError
-		weights    *train.WeightsError
+		mismatch   *weights.MismatchError
 		checkpoint *train.CheckpointError
 	)
 	switch {
@@ -262,7 +263,7 @@ func explainTrain(err error, o trainOptions) error {
 		return fmt.Errorf("%w; continue with:\n  %s", err, resumeCommand())
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w; nothing is kept without --out DIR", err)
-	case errors.As(err, &weights):
+	case errors.As(err, &mismatch):
 		return usagef("--init %s: %w (netspace init %s --data %s -o FILE writes initial weights of this network)", o.init, err, shellQuote(o.model), shellQuote(o.data.name))
 	case errors.As(err, &checkpoint):
 		return usagef("%w; --restart begins anew in its place", err)

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"netspace/safetensors"
+	"netspace/weights/safetensors"
 )
 
 const tinyNet = `family: anynet

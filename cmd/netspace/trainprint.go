@@ -11,8 +11,9 @@ import (
 
 	"netspace/engine"
 	"netspace/graph"
-	"netspace/safetensors"
 	"netspace/train"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // trainPrinter tells how a training goes: results on stdout, progress on
@@ -64,7 +65,7 @@ func millions(n int64) string { return fmt.Sprintf("%.3g", float64(n)/1e6) }
 // step prints a step's line, and writes the gradients of the first step.
 func (p *trainPrinter) step(s train.StepStats, net *graph.Graph) error {
 	if s.Step == 0 && p.gradients != "" {
-		f, err := train.Tensors(s.Program, net, engine.Gradients)
+		f, err := weights.Of(s.Program, net, engine.Gradients)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log"
 
-	"netspace/safetensors"
+	"netspace/weights/safetensors"
 )
 
 func Example() {

@@ -1,11 +1,15 @@
-package train
+package weights
 
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 
 	"netspace/engine"
 	"netspace/graph"
+	"netspace/internal/stream"
+	"netspace/weights/safetensors"
 )
 
 // linearStd is the standard deviation of linear weights (docs/method.md §5; the paper authors' tool).
@@ -22,7 +26,9 @@ const linearStd = 0.01
 // The numbers derive from the seed and the tensor's name alone: equal tensors
 // of different networks start equal, and adding a layer changes no other.
 func InitParam(g *graph.Graph, p graph.Param, seed uint64, zeroGamma bool, dst []float32) {
-	rng := stream(seed, "init/"+p.Name)
+	var source rand.PCG
+	stream.Seed(&source, seed, "init/"+p.Name)
+	rng := rand.New(&source)
 	switch p.Role {
 	case graph.ConvWeight:
 		normal(dst, math.Sqrt(2/float64(p.Shape[0]*p.Shape[2]*p.Shape[3])), rng.NormFloat64)
@@ -56,39 +62,54 @@ func normal(dst []float32, std float64, draw func() float64) {
 	}
 }
 
-// Initialize sets the parameters of a program to their initial values (see
-// InitParam), running means to 0 and running variances to 1.
-func Initialize(p engine.Program, g *graph.Graph, seed uint64, zeroGamma bool) error {
-	var buf []float32
-	for _, param := range g.Params {
-		buf = resize(buf, param.Size())
-		InitParam(g, param, seed, zeroGamma, buf)
-		if err := p.Set(engine.Params, param.Name, buf); err != nil {
-			return fmt.Errorf("initialise: %w", err)
-		}
-	}
-	for i := range g.Nodes {
-		for k, b := range g.Nodes[i].Buffers { // the running mean, then the running variance
-			buf = resize(buf, g.Buffers[b].Size())
-			fill(buf, float32(k))
-			if err := p.Set(engine.Buffers, g.Buffers[b].Name, buf); err != nil {
-				return fmt.Errorf("initialise: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
 func fill(dst []float32, v float32) {
 	for i := range dst {
 		dst[i] = v
 	}
 }
 
-// resize returns buf with n elements, allocating only to grow.
-func resize(buf []float32, n int) []float32 {
-	if cap(buf) < n {
-		return make([]float32, n)
+// eachInitial calls set with every tensor of a fresh network: the parameters (see
+// InitParam), then BN means 0 and variances 1. values is valid during the call.
+func eachInitial(g *graph.Graph, seed uint64, zeroGamma bool, set func(s engine.Set, e Entry, values []float32) error) error {
+	var buf []float32
+	for _, p := range g.Params {
+		buf = resize(buf, p.Size())
+		InitParam(g, p, seed, zeroGamma, buf)
+		if err := set(engine.Params, Entry{p.Name, p.Shape}, buf); err != nil {
+			return err
+		}
 	}
-	return buf[:n]
+	for i := range g.Nodes {
+		for k, b := range g.Nodes[i].Buffers { // the running mean, then the running variance
+			buf = resize(buf, g.Buffers[b].Size())
+			fill(buf, float32(k))
+			if err := set(engine.Buffers, Entry{g.Buffers[b].Name, g.Buffers[b].Shape}, buf); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+// Initial makes the file of weights that a training with this seed starts
+// from: parameters (see InitParam) and BN statistics 0 and 1.
+func Initial(g *graph.Graph, seed uint64, zeroGamma bool) *safetensors.File {
+	f := &safetensors.File{Metadata: map[string]string{"format": PyTorch, "seed": fmt.Sprint(seed)}}
+	_ = eachInitial(g, seed, zeroGamma, func(_ engine.Set, e Entry, values []float32) error { // which does not fail
+		f.Tensors = append(f.Tensors, safetensors.Float32(e.Name, e.Shape, values))
+		return nil
+	})
+	return f
+}
+
+// Initialize sets the parameters and BN statistics of a program of g to those of Initial.
+func Initialize(p engine.Program, g *graph.Graph, seed uint64, zeroGamma bool) error {
+	err := eachInitial(g, seed, zeroGamma, func(s engine.Set, e Entry, values []float32) error { return p.Set(s, e.Name, values) })
+	if err != nil {
+		return fmt.Errorf("initialise: %w", err)
+	}
+	return nil
+}
+
+// resize returns buf with n elements, allocating only to grow.
+func resize(buf []float32, n int) []float32 { return slices.Grow(buf[:0], n)[:n] }

@@ -49,6 +49,15 @@ func (d DType) Size() int {
 	return 0
 }
 
+// Float says whether elements are floating point, which CopyFloat32 reads.
+func (d DType) Float() bool {
+	switch d {
+	case F64, F32, F16, BF16:
+		return true
+	}
+	return false
+}
+
 // Tensor is a named array in row-major order.
 type Tensor struct {
 	Name  string
@@ -73,15 +82,6 @@ func Float32(name string, shape []int, values []float32) Tensor {
 		binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(v))
 	}
 	return Tensor{Name: name, DType: F32, Shape: slices.Clone(shape), Data: data}
-}
-
-// Int64 makes an I64 tensor of values, which are copied.
-func Int64(name string, shape []int, values []int64) Tensor {
-	data := make([]byte, 8*len(values))
-	for i, v := range values {
-		binary.LittleEndian.PutUint64(data[8*i:], uint64(v))
-	}
-	return Tensor{Name: name, DType: I64, Shape: slices.Clone(shape), Data: data}
 }
 
 // CopyFloat32 copies the elements of an F32, F64, F16 or BF16 tensor to dst,
@@ -124,18 +124,6 @@ func half(h uint16) float32 {
 		return math.Float32frombits(sign | 0x7f800000 | frac<<13)
 	}
 	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
-}
-
-// Int64s returns the elements of an I64 tensor.
-func (t Tensor) Int64s() ([]int64, error) {
-	if t.DType != I64 {
-		return nil, fmt.Errorf("tensor %s: elements are %s, not I64", t.Name, t.DType)
-	}
-	out := make([]int64, t.Len())
-	for i := range out {
-		out[i] = int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
-	}
-	return out, nil
 }
 
 // File is the content of a file.
