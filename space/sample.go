@@ -26,14 +26,8 @@ const patience = 10
 type Network struct {
 	Index      uint64 // of the candidate, in the order of the seed
 	Spec       arch.Spec
-	Asked      []Drawn // what was drawn, before adjustment
+	Asked      Asked // what was drawn, before adjustment
 	Complexity graph.Complexity
-}
-
-// Drawn is one drawn number with its name.
-type Drawn struct {
-	Name  string
-	Value float64
 }
 
 // Sample draws n networks: Sampler and Sampler.Sample in one.
@@ -361,7 +355,7 @@ func (c *collector) take(i uint64) {
 	}
 	d.build()
 	complexityOf(&d.counter, &d.net, d.input, d.env)
-	asked := make([]Drawn, len(c.p.asked))
+	asked := make(Asked, len(c.p.asked))
 	for j, a := range c.p.asked {
 		asked[j] = Drawn{a.name, d.env[a.slot]}
 	}

@@ -221,18 +221,25 @@ func (s tinyStudy) run(t testing.TB, workers int) []Event {
 	return events
 }
 
-// export gives the study's results in both formats.
+// export gives the study's results in all formats.
 func (s tinyStudy) export(t testing.TB) string {
+	t.Helper()
+	var out strings.Builder
+	for _, format := range Formats() {
+		out.WriteString(s.exportAs(t, format))
+	}
+	return out.String()
+}
+
+func (s tinyStudy) exportAs(t testing.TB, format string) string {
 	t.Helper()
 	st, err := Open(s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	for _, format := range Formats() {
-		if err := st.Export(&out, ExportOptions{Format: format}); err != nil {
-			t.Fatal(err)
-		}
+	if err := st.Export(&out, ExportOptions{Format: format}); err != nil {
+		t.Fatal(err)
 	}
 	return out.String()
 }

@@ -9,6 +9,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/space"
 )
 
 // maxAttempts is how many times a trial whose worker dies is tried: what kills a
@@ -32,6 +33,7 @@ type trialRecord struct {
 	ID         string           `json:"id"`
 	Seed       uint64           `json:"seed"`
 	Spec       arch.Spec        `json:"spec"`
+	Asked      space.Asked      `json:"asked,omitempty"`
 	Complexity graph.Complexity `json:"complexity"`
 }
 
@@ -69,14 +71,14 @@ func readHistory(dir string) (*history, error) {
 			return nil, err
 		}
 	}
-	for space, byIndex := range found {
+	for name, byIndex := range found {
 		// A crash may have torn the record of a sample; what follows a gap is sampled again.
 		for i := 0; ; i++ {
 			t, ok := byIndex[i]
 			if !ok {
 				break
 			}
-			h.samples[space] = append(h.samples[space], t)
+			h.samples[name] = append(h.samples[name], t)
 		}
 	}
 	return h, nil
@@ -203,7 +205,7 @@ func (o *outcome) failure() (reason string, ok bool) {
 
 // trial joins a place in a population with what is known of its trial.
 func (h *history) trial(r trialRecord) Trial {
-	t := Trial{ID: r.ID, Space: r.Space, Index: r.Index, Seed: r.Seed, Spec: r.Spec, Complexity: r.Complexity, State: Pending}
+	t := Trial{ID: r.ID, Space: r.Space, Index: r.Index, Seed: r.Seed, Spec: r.Spec, Asked: r.Asked, Complexity: r.Complexity, State: Pending}
 	o := h.outcomes[r.ID]
 	if o == nil {
 		return t

@@ -55,7 +55,7 @@ func sample(ctx context.Context, name string, c Config, study studyRecord, note 
 		if err != nil {
 			return nil, err
 		}
-		trials[i] = trialRecord{Space: name, Index: i, ID: id, Seed: seed, Spec: n.Spec, Complexity: n.Complexity}
+		trials[i] = trialRecord{Space: name, Index: i, ID: id, Seed: seed, Spec: n.Spec, Asked: n.Asked, Complexity: n.Complexity}
 	}
 	return trials, nil
 }

@@ -37,6 +37,12 @@ type Input struct {
 	Classes  int `json:"classes"`
 }
 
+// identityVersion is the version of the encoding that identify hashes. It
+// changes only if results of before and after must not be taken for the same;
+// what is new and has a default is left out of the encoding where it is at it
+// (see train.Recipe.Identity).
+const identityVersion = 1
+
 // identify gives the identity of a trial and its seed. Both derive from what
 // decides the result and from nothing else: the adjusted network, what it is built for,
 // recipe, images, the study's seed and the engine (the key of a network that
@@ -47,11 +53,11 @@ func identify(spec arch.Spec, recipe train.Recipe, study studyRecord, s Settings
 		Version int
 		Network string
 		Input   Input
-		Recipe  train.Recipe
+		Recipe  json.RawMessage
 		Data    string
 		Seed    uint64
 		Engine  string
-	}{1, spec.Key(), study.Input, recipe, study.Data, s.Seed, s.Engine})
+	}{identityVersion, spec.Key(), study.Input, recipe.Identity(), study.Data, s.Seed, s.Engine})
 	if err != nil {
 		return "", 0, fmt.Errorf("identify a trial: %w", err)
 	}

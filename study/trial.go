@@ -3,6 +3,7 @@ package study
 import (
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/space"
 )
 
 // State of a trial.
@@ -23,6 +24,7 @@ type Trial struct {
 	Index           int              `json:"index"` // place in the sample of its space, from 0
 	Seed            uint64           `json:"seed"`
 	Spec            arch.Spec        `json:"spec"` // adjusted
+	Asked           space.Asked      `json:"-"`    // as its space drew it, before adjusting; nil for trials that were sampled before this was kept
 	Complexity      graph.Complexity `json:"complexity"`
 	State           State            `json:"state"`
 	Error           float64          `json:"error"`            // validation top-1 error in percent at the end; chance level for Failed

@@ -13,6 +13,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
 )
 
 // Schedule is how the learning rate changes over the epochs.
@@ -162,12 +165,42 @@ func orElse(p *float64, v float64) float64 {
 }
 
 // Hash identifies the recipe: results with different hashes are not
-// comparable. It is stable across machines.
+// comparable. It is stable across machines and versions: see Identity.
 func (r Recipe) Hash() string {
-	data, err := json.Marshal(r)
-	if err != nil { // a NaN, which Validate refuses
-		data = fmt.Appendf(nil, "%+v", r)
-	}
-	sum := sha256.Sum256(data)
+	sum := sha256.Sum256(r.Identity())
 	return hex.EncodeToString(sum[:8])
+}
+
+// Identity is the canonical encoding of what the recipe says, equal for equal
+// recipes: a JSON object of the fields in their order. The fields of version 1
+// are always stated. A field that came later carries the tag
+// `identity:"omitdefault"` and is stated only where it differs from
+// DefaultRecipe, so that it leaves the identities of all recipes without it as they were.
+func (r Recipe) Identity() []byte {
+	return canonical(reflect.ValueOf(r), reflect.ValueOf(DefaultRecipe()))
+}
+
+// canonical encodes a struct as Identity says; def holds its defaults.
+func canonical(v, def reflect.Value) []byte {
+	b := []byte{'{'}
+	for i := range v.NumField() {
+		field, value := v.Type().Field(i), v.Field(i)
+		if field.Tag.Get("identity") == "omitdefault" && reflect.DeepEqual(value.Interface(), def.Field(i).Interface()) {
+			continue
+		}
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if strings.Contains(options, "omitempty") && (value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0) {
+			continue
+		}
+		data, err := json.Marshal(value.Interface())
+		if err != nil { // a NaN, which Validate refuses
+			data = fmt.Appendf(nil, "%q", fmt.Sprint(value.Interface()))
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(strconv.AppendQuote(b, name), ':')
+		b = append(b, data...)
+	}
+	return append(b, '}')
 }
