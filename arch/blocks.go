@@ -33,7 +33,7 @@ func (s Stem) build(sink graph.Sink, x graph.Value, act graph.Activation) graph.
 		conv.Kernel = 7
 	}
 	x = sink.Conv(named("stem.conv"), x, conv)
-	x = sink.BatchNorm(named("stem.bn"), x, false)
+	x = sink.BatchNorm(named("stem.bn"), x, graph.BatchNorm{})
 	x = sink.Activation(x, act)
 	if s.Type == ResNetStem {
 		x = sink.MaxPool(x, 3, 2)
@@ -46,7 +46,7 @@ func (s Stem) build(sink graph.Sink, x graph.Value, act graph.Activation) graph.
 func buildHead(sink graph.Sink, x graph.Value, width int, bn string, act graph.Activation, dropout float64, classes int) graph.Value {
 	if width > 0 {
 		x = sink.Conv(named("head.conv"), x, graph.Conv{Out: width, Kernel: 1, Stride: 1, Groups: 1})
-		x = sink.BatchNorm(named(bn), x, false)
+		x = sink.BatchNorm(named(bn), x, graph.BatchNorm{})
 		x = sink.Activation(x, act)
 	}
 	x = sink.GlobalPool(x)
@@ -99,7 +99,7 @@ func (b blockParams) residual(sink graph.Sink, p at, x graph.Value) graph.Value 
 	shortcut := x
 	if x.C != b.width || b.stride != 1 {
 		shortcut = sink.Conv(p.name("proj"), x, graph.Conv{Out: b.width, Kernel: 1, Stride: b.stride, Groups: 1})
-		shortcut = sink.BatchNorm(p.name("bn"), shortcut, false)
+		shortcut = sink.BatchNorm(p.name("bn"), shortcut, graph.BatchNorm{})
 	}
 	var y graph.Value
 	if b.kind == Bottleneck {
@@ -129,34 +129,34 @@ func (b blockParams) bottleneck(sink graph.Sink, p at, x graph.Value, shortcut b
 		first, second = b.stride, 1
 	}
 	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.mid, Kernel: 1, Stride: first, Groups: 1})
-	y = sink.BatchNorm(p.name("f.a_bn"), y, false)
+	y = sink.BatchNorm(p.name("f.a_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	y = sink.Conv(p.name("f.b"), y, graph.Conv{Out: b.mid, Kernel: 3, Stride: second, Groups: b.groups})
-	y = sink.BatchNorm(p.name("f.b_bn"), y, false)
+	y = sink.BatchNorm(p.name("f.b_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	if w := seWidth(x.C, b.se); w > 0 {
 		y = buildSE(sink, y, p.name("f.se.f_ex.0"), p.name("f.se.f_ex.2"), w, b.act)
 	}
 	y = sink.Conv(p.name("f.c"), y, graph.Conv{Out: b.width, Kernel: 1, Stride: 1, Groups: 1})
-	return sink.BatchNorm(p.name("f.c_bn"), y, shortcut)
+	return sink.BatchNorm(p.name("f.c_bn"), y, graph.BatchNorm{EndsBranch: shortcut})
 }
 
 // basic is the branch of R: two 3×3, no activation at the end.
 func (b blockParams) basic(sink graph.Sink, p at, x graph.Value) graph.Value {
 	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.width, Kernel: 3, Stride: b.stride, Groups: 1})
-	y = sink.BatchNorm(p.name("f.a_bn"), y, false)
+	y = sink.BatchNorm(p.name("f.a_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	y = sink.Conv(p.name("f.b"), y, graph.Conv{Out: b.width, Kernel: 3, Stride: 1, Groups: 1})
-	return sink.BatchNorm(p.name("f.b_bn"), y, true)
+	return sink.BatchNorm(p.name("f.b_bn"), y, graph.BatchNorm{EndsBranch: true})
 }
 
 // vanilla is V: two 3×3, each with BN and activation, and no shortcut.
 func (b blockParams) vanilla(sink graph.Sink, p at, x graph.Value) graph.Value {
 	y := sink.Conv(p.name("a"), x, graph.Conv{Out: b.width, Kernel: 3, Stride: b.stride, Groups: 1})
-	y = sink.BatchNorm(p.name("a_bn"), y, false)
+	y = sink.BatchNorm(p.name("a_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	y = sink.Conv(p.name("b"), y, graph.Conv{Out: b.width, Kernel: 3, Stride: 1, Groups: 1})
-	y = sink.BatchNorm(p.name("b_bn"), y, false)
+	y = sink.BatchNorm(p.name("b_bn"), y, graph.BatchNorm{})
 	return sink.Activation(y, b.act)
 }
 
@@ -177,18 +177,18 @@ func (b mbConv) build(sink graph.Sink, p at, x graph.Value) graph.Value {
 	y := x
 	if w := int(float64(x.C) * b.expand); w != x.C {
 		y = sink.Conv(p.name("exp"), y, graph.Conv{Out: w, Kernel: 1, Stride: 1, Groups: 1})
-		y = sink.BatchNorm(p.name("exp_bn"), y, false)
+		y = sink.BatchNorm(p.name("exp_bn"), y, graph.BatchNorm{})
 		y = sink.Activation(y, b.act)
 	}
 	y = sink.Conv(p.name("dwise"), y, graph.Conv{Out: y.C, Kernel: b.kernel, Stride: b.stride, Groups: y.C})
-	y = sink.BatchNorm(p.name("dwise_bn"), y, false)
+	y = sink.BatchNorm(p.name("dwise_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	if w := int(float64(x.C) * b.se); w > 0 {
 		y = buildSE(sink, y, p.name("se.f_ex.0"), p.name("se.f_ex.2"), w, b.act)
 	}
 	shortcut := b.stride == 1 && x.C == b.width
 	y = sink.Conv(p.name("lin_proj"), y, graph.Conv{Out: b.width, Kernel: 1, Stride: 1, Groups: 1})
-	y = sink.BatchNorm(p.name("lin_proj_bn"), y, shortcut)
+	y = sink.BatchNorm(p.name("lin_proj_bn"), y, graph.BatchNorm{EndsBranch: shortcut})
 	if !shortcut {
 		return y
 	}

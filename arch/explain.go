@@ -171,10 +171,10 @@ func (t *tally) Conv(n graph.Name, x graph.Value, c graph.Conv) graph.Value {
 	return t.add(sec, before, t.count.Conv(n, x, c))
 }
 
-func (t *tally) BatchNorm(n graph.Name, x graph.Value, last bool) graph.Value {
+func (t *tally) BatchNorm(n graph.Name, x graph.Value, b graph.BatchNorm) graph.Value {
 	sec := t.at(n)
 	before := t.count.Complexity
-	return t.add(sec, before, t.count.BatchNorm(n, x, last))
+	return t.add(sec, before, t.count.BatchNorm(n, x, b))
 }
 
 func (t *tally) MaxPool(x graph.Value, kernel, stride int) graph.Value {

@@ -71,7 +71,7 @@ func TestResidualOps(t *testing.T) {
 	}
 	last := 0
 	for _, p := range g.Params {
-		if p.Last {
+		if p.EndsBranch {
 			last++
 		}
 	}
@@ -101,7 +101,7 @@ func TestResidualOps(t *testing.T) {
 		}
 	}
 	for _, p := range g.Params {
-		if p.Last {
+		if p.EndsBranch {
 			last++
 		}
 	}

@@ -86,13 +86,7 @@ func (s Spec) Build(sink graph.Sink, in Input) error {
 }
 
 // Graph records the network. See Build for in and the error.
-func (s Spec) Graph(in Input) (*graph.Graph, error) {
-	var r graph.Recorder
-	if err := s.Build(&r, in); err != nil {
-		return nil, err
-	}
-	return r.Graph()
-}
+func (s Spec) Graph(in Input) (*graph.Graph, error) { return s.TrainingGraph(in, FromRecipe{}) }
 
 // Complexity counts the network for one image. See Build for in and the error.
 func (s Spec) Complexity(in Input) (graph.Complexity, error) {

@@ -24,7 +24,6 @@ type Options struct {
 	Batch      int     // images per batch, at least 1
 	Threads    int     // threads for one step; 0 means 1
 	Inference  bool    // only Forward in Evaluate mode will be used: keep no gradients
-	BNEpsilon  float64 // added to the variance; 0 means 1e-5
 	BNMomentum float64 // weight of a batch in the running statistics of Step; 0 means 0.1
 }
 
@@ -32,9 +31,6 @@ type Options struct {
 func (o Options) WithDefaults() Options {
 	if o.Threads == 0 {
 		o.Threads = 1
-	}
-	if o.BNEpsilon == 0 {
-		o.BNEpsilon = 1e-5
 	}
 	if o.BNMomentum == 0 {
 		o.BNMomentum = 0.1

@@ -33,7 +33,7 @@ func (k *Counter) Conv(_ Name, x Value, c Conv) Value {
 }
 
 // BatchNorm counts two parameters per channel.
-func (k *Counter) BatchNorm(_ Name, x Value, _ bool) Value {
+func (k *Counter) BatchNorm(_ Name, x Value, _ BatchNorm) Value {
 	k.Params += 2 * int64(x.C)
 	return x
 }

@@ -82,14 +82,21 @@ type Conv struct {
 	Bias   bool // add a learned bias per output channel
 }
 
+// BNEpsilon is the epsilon of batch normalisations that state none.
+const BNEpsilon = 1e-5
+
+// BatchNorm holds the attributes of a batch normalisation.
+type BatchNorm struct {
+	Epsilon    float64 // added to the variance; 0 means the sink's default: see Recorder
+	EndsBranch bool    // the last of a residual branch, whose gamma a zero-gamma initialisation sets to zero
+}
+
 // Sink receives a network op by op, in topological order.
 type Sink interface {
 	// Input starts a network with images of c×h×w.
 	Input(c, h, w int) Value
 	Conv(n Name, x Value, c Conv) Value
-	// BatchNorm normalises x. last marks the last BN of a residual branch,
-	// the one that a zero-gamma initialisation sets to zero.
-	BatchNorm(n Name, x Value, last bool) Value
+	BatchNorm(n Name, x Value, b BatchNorm) Value
 	Activation(x Value, a Activation) Value
 	MaxPool(x Value, kernel, stride int) Value
 	GlobalPool(x Value) Value

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -17,6 +19,7 @@ type Node struct {
 	Bias                   bool       // OpConv
 	Act                    Activation // OpActivation
 	Rate                   float64    // OpDropPath, OpDropout
+	Epsilon                float64    // OpBatchNorm: added to the variance
 	Params                 []int      // indices into Graph.Params: weight, then bias; or gamma, beta
 	Buffers                []int      // indices into Graph.Buffers: running mean, running variance
 }
@@ -39,7 +42,8 @@ type Param struct {
 	Shape []int
 	Role  Role
 	Node  int
-	Last  bool // Gamma of the last BN of a residual branch
+
+	EndsBranch bool // Gamma of the last BN of a residual branch
 }
 
 // Size is the number of elements.
@@ -99,7 +103,7 @@ func (g *Graph) Replay(s Sink) {
 		case OpLinear:
 			vals[i] = s.Linear(name, x, n.C)
 		case OpBatchNorm:
-			vals[i] = s.BatchNorm(name, x, g.Params[n.Params[0]].Last)
+			vals[i] = s.BatchNorm(name, x, BatchNorm{Epsilon: n.Epsilon, EndsBranch: g.Params[n.Params[0]].EndsBranch})
 		case OpActivation:
 			vals[i] = s.Activation(x, n.Act)
 		case OpMaxPool:
@@ -128,6 +132,8 @@ func (g *Graph) Complexity() Complexity {
 // Recorder is the Sink that keeps a network as a Graph. The first op whose
 // shapes do not fit is remembered and returned by Graph.
 type Recorder struct {
+	BNEpsilon float64 // of batch normalisations that state none; 0 means the constant BNEpsilon
+
 	g   Graph
 	err error
 }
@@ -159,9 +165,9 @@ func (r *Recorder) add(n Node, in ...Value) Value {
 	return Value{C: n.C, H: n.H, W: n.W, Node: len(r.g.Nodes) - 1}
 }
 
-func (r *Recorder) param(n *Node, part string, role Role, last bool, shape ...int) {
+func (r *Recorder) param(n *Node, part string, role Role, shape ...int) {
 	n.Params = append(n.Params, len(r.g.Params))
-	r.g.Params = append(r.g.Params, Param{Name: n.Name + "." + part, Shape: shape, Role: role, Node: len(r.g.Nodes), Last: last})
+	r.g.Params = append(r.g.Params, Param{Name: n.Name + "." + part, Shape: shape, Role: role, Node: len(r.g.Nodes)})
 }
 
 func (r *Recorder) buffer(n *Node, part string, shape ...int) {
@@ -185,19 +191,23 @@ func (r *Recorder) Conv(name Name, x Value, c Conv) Value {
 		return x
 	}
 	n.H, n.W = ConvSize(x.H, c.Kernel, c.Stride), ConvSize(x.W, c.Kernel, c.Stride)
-	r.param(&n, "weight", ConvWeight, false, c.Out, x.C/c.Groups, c.Kernel, c.Kernel)
+	r.param(&n, "weight", ConvWeight, c.Out, x.C/c.Groups, c.Kernel, c.Kernel)
 	if c.Bias {
-		r.param(&n, "bias", Bias, false, c.Out)
+		r.param(&n, "bias", Bias, c.Out)
 	}
 	return r.add(n, x)
 }
 
 // BatchNorm records a batch normalisation, its gamma ("weight"), beta
 // ("bias") and running statistics.
-func (r *Recorder) BatchNorm(name Name, x Value, last bool) Value {
-	n := Node{Op: OpBatchNorm, Name: name.String(), C: x.C, H: x.H, W: x.W}
-	r.param(&n, "weight", Gamma, last, x.C)
-	r.param(&n, "bias", Beta, false, x.C)
+func (r *Recorder) BatchNorm(name Name, x Value, b BatchNorm) Value {
+	n := Node{Op: OpBatchNorm, Name: name.String(), C: x.C, H: x.H, W: x.W, Epsilon: cmp.Or(b.Epsilon, r.BNEpsilon, BNEpsilon)}
+	if !(n.Epsilon >= 0) || math.IsInf(n.Epsilon, 1) {
+		r.fail("batch-norm %s: epsilon %g is no number of at least 0", n.Name, n.Epsilon)
+	}
+	r.param(&n, "weight", Gamma, x.C)
+	r.g.Params[len(r.g.Params)-1].EndsBranch = b.EndsBranch
+	r.param(&n, "bias", Beta, x.C)
 	r.buffer(&n, "running_mean", x.C)
 	r.buffer(&n, "running_var", x.C)
 	return r.add(n, x)
@@ -224,8 +234,8 @@ func (r *Recorder) Linear(name Name, x Value, out int) Value {
 	if x.H != 1 || x.W != 1 {
 		r.fail("linear %s: input is %d×%d×%d, not pooled", n.Name, x.C, x.H, x.W)
 	}
-	r.param(&n, "weight", LinearWeight, false, out, x.C)
-	r.param(&n, "bias", Bias, false, out)
+	r.param(&n, "weight", LinearWeight, out, x.C)
+	r.param(&n, "bias", Bias, out)
 	return r.add(n, x)
 }
 

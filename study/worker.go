@@ -157,7 +157,7 @@ func (w Worker) run(ctx context.Context, task Task, checkpoints string, finished
 		return none, err
 	}
 	defer data.Close()
-	net, err := task.Spec.WithDropRates(task.Recipe.DropPath, task.Recipe.Dropout).Graph(inputOf(data.Info).arch())
+	net, err := task.Spec.TrainingGraph(inputOf(data.Info).arch(), arch.FromRecipe{DropPath: task.Recipe.DropPath, Dropout: task.Recipe.Dropout, BNEpsilon: task.Recipe.BNEpsilon})
 	if err != nil {
 		return none, err
 	}

@@ -86,7 +86,7 @@ func (r *run) identity() (map[string]string, error) {
 		init = checksum(r.Init)
 	}
 	r.ident = map[string]string{
-		keyNetwork: NetworkKey(r.Graph),
+		keyNetwork: NetworkKey(r.Graph, r.Recipe.BNEpsilon),
 		keyRecipe:  r.Recipe.Hash(),
 		keyData:    data,
 		keySeed:    strconv.FormatUint(r.Seed, 10),

@@ -16,14 +16,13 @@ import (
 
 // Evaluation is a job for Evaluate.
 type Evaluation struct {
-	Graph     *graph.Graph
-	Weights   *safetensors.File // parameters and BN statistics; see weights.Load
-	Split     dataset.Split
-	Info      dataset.Info // of the data, with the normalisation to use
-	Engine    engine.Engine
-	Batch     int // images at a time; 0 means 128
-	Threads   int // 0 means 1
-	BNEpsilon float64
+	Graph   *graph.Graph
+	Weights *safetensors.File // parameters and BN statistics; see weights.Load
+	Split   dataset.Split
+	Info    dataset.Info // of the data, with the normalisation to use
+	Engine  engine.Engine
+	Batch   int // images at a time; 0 means 128
+	Threads int // 0 means 1
 	// Progress, if not nil, is called after every batch with the images done.
 	Progress func(done, all int)
 }
@@ -34,7 +33,7 @@ func Evaluate(ctx context.Context, e Evaluation) (m Metrics, err error) {
 		e.Batch = defaultBatch
 	}
 	e.Batch = max(1, min(e.Batch, e.Split.Len()))
-	prog, err := e.Engine.Compile(e.Graph, engine.Options{Batch: e.Batch, Threads: e.Threads, Inference: true, BNEpsilon: e.BNEpsilon})
+	prog, err := e.Engine.Compile(e.Graph, engine.Options{Batch: e.Batch, Threads: e.Threads, Inference: true})
 	if err != nil {
 		return Metrics{}, fmt.Errorf("compile for evaluation: %w", err)
 	}

@@ -59,24 +59,24 @@ func testData(train, val int) *dataset.Data {
 
 // testNet is a stem, one residual block with group convolution and squeeze-and-excitation,
 // and a head.
-func testNet(t testing.TB, dropPath, dropout float64) *graph.Graph {
+func testNet(t testing.TB, recipe Recipe) *graph.Graph {
 	t.Helper()
-	var r graph.Recorder
+	r := graph.Recorder{BNEpsilon: recipe.BNEpsilon}
 	name := func(part string) graph.Name { return graph.Name{Stage: 1, Block: 1, Part: part} }
 	x := r.Input(1, testSize, testSize)
 	x = r.Conv(graph.Name{Part: "stem.conv"}, x, graph.Conv{Out: 4, Kernel: 3, Stride: 1, Groups: 1})
-	x = r.Activation(r.BatchNorm(graph.Name{Part: "stem.bn"}, x, false), graph.ReLU)
+	x = r.Activation(r.BatchNorm(graph.Name{Part: "stem.bn"}, x, graph.BatchNorm{}), graph.ReLU)
 	f := r.Conv(name("f.a"), x, graph.Conv{Out: 4, Kernel: 3, Stride: 2, Groups: 2})
-	f = r.Activation(r.BatchNorm(name("f.a_bn"), f, false), graph.ReLU)
+	f = r.Activation(r.BatchNorm(name("f.a_bn"), f, graph.BatchNorm{}), graph.ReLU)
 	g := r.GlobalPool(f)
 	g = r.Activation(r.Conv(name("f.se.f_ex.0"), g, graph.Conv{Out: 2, Kernel: 1, Stride: 1, Groups: 1, Bias: true}), graph.ReLU)
 	g = r.Activation(r.Conv(name("f.se.f_ex.2"), g, graph.Conv{Out: 4, Kernel: 1, Stride: 1, Groups: 1, Bias: true}), graph.Sigmoid)
 	f = r.Scale(f, g)
 	f = r.Conv(name("f.b"), f, graph.Conv{Out: 6, Kernel: 1, Stride: 1, Groups: 1})
-	f = r.DropPath(r.BatchNorm(name("f.b_bn"), f, true), dropPath)
+	f = r.DropPath(r.BatchNorm(name("f.b_bn"), f, graph.BatchNorm{EndsBranch: true}), recipe.DropPath)
 	p := r.Conv(name("proj"), x, graph.Conv{Out: 6, Kernel: 1, Stride: 2, Groups: 1})
-	x = r.Activation(r.Add(r.BatchNorm(name("bn"), p, false), f), graph.ReLU)
-	x = r.Dropout(r.GlobalPool(x), dropout)
+	x = r.Activation(r.Add(r.BatchNorm(name("bn"), p, graph.BatchNorm{}), f), graph.ReLU)
+	x = r.Dropout(r.GlobalPool(x), recipe.Dropout)
 	r.Linear(graph.Name{Part: "head.fc"}, x, testClasses)
 	out, err := r.Graph()
 	if err != nil {
@@ -145,7 +145,7 @@ func testRecipe() Recipe {
 func testJob(t testing.TB, r Recipe) Job {
 	t.Helper()
 	return Job{
-		Graph: testNet(t, r.DropPath, r.Dropout), Data: testData(40, 21), Recipe: r, Seed: 5, Engine: reference.New(),
+		Graph: testNet(t, r), Data: testData(40, 21), Recipe: r, Seed: 5, Engine: reference.New(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -11,17 +12,32 @@ import (
 	"netspace/graph"
 )
 
-// NetworkKey identifies a graph: its ops, shapes, rates and parameter names.
-func NetworkKey(g *graph.Graph) string {
+// NetworkKey identifies a graph: its ops, shapes, attributes and parameter
+// names. The batch-norm epsilon bnEpsilon (0: the default), which a recipe
+// states, is left out of it: a key and a recipe together identify what is trained.
+//
+// Checkpoints state these keys, so the encoding that is hashed is fixed: this
+// is its version 1, which has no header. An attribute that is added to graph.Node
+// is written behind Buffers and only where it is not at its default, so that
+// the networks that there were keep their keys; anything else needs a version 2
+// that begins by saying so, and keeps this one to read.
+func NetworkKey(g *graph.Graph, bnEpsilon float64) string {
+	bnEpsilon = cmp.Or(bnEpsilon, graph.BNEpsilon)
 	h := sha256.New()
 	for i := range g.Nodes {
-		fmt.Fprintf(h, "%+v\n", g.Nodes[i])
+		n := &g.Nodes[i]
+		fmt.Fprintf(h, "{Op:%v Name:%s In:%v C:%d H:%d W:%d Kernel:%d Stride:%d Groups:%d Bias:%t Act:%v Rate:%v Params:%v Buffers:%v",
+			n.Op, n.Name, n.In, n.C, n.H, n.W, n.Kernel, n.Stride, n.Groups, n.Bias, n.Act, n.Rate, n.Params, n.Buffers)
+		if n.Op == graph.OpBatchNorm && n.Epsilon != bnEpsilon {
+			fmt.Fprintf(h, " Epsilon:%v", n.Epsilon)
+		}
+		fmt.Fprintln(h, "}")
 	}
 	for _, p := range g.Params {
-		fmt.Fprintf(h, "%+v\n", p)
+		fmt.Fprintf(h, "{Name:%s Shape:%v Role:%d Node:%d Last:%t}\n", p.Name, p.Shape, p.Role, p.Node, p.EndsBranch)
 	}
 	for _, b := range g.Buffers {
-		fmt.Fprintf(h, "%+v\n", b)
+		fmt.Fprintf(h, "{Name:%s Shape:%v Node:%d}\n", b.Name, b.Shape, b.Node)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -13,7 +13,7 @@ import (
 // Job is one training: a network, data, a recipe and a seed, which together
 // decide the result, and how to run it.
 type Job struct {
-	Graph  *graph.Graph // built with the recipe's drop-path and dropout rates
+	Graph  *graph.Graph // built with the recipe's rates and BN epsilon: see arch.Spec.TrainingGraph
 	Data   *dataset.Data
 	Recipe Recipe
 	Seed   uint64

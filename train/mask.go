@@ -54,17 +54,24 @@ func (d *drawer) masks(g *graph.Graph, nodes []int, masks [][]float32, step int)
 	}
 }
 
-// checkDropout refuses a graph that was built without the recipe's dropout:
-// the rate is part of the network's structure, so whoever builds it must have
-// passed it on. (Of drop-path nothing can be said: a network may have no residual branch.)
-func (j *Job) checkDropout() error {
-	if j.Recipe.Dropout == 0 {
-		return nil
-	}
-	for _, i := range j.Graph.Stochastic() {
-		if j.Graph.Nodes[i].Op == graph.OpDropout {
-			return nil
+// checkBuilt refuses a graph that was built without what the recipe states of
+// it: whoever builds the network must have passed it on. (Of drop-path nothing
+// can be said: a network may have no residual branch.)
+func (j *Job) checkBuilt() error {
+	norms, epsilon, dropout := false, false, j.Recipe.Dropout == 0
+	for i := range j.Graph.Nodes {
+		switch n := &j.Graph.Nodes[i]; n.Op {
+		case graph.OpDropout:
+			dropout = true
+		case graph.OpBatchNorm:
+			norms, epsilon = true, epsilon || n.Epsilon == j.Recipe.BNEpsilon
 		}
 	}
-	return &JobError{Reason: fmt.Sprintf("recipe.dropout is %g, but the network was built without dropout before its classifier", j.Recipe.Dropout)}
+	switch {
+	case !dropout:
+		return &JobError{Reason: fmt.Sprintf("recipe.dropout is %g, but the network was built without dropout before its classifier", j.Recipe.Dropout)}
+	case norms && !epsilon:
+		return &JobError{Reason: fmt.Sprintf("recipe.bn_epsilon is %g, but no batch normalisation of the network was built with it", j.Recipe.BNEpsilon)}
+	}
+	return nil
 }

@@ -117,7 +117,7 @@ func newRun(j Job) (*run, error) {
 
 	var err error
 	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
-		Batch: rec.Batch, Threads: j.Threads, BNEpsilon: rec.BNEpsilon, BNMomentum: rec.BNMomentum,
+		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compile for training: %w", err)
@@ -145,7 +145,7 @@ func (j *Job) check() error {
 	case j.MaxSteps < 0 || j.MaxSteps > steps:
 		return fail("%d steps: must be from 0 to %d, what %d epochs of %d images in batches of %d have", j.MaxSteps, steps, j.Recipe.Epochs, n, j.Recipe.Batch)
 	}
-	return j.checkDropout()
+	return j.checkBuilt()
 }
 
 // begin sets the state that the first step starts from. Nothing is written
@@ -430,7 +430,7 @@ func (r *run) saveWeights() error {
 	}
 	f.Metadata = map[string]string{
 		"format":   weights.PyTorch,
-		"network":  NetworkKey(r.Graph),
+		"network":  NetworkKey(r.Graph, r.Recipe.BNEpsilon),
 		"recipe":   r.Recipe.Hash(),
 		"data":     r.Data.Info.Name,
 		"seed":     fmt.Sprint(r.Seed),

@@ -46,7 +46,7 @@ func InitParam(g *graph.Graph, p graph.Param, seed uint64, zeroGamma bool, dst [
 			dst[i] = float32(bound * (2*rng.Float64() - 1))
 		}
 	case graph.Gamma:
-		if zeroGamma && p.Last {
+		if zeroGamma && p.EndsBranch {
 			clear(dst)
 		} else {
 			fill(dst, 1)

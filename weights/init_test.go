@@ -13,9 +13,9 @@ func wideNet(t *testing.T) *graph.Graph {
 	t.Helper()
 	var r graph.Recorder
 	x := r.Input(3, 8, 8)
-	x = r.BatchNorm(graph.Name{Part: "stem.bn"}, r.Conv(graph.Name{Part: "stem.conv"}, x, graph.Conv{Out: 128, Kernel: 3, Stride: 1, Groups: 1}), false)
+	x = r.BatchNorm(graph.Name{Part: "stem.bn"}, r.Conv(graph.Name{Part: "stem.conv"}, x, graph.Conv{Out: 128, Kernel: 3, Stride: 1, Groups: 1}), graph.BatchNorm{})
 	y := r.Conv(graph.Name{Stage: 1, Block: 1, Part: "f.b"}, x, graph.Conv{Out: 128, Kernel: 3, Stride: 1, Groups: 4})
-	y = r.BatchNorm(graph.Name{Stage: 1, Block: 1, Part: "f.b_bn"}, y, true)
+	y = r.BatchNorm(graph.Name{Stage: 1, Block: 1, Part: "f.b_bn"}, y, graph.BatchNorm{EndsBranch: true})
 	x = r.Add(x, y)
 	g := r.Conv(graph.Name{Stage: 1, Block: 1, Part: "f.se.f_ex.0"}, r.GlobalPool(x), graph.Conv{Out: 64, Kernel: 1, Stride: 1, Groups: 1, Bias: true})
 	r.Linear(graph.Name{Part: "head.fc"}, g, 100)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"netspace/arch"
 	"netspace/dataset"
 	"netspace/train"
 	"netspace/weights"
@@ -95,15 +96,15 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	net, err := model.Spec.Graph(inputOf(data.Info))
-	if err != nil {
-		return usage(err)
-	}
 	info, epsilon := data.Info, 0.0
 	if o.norm == "weights" {
 		if info, epsilon, err = train.TrainedWith(file, info); err != nil {
 			return usage(fmt.Errorf("--weights %s: %w", o.weights, err))
 		}
+	}
+	net, err := model.Spec.TrainingGraph(inputOf(data.Info), arch.FromRecipe{BNEpsilon: epsilon})
+	if err != nil {
+		return usage(err)
 	}
 	var split dataset.Split = data.Val
 	if o.split == "train" {
@@ -111,7 +112,7 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	}
 	began := time.Now()
 	m, err := train.Evaluate(ctx, train.Evaluation{
-		Graph: net, Weights: file, Split: split, Info: info, Engine: eng, Batch: o.batch, Threads: o.threads, BNEpsilon: epsilon,
+		Graph: net, Weights: file, Split: split, Info: info, Engine: eng, Batch: o.batch, Threads: o.threads,
 	})
 	var wrong *weights.MismatchError
 	if errors.As(err, &wrong) {

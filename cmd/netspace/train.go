@@ -179,7 +179,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if o.steps > 0 && !o.recipe.stated(c.Flags(), "epochs", spec) {
 		recipe = recipe.Covering(o.steps, data.Train.Len())
 	}
-	net, err := spec.WithDropRates(recipe.DropPath, recipe.Dropout).Graph(inputOf(data.Info))
+	net, err := spec.TrainingGraph(inputOf(data.Info), arch.FromRecipe{DropPath: recipe.DropPath, Dropout: recipe.Dropout, BNEpsilon: recipe.BNEpsilon})
 	if err != nil {
 		return usage(err)
 	}

@@ -138,7 +138,7 @@ func largeCases() []Case {
 	cases = append(cases, Case{
 		Name: "large/max-pool-dropout-batch-8", Batch: 8, Updates: once,
 		Graph: around(shape{3, 24, 24}, 20, func(r *graph.Recorder, x graph.Value) graph.Value {
-			x = r.Activation(r.BatchNorm(name("bn"), x, false), graph.SiLU)
+			x = r.Activation(r.BatchNorm(name("bn"), x, graph.BatchNorm{}), graph.SiLU)
 			x = r.Dropout(r.MaxPool(x, 3, 2), 0.2)
 			y := r.DropPath(r.Conv(name("conv"), x, graph.Conv{Out: 20, Kernel: 3, Stride: 1, Groups: 5}), 0.2)
 			return r.Add(x, y)
@@ -235,7 +235,8 @@ func randomGraph(r *rand.Rand, rec *graph.Recorder, x graph.Value) {
 		return graph.Name{Part: fmt.Sprintf("%s%d", part, count)}
 	}
 	bn := func(x graph.Value) graph.Value {
-		return rec.BatchNorm(next("bn"), x, r.IntN(2) == 0)
+		n := next("bn")
+		return rec.BatchNorm(n, x, graph.BatchNorm{Epsilon: 1e-3 * float64(count%3), EndsBranch: r.IntN(2) == 0})
 	}
 	x = bn(rec.Conv(next("conv"), x, graph.Conv{Out: widths[r.IntN(len(widths))], Kernel: 3, Stride: 1, Groups: 1}))
 	values := []graph.Value{x} // any of them may be used again

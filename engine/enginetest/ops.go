@@ -130,7 +130,7 @@ func widthCases() []Case {
 				Graph: build(shape{3, 4, w}, func(r *graph.Recorder, x graph.Value) {
 					grouped := func(part string, groups, stride int) {
 						x = r.Conv(name(part), x, graph.Conv{Out: 16, Kernel: 3, Stride: stride, Groups: groups})
-						x = r.Activation(r.BatchNorm(name(part+"_bn"), x, false), graph.SiLU)
+						x = r.Activation(r.BatchNorm(name(part+"_bn"), x, graph.BatchNorm{}), graph.SiLU)
 					}
 					grouped("first", 1, 1)
 					grouped("wide", 2, s)
@@ -147,7 +147,7 @@ func widthCases() []Case {
 				Graph: build(shape{3, 4, w}, func(r *graph.Recorder, x graph.Value) {
 					width := 16 + 8*(w%2)
 					conv := func(part string, c graph.Conv) {
-						x = r.Activation(r.BatchNorm(name(part+"_bn"), r.Conv(name(part), x, c), false), graph.SiLU)
+						x = r.Activation(r.BatchNorm(name(part+"_bn"), r.Conv(name(part), x, c), graph.BatchNorm{}), graph.SiLU)
 					}
 					conv("first", graph.Conv{Out: width, Kernel: 1, Stride: 1, Groups: 1})
 					conv("pairs", graph.Conv{Out: width, Kernel: 3, Stride: 1, Groups: width / 2})
@@ -170,7 +170,9 @@ func opCases() []Case {
 	add := func(n string, in shape, batch, width int, f func(r *graph.Recorder, x graph.Value) graph.Value) {
 		cases = append(cases, Case{Name: n, Batch: batch, Graph: around(in, width, f)})
 	}
-	bn := func(r *graph.Recorder, x graph.Value) graph.Value { return r.BatchNorm(name("bn"), x, false) }
+	bn := func(r *graph.Recorder, x graph.Value) graph.Value {
+		return r.BatchNorm(name("bn"), x, graph.BatchNorm{})
+	}
 	for _, w := range []int{5, 8, 16, 20, 36} {
 		add(fmt.Sprintf("bn/%d", w), shape{3, 5, 7}, 3, w, bn)
 		add(fmt.Sprintf("bn-relu/%d", w), shape{3, 5, 7}, 3, w, func(r *graph.Recorder, x graph.Value) graph.Value {

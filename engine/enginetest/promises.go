@@ -28,7 +28,7 @@ func RunPromises(t *testing.T, e engine.Engine) {
 		{"inference", testInference},
 		{"evaluation-changes-nothing", testEvaluationChangesNothing},
 		{"one-by-one", testOneByOne},
-		{"options", testOptions},
+		{"batch-norm", testBatchNorm},
 		{"errors", testErrors},
 		{"not-finite", testNotFinite},
 	} {
@@ -367,12 +367,12 @@ func testOneByOne(t *testing.T, e engine.Engine) {
 	}
 }
 
-// testOptions: the BN's epsilon and momentum are those of the options.
-func testOptions(t *testing.T, e engine.Engine) {
+// testBatchNorm: a BN's epsilon is its node's, its momentum that of the options.
+func testBatchNorm(t *testing.T, e engine.Engine) {
 	g := around(shape{1, 4, 4}, 1, func(r *graph.Recorder, x graph.Value) graph.Value {
-		return r.BatchNorm(name("bn"), x, false)
+		return r.BatchNorm(name("bn"), x, graph.BatchNorm{Epsilon: 3})
 	})
-	p := mustCompile(t, e, g, engine.Options{Batch: 1, BNEpsilon: 3, BNMomentum: 0.25})
+	p := mustCompile(t, e, g, engine.Options{Batch: 1, BNMomentum: 0.25})
 	ones := func(n int, v float32) []float32 { return slices.Repeat([]float32{v}, n) }
 	must(t, p.Set(engine.Params, "before.weight", ones(1, 1)))
 	must(t, p.Set(engine.Params, "bn.weight", ones(1, 1)))

@@ -71,6 +71,7 @@ typedef struct {
 	int64_t dw, dw_stride;  // per-thread weight gradients
 	int64_t dw_tmp;         // thread scratch
 	double count;           // elements per channel in a batch
+	double epsilon;         // NS_FIN_STATS: added to the variance
 } ns_op;
 
 typedef struct {
@@ -96,7 +97,6 @@ typedef struct {
 	int64_t scratch_stride;
 	double *acc;            // threads * acc_stride doubles
 	int64_t acc_stride;
-	double epsilon;
 	double *spent;          // seconds in each op, of the first thread; NULL: not measured
 } ns_program;
 

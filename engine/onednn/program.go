@@ -231,7 +231,6 @@ func (p *program) emit(s *scheduler) error {
 	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
 	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)
 	p.c.scratch_stride, p.c.acc_stride = C.int64_t(scratchStride), C.int64_t(accStride)
-	p.c.epsilon = C.double(p.opt.BNEpsilon)
 
 	ones := p.area(p.stats)
 	for _, b := range p.g.Buffers {

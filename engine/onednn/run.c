@@ -133,7 +133,7 @@ static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o,
 		} else {
 			mean = ar[o->run_mean + k], var = ar[o->run_var + k];
 		}
-		double inv = 1 / sqrt(var + p->epsilon), s = ar[o->weight + k] * inv;
+		double inv = 1 / sqrt(var + o->epsilon), s = ar[o->weight + k] * inv;
 		ar[o->mean + k] = mean;
 		ar[o->inv + k] = inv;
 		ar[o->s + k] = s;

@@ -212,6 +212,7 @@ func (s *scheduler) forwardRoot(r *root) {
 				s.add(o)
 				f := s.newOp(C.NS_FIN_STATS, c.raw)
 				f.finish, f.c.acc, f.c.m = c.norm, o.c.acc, C.int32_t(r.chunk)
+				f.c.epsilon = C.double(s.g.Nodes[c.norm.node].Epsilon)
 				s.after(f)
 			}
 		}

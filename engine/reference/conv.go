@@ -130,7 +130,7 @@ func (p *Program) normForward(i int, f pass) {
 		}
 	}
 	for c := range n.C {
-		inv[c] = 1 / math.Sqrt(variance[c]+p.o.BNEpsilon)
+		inv[c] = 1 / math.Sqrt(variance[c]+n.Epsilon)
 		p.channel(i, c, func(k int) { y[k] = (x[k]-mean[c])*inv[c]*gamma[c] + beta[c] })
 	}
 }

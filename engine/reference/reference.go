@@ -74,8 +74,8 @@ var errInference = errors.New("reference: the program was compiled for inference
 // Compile allocates the tensors.
 func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	o = o.WithDefaults()
-	if o.Batch < 1 || o.Threads < 1 || o.BNEpsilon < 0 || o.BNMomentum < 0 || o.BNMomentum > 1 {
-		return nil, fmt.Errorf("reference: batch %d, threads %d, BN epsilon %g, BN momentum %g: batch and threads are at least 1, epsilon at least 0, momentum in [0, 1]", o.Batch, o.Threads, o.BNEpsilon, o.BNMomentum)
+	if o.Batch < 1 || o.Threads < 1 || o.BNMomentum < 0 || o.BNMomentum > 1 {
+		return nil, fmt.Errorf("reference: batch %d, threads %d, BN momentum %g: batch and threads are at least 1, momentum in [0, 1]", o.Batch, o.Threads, o.BNMomentum)
 	}
 	if len(g.Nodes) < 2 || g.Input().Op != graph.OpInput || g.Output().H != 1 || g.Output().W != 1 {
 		return nil, errors.New("reference: the graph does not lead from images to logits of C×1×1")
