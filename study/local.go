@@ -170,13 +170,15 @@ func listen(out io.Reader, slot int, task Task, run *Run) (end message) {
 // lossReason says why a worker died, as well as can be known.
 func lossReason(err error, cmd *exec.Cmd, complaints string, oom bool) string {
 	var exit *exec.ExitError
+	said := firstComplaint(complaints)
 	switch {
 	case oom:
 		return "out of memory: the kernel ended the worker"
+	case strings.HasPrefix(said, "panic:"), strings.HasPrefix(said, "fatal error:"): // a Go program that aborts
+		return "the worker crashed: " + said
 	case errors.As(err, &exit) && !exit.Exited():
 		return "the worker was ended by " + exit.ProcessState.String()
 	}
-	said := firstComplaint(complaints)
 	if said == "" {
 		return fmt.Sprintf("the worker ended without a result: %s", cmd.ProcessState)
 	}

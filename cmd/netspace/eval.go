@@ -59,12 +59,15 @@ Test images are left to netspace train --final.`,
 
 // evalLine is what eval prints with --json.
 type evalLine struct {
-	Model string `json:"model"`
-	Data  string `json:"data"`
-	Split string `json:"split"`
-	train.Metrics
+	Model           string        `json:"model"`
+	Data            string        `json:"data"`
+	Split           string        `json:"split"`
+	Images          int           `json:"images"`
+	Error           float64       `json:"error"`
+	Error5          float64       `json:"error5"`
+	Loss            number        `json:"loss"` // null for weights that overflow
 	Normalisation   normalisation `json:"normalisation"`
-	ImagesPerSecond float64       `json:"images_per_second"`
+	ImagesPerSecond number        `json:"images_per_second"`
 }
 
 func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
@@ -122,7 +125,8 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 		return err
 	}
 	if a.json {
-		return a.emit(evalLine{o.model, info.Name, o.split, m, normalisation{info.Mean, info.Std}, float64(m.Images) / time.Since(began).Seconds()})
+		return a.emit(evalLine{o.model, info.Name, o.split, m.Images, m.Error, m.Error5, number(m.Loss),
+			normalisation{info.Mean, info.Std}, number(float64(m.Images) / time.Since(began).Seconds())})
 	}
 	_, err = fmt.Fprintf(a.out, "top-1 error %.2f %%, top-5 error %.2f %%, loss %.4f on %d images\n", m.Error, m.Error5, m.Loss, m.Images)
 	return err

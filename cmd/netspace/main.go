@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -42,7 +43,22 @@ func usage(err error) error {
 	return &exitError{exitUsage, err}
 }
 
-func main() { os.Exit(run()) }
+func main() { start(run) }
+
+// start ends the process with the status that program returns. A panic is never
+// status 2, with which Go ends a program and which here means a wrong request:
+// on this goroutine it is status 1, on another one the process aborts.
+func start(program func() int) {
+	debug.SetTraceback("crash")
+	status := exitFailed
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(os.Stderr, "netspace: this is a bug, please report it with all of the following: panic: %v\n\n%s", r, debug.Stack())
+		}
+		os.Exit(status)
+	}()
+	status = program()
+}
 
 func run() int {
 	// Schedulers end a job with SIGTERM and start it again elsewhere; a person presses Ctrl-C.

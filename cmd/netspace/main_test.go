@@ -14,8 +14,16 @@ import (
 // The test program is also the program: netspace and netspaceCmd start it
 // again as a process of its own, with its workers.
 func TestMain(m *testing.M) {
-	if os.Getenv("NETSPACE_TEST_PROGRAM") != "" {
-		os.Exit(run())
+	switch os.Getenv("NETSPACE_TEST_PROGRAM") {
+	case "1":
+		main()
+	case "panic":
+		start(func() int { panic("a bug") })
+	case "panic elsewhere":
+		start(func() int {
+			go panic("a bug")
+			select {}
+		})
 	}
 	os.Exit(runTests(m))
 }
@@ -81,6 +89,22 @@ func TestEveryCommandHasHelpAndExample(t *testing.T) {
 			if leaf.Short == "" || leaf.Long == "" || leaf.Example == "" {
 				t.Errorf("%s lacks a short text, a long text or an example", leaf.CommandPath())
 			}
+		}
+	}
+}
+
+// Status 2 is the user's fault; that of a bug must be another one.
+func TestPanicsAreNoWrongRequests(t *testing.T) {
+	for _, where := range []string{"panic", "panic elsewhere"} {
+		c := netspaceCmd(t)
+		c.Env = append(os.Environ(), "NETSPACE_TEST_PROGRAM="+where)
+		out, err := c.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() == exitUsage || exit.ExitCode() == exitOK {
+			t.Errorf("%s: %v", where, err)
+		}
+		if !strings.Contains(string(out), "a bug") {
+			t.Errorf("%s is not told: %s", where, out)
 		}
 	}
 }

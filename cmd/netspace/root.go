@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"math"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +21,17 @@ func (a *app) emit(v any) error {
 	enc := json.NewEncoder(a.out)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// number is a measured number in JSON: null where it is none, such as the loss
+// of weights that overflow, for which JSON has no word.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); !math.IsNaN(v) && !math.IsInf(v, 0) {
+		return json.Marshal(v)
+	}
+	return []byte("null"), nil
 }
 
 func newRoot(in io.Reader, out, errw io.Writer) *cobra.Command {

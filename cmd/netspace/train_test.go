@@ -364,3 +364,32 @@ TRAIN: {BATCH_SIZE: 16}
 	must(t, "init", search, "-o", weights, "--data", data)
 	must(t, "eval", search, "--weights", weights, "--data", data, "--engine", "reference")
 }
+
+// Weights that overflow have a loss that is no number, for which JSON has no word.
+func TestEvalOfBrokenWeightsIsJSON(t *testing.T) {
+	spec := writeFile(t, "net.yaml", tinyNet)
+	w, data := filepath.Join(t.TempDir(), "w.safetensors"), tinyImages(t)
+	if _, errs, status := netspace(t, "init", spec, "--data", data, "-o", w); status != 0 {
+		t.Fatal(errs)
+	}
+	f, err := safetensors.ReadFile(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range f.Tensors {
+		for j := 3; j < len(f.Tensors[i].Data); j += 4 {
+			f.Tensors[i].Data[j] = 0x7f // beyond 1e38, or no number at all
+		}
+	}
+	if err := safetensors.WriteFile(w, f); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, status := netspace(t, "eval", spec, "--weights", w, "--data", data, "--json", "--engine", "reference")
+	var line map[string]any
+	if err := json.Unmarshal([]byte(out), &line); err != nil || status != 0 {
+		t.Fatalf("status %d, %q, %v: %s", status, out, err, errs)
+	}
+	if line["loss"] != nil || line["images"] == 0.0 {
+		t.Errorf("%s", out)
+	}
+}

@@ -4,10 +4,13 @@ package atomicfile
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteFile is Write for data that is at hand.
@@ -21,12 +24,77 @@ func WriteFile(path string, data []byte, perm os.FileMode) error {
 // Write replaces the file at path by what write produces. It writes to a
 // temporary name in the same folder, which must exist, syncs the file, renames
 // it and syncs the folder. After an error path is as it was and the temporary
-// file is gone. The file gets perm whatever the umask.
+// file is gone. A new file gets perm whatever the umask, an old one keeps its own.
+//
+// What is no file is not replaced: a symbolic link stays, and the file that it
+// leads to is written, whether it exists or not; a device, a pipe or a standard
+// stream (/dev/stdout) is written to as it stands.
 func Write(path string, perm os.FileMode, write func(io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	file, stream, err := follow(path)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return err
+	}
+	switch info, err := os.Stat(file); {
+	case stream, err == nil && !info.Mode().IsRegular() && !info.IsDir():
+		return through(file, write)
+	case err == nil && info.IsDir():
+		return errors.New("it is a folder")
+	case err == nil:
+		perm = info.Mode().Perm()
+	}
+	return replace(file, perm, write)
+}
+
+// maxLinks is how many links may follow on one another: what Linux allows.
+const maxLinks = 40
+
+// follow is the name at the end of a chain of symbolic links; stream says that
+// it is an open file of a process, such as /dev/stdout leads to, which has no other name.
+func follow(path string) (file string, stream bool, err error) {
+	for range maxLinks {
+		if strings.HasPrefix(filepath.Clean(path), "/proc/") {
+			return path, true, nil
+		}
+		to, err := os.Readlink(path)
+		if err != nil { // no link, or nothing there
+			return path, false, nil
+		}
+		if !filepath.IsAbs(to) {
+			// Folders on the way may be links themselves: ".." is of where they lead.
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				return "", false, err
+			}
+			to = filepath.Join(dir, to)
+		}
+		path = to
+	}
+	return "", false, &fs.PathError{Op: "follow", Path: path, Err: errors.New("too many links")}
+}
+
+// through writes to what is there already.
+func through(file string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0) // appended: a stream may be redirected to a file
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<16)
+	if err := write(w); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(w.Flush(), f.Close())
+}
+
+func replace(file string, perm os.FileMode, write func(io.Writer) error) (err error) {
+	dir := filepath.Dir(file)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+".*.tmp")
+	if err != nil {
+		return err
 	}
 	closed := false
 	defer func() {
@@ -37,7 +105,6 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 			f.Close()
 		}
 		os.Remove(f.Name())
-		err = fmt.Errorf("write %s: %w", path, err)
 	}()
 	w := bufio.NewWriterSize(f, 1<<16)
 	if err := write(w); err != nil {
@@ -57,7 +124,7 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 	if err := f.Close(); err != nil { // some network file systems report a full disk only here
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := os.Rename(f.Name(), file); err != nil {
 		return err
 	}
 	return SyncDir(dir)
