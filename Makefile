@@ -10,7 +10,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./study/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test lint race bench check clean need parity bench-pytorch
+.PHONY: build demo test test-nocgo lint race bench check clean need parity bench-pytorch
 
 need:
 	@scripts/need go compiler onednn
@@ -28,6 +28,10 @@ demo:
 test:
 	@scripts/need go compiler onednn fashion-mnist
 	go test ./...
+
+# What a build without a C compiler does, all but training, works.
+test-nocgo: need
+	CGO_ENABLED=0 go test ./...
 
 lint: need
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
@@ -53,7 +57,7 @@ parity:
 bench-pytorch:
 	@scripts/bench_pytorch.sh
 
-check: test lint race
+check: test test-nocgo lint race
 
 clean:
 	rm -rf bin

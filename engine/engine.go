@@ -7,16 +7,69 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"netspace/graph"
 )
 
-// Engine compiles graphs. It is safe for concurrent use.
+// Engine compiles graphs for one device and one precision, which it was opened
+// for (see engine/engines). It is safe for concurrent use.
 type Engine interface {
-	Name() string
+	// Describe says what the engine is and what it computes on.
+	Describe() Description
+	// Peak measures how many floating-point operations (two for a multiply-add)
+	// of its precision that many threads of the device can do at best, in 10^9
+	// per second, and takes at least d for it; 0 where it cannot tell.
+	Peak(threads int, d time.Duration) float64
 	// Compile makes a program for batches of exactly o.Batch images. Parameters
 	// start at zero, running means at 0 and running variances at 1.
 	Compile(g *graph.Graph, o Options) (Program, error)
+}
+
+// Precision is the arithmetic of an engine.
+type Precision string
+
+// The precisions.
+const (
+	FP32 Precision = "fp32" // IEEE binary32; long sums in more
+	FP64 Precision = "fp64" // IEEE binary64; tensors are given and taken as float32
+)
+
+// Unit is the unit roundoff: the largest relative error of one rounding. It is
+// 0 for precisions that this version does not know.
+func (p Precision) Unit() float64 {
+	switch p {
+	case FP32:
+		return 1.0 / (1 << 24)
+	case FP64:
+		return 1.0 / (1 << 53)
+	}
+	return 0
+}
+
+// CPU is the device of engines that compute on this machine's processor.
+const CPU = "cpu"
+
+// Description says what an engine is: with its own version and the network,
+// what its numbers depend on. Two engines of one description give the same bits.
+type Description struct {
+	Name      string    `json:"name"`              // by which it is opened
+	Device    string    `json:"device"`            // CPU
+	Precision Precision `json:"precision"`         // of its arithmetic
+	Library   string    `json:"library,omitempty"` // that computes most of it, with its version: "oneDNN 2.6.3"
+	ISA       string    `json:"isa,omitempty"`     // instruction set that it uses: "AVX2"
+}
+
+// String gives "reference on cpu in fp64", with library and instruction set in brackets where there are such.
+func (d Description) String() string {
+	s := fmt.Sprintf("%s on %s in %s", d.Name, d.Device, d.Precision)
+	switch {
+	case d.Library != "" && d.ISA != "":
+		s += fmt.Sprintf(" (%s, %s)", d.Library, d.ISA)
+	case d.Library+d.ISA != "":
+		s += fmt.Sprintf(" (%s%s)", d.Library, d.ISA)
+	}
+	return s
 }
 
 // Options of a compilation.

@@ -33,7 +33,7 @@ type Settings struct {
 	Regime  space.Regime   `json:"regime"`
 	Recipe  train.Recipe   `json:"recipe"`
 	Seed    uint64         `json:"seed"` // below 2^53
-	// Engine that trains; "" means onednn. Not stated in the file.
+	// Engine that trains; "" means engines.Default. Not stated in the file.
 	Engine string `json:"engine,omitempty"`
 }
 

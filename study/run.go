@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"netspace/engine/engines"
 	"netspace/internal/atomicfile"
 	"netspace/train"
 )
@@ -29,7 +30,7 @@ func (e *RequestError) Unwrap() error { return e.Err }
 type Request struct {
 	File string // study file; "" to continue the one in Dir
 	Dir  string // study folder, made if it is not there; "" means out/<name of the study>
-	// Engine that trains; "" means onednn.
+	// Engine that trains (see engine/engines); "" means engines.Default.
 	Engine string
 	// Retry tries the trials again that failed.
 	Retry bool
@@ -71,7 +72,7 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if err != nil {
 		return nil, &RequestError{err}
 	}
-	if req.Engine != "onednn" {
+	if req.Engine != engines.Default {
 		config.Engine = req.Engine
 	}
 	dir := req.Dir
@@ -345,7 +346,7 @@ func (r *Run) sweep() error {
 
 func (c Config) engineName() string {
 	if c.Engine == "" {
-		return "onednn"
+		return engines.Default
 	}
 	return c.Engine
 }

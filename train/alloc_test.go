@@ -3,6 +3,7 @@ package train
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"netspace/engine"
 	"netspace/graph"
@@ -11,7 +12,8 @@ import (
 // idle is an engine that computes nothing.
 type idle struct{}
 
-func (idle) Name() string { return "idle" }
+func (idle) Describe() engine.Description    { return engine.Description{Name: "idle"} }
+func (idle) Peak(int, time.Duration) float64 { return 0 }
 func (idle) Compile(*graph.Graph, engine.Options) (engine.Program, error) {
 	return idleProgram{}, nil
 }

@@ -80,7 +80,7 @@ func Bench(ctx context.Context, e engine.Engine, g *graph.Graph, o engine.Option
 	profiler, _ := p.(engine.Profiler)
 	if profile {
 		if profiler == nil {
-			return Speed{}, fmt.Errorf("engine %s cannot tell where its time goes", e.Name())
+			return Speed{}, fmt.Errorf("engine %s cannot tell where its time goes", e.Describe().Name)
 		}
 		profiler.Profile(true)
 	}

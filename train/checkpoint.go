@@ -91,7 +91,7 @@ func (r *run) identity() (map[string]string, error) {
 		keyData:    data,
 		keySeed:    strconv.FormatUint(r.Seed, 10),
 		keyInit:    init,
-		keyEngine:  r.Engine.Name(),
+		keyEngine:  r.Engine.Describe().Name,
 	}
 	return r.ident, nil
 }

@@ -285,7 +285,7 @@ func TestForeignCheckpoint(t *testing.T) {
 
 type renamed struct{ engine.Engine }
 
-func (renamed) Name() string { return "other" }
+func (renamed) Describe() engine.Description { return engine.Description{Name: "other"} }
 
 // The weights within a checkpoint can be used as weights.
 func TestCheckpointAsWeights(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"netspace/arch"
 	"netspace/dataset"
-	"netspace/engine/onednn"
+	"netspace/engine/engines"
 	"netspace/graph"
 )
 
@@ -35,7 +35,7 @@ func stripes(n int, seed uint64) *memorySplit {
 // TestEveryFamilyLearns trains a small network of every block, stem, head and
 // family for real: its loss falls and its error is far below chance, 75 %.
 func TestEveryFamilyLearns(t *testing.T) {
-	e, err := onednn.New()
+	e, err := engines.Open(engines.Config{})
 	if err != nil {
 		t.Skip(err)
 	}

@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"netspace/engine"
-	"netspace/engine/onednn"
+	"netspace/engine/engines"
 )
 
 // The fast engine resumes to the bit, too, with every option on.
 func TestResumeWithOneDNN(t *testing.T) {
-	e, err := onednn.New()
+	e, err := engines.Open(engines.Config{})
 	var missing *engine.ErrUnavailable
 	if errors.As(err, &missing) {
 		t.Skip(err)
@@ -36,7 +36,7 @@ func TestResumeWithOneDNN(t *testing.T) {
 
 // Both engines train the same: a few steps agree as single precision lets them.
 func TestEnginesAgree(t *testing.T) {
-	e, err := onednn.New()
+	e, err := engines.Open(engines.Config{})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -45,12 +45,15 @@ func TestEnginesAgree(t *testing.T) {
 		for _, eng := range []engine.Engine{e, testJob(t, recipe).Engine} {
 			j := testJob(t, recipe)
 			j.Engine, j.MaxSteps = eng, 5
-			j.OnStep = func(s StepStats) error { losses[eng.Name()] = append(losses[eng.Name()], s.Loss); return nil }
+			j.OnStep = func(s StepStats) error {
+				losses[eng.Describe().Name] = append(losses[eng.Describe().Name], s.Loss)
+				return nil
+			}
 			res := mustRun(t, j)
-			losses[eng.Name()] = append(losses[eng.Name()], res.Loss)
+			losses[eng.Describe().Name] = append(losses[eng.Describe().Name], res.Loss)
 		}
 		for i, want := range losses["reference"] {
-			if got := losses[e.Name()][i]; !near(got, want, 1e-4) {
+			if got := losses[e.Describe().Name][i]; !near(got, want, 1e-4) {
 				t.Errorf("%s, step %d: loss %v, the reference has %v", name, i, got, want)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/engine"
-	"netspace/engine/onednn"
+	"netspace/engine/engines"
 	"netspace/train"
 )
 
@@ -24,8 +25,8 @@ type benchLine struct {
 	Threads         int           `json:"threads"`
 	ImagesPerSecond float64       `json:"images_per_second"`
 	GFLOPS          float64       `json:"gflops"`
-	PeakGFLOPS      float64       `json:"peak_gflops"`
-	PeakFraction    float64       `json:"peak_fraction"`
+	PeakGFLOPS      number        `json:"peak_gflops"`   // null for an engine that cannot tell, as the next
+	PeakFraction    number        `json:"peak_fraction"` // GFLOPS / PeakGFLOPS
 	CompileSeconds  float64       `json:"compile_seconds"`
 	MemoryMiB       float64       `json:"memory_mib"`
 	Profile         []engine.Cost `json:"profile,omitempty"`
@@ -59,7 +60,7 @@ func newBenchTrainCmd(a *app) *cobra.Command {
 memory already. gflops are 6 × forward multiply-adds per image × images/s: two
 floating-point operations for each multiply-add of the forward pass and of the
 two backward ones. peak_gflops is the multiply-add peak of the same threads,
-measured in the same process. --profile adds where the time of a step goes, by kind
+measured in the same process (the reference engine knows none). --profile adds where the time of a step goes, by kind
 of operation and for the slowest single ones.
 
 ` + modelHelp,
@@ -75,7 +76,7 @@ of operation and for the slowest single ones.
 	f.IntVar(&o.batch, "batch", o.batch, "images per step")
 	f.IntVar(&o.threads, "threads", o.threads, "threads of a step")
 	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
-	f.StringVar(&o.engine, "engine", engineNames[0], "engine: onednn or reference")
+	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
 	f.BoolVar(&o.profile, "profile", false, "show where the time of a step goes")
 	c.RunE = func(c *cobra.Command, args []string) error { return runBenchTrain(c, a, o, args) }
 	return c
@@ -112,10 +113,13 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		peak := onednn.PeakGFLOPS(0.2) * float64(o.threads)
+		peak := e.Peak(o.threads, peakTime)
+		if peak == 0 {
+			peak = math.NaN() // not known
+		}
 		l := benchLine{
 			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
-			ImagesPerSecond: s.ImagesPerSecond, GFLOPS: s.GFLOPS, PeakGFLOPS: peak, PeakFraction: s.GFLOPS / peak,
+			ImagesPerSecond: s.ImagesPerSecond, GFLOPS: s.GFLOPS, PeakGFLOPS: number(peak), PeakFraction: number(s.GFLOPS / peak),
 			CompileSeconds: s.Compile.Seconds(), MemoryMiB: float64(s.Memory) / (1 << 20), Profile: s.Profile,
 		}
 		if a.json {
@@ -124,7 +128,11 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 			}
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%.1f\t%.0f %%\t%.2f s\t%.0f MiB\t\n", name, l.ImagesPerSecond, l.GFLOPS, l.PeakGFLOPS, 100*l.PeakFraction, l.CompileSeconds, l.MemoryMiB)
+		of, share := "-", "-"
+		if !math.IsNaN(peak) {
+			of, share = fmt.Sprintf("%.1f", peak), fmt.Sprintf("%.0f %%", 100*l.PeakFraction)
+		}
+		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%s\t%s\t%.2f s\t%.0f MiB\t\n", name, l.ImagesPerSecond, l.GFLOPS, of, share, l.CompileSeconds, l.MemoryMiB)
 		profiles = append(profiles, l)
 	}
 	if a.json {
@@ -140,6 +148,10 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 	}
 	return nil
 }
+
+// peakTime is how long the peak of the machine is measured for each network:
+// near to it in time, since machines change their clock.
+const peakTime = 200 * time.Millisecond
 
 // slowest is how many single ops a profile shows.
 const slowest = 12

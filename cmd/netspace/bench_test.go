@@ -10,6 +10,7 @@ import (
 // The profile of a step accounts for the step: its parts are no more than the
 // whole, and the convolutions in it do three times the network's multiply-adds.
 func TestBenchProfile(t *testing.T) {
+	needDefaultEngine(t)
 	args := []string{"bench", "train", "RegNetX-200MF", "--resolution", "32", "--batch", "4", "--seconds", "0.05", "--profile"}
 	out, errs, status := netspace(t, append(args, "--json")...)
 	if status != 0 {
@@ -48,5 +49,18 @@ func TestBenchProfile(t *testing.T) {
 	}
 	if _, errs, status = netspace(t, append(args, "--engine", "reference", "--resolution", "8", "--batch", "1")...); status == 0 || !strings.Contains(errs, "reference") {
 		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
+// An engine that knows no peak has none in JSON, not an infinite share of it.
+func TestBenchWithoutAPeakIsJSON(t *testing.T) {
+	net := writeFile(t, "net.yaml", tinyNet)
+	out, errs, status := netspace(t, "bench", "train", net, "--engine", "reference", "--resolution", "8", "--classes", "4", "--batch", "4", "--seconds", "0.01", "--json")
+	var line map[string]any
+	if err := json.Unmarshal([]byte(out), &line); err != nil || status != 0 {
+		t.Fatalf("status %d, %q, %v: %s", status, out, err, errs)
+	}
+	if peak, ok := line["peak_gflops"]; !ok || peak != nil || line["peak_fraction"] != nil || line["gflops"] == 0.0 {
+		t.Errorf("%s", out)
 	}
 }

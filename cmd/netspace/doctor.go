@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"netspace/dataset"
-	"netspace/engine/onednn"
+	"netspace/engine/engines"
 	"netspace/internal/machine"
 )
 
@@ -58,7 +59,7 @@ by name and how to install them, the cache of decoded images, and Slurm.`,
 func doctor(a *app) error {
 	r := doctorReport{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		CPU: machine.ReadCPU(), Memory: machine.ReadMemory(), Slurm: machine.FindSlurm()}
-	for _, name := range engineNames {
+	for _, name := range engines.Names() {
 		details, err := describeEngine(name)
 		if err != nil {
 			details = err.Error()
@@ -140,12 +141,11 @@ func orElse(s, otherwise string) string {
 
 // describeEngine says what an engine is, or why it is not available.
 func describeEngine(name string) (string, error) {
-	if _, err := openEngine(name); err != nil {
+	e, err := openEngine(name)
+	if err != nil {
 		return "", err
 	}
-	if name == "onednn" {
-		d := onednn.Describe()
-		return fmt.Sprintf("oneDNN %s, %s", d.Version, d.ISA), nil
-	}
-	return "plain Go, slow and obvious: for checking the other", nil
+	d := e.Describe()
+	parts := []string{d.Library, d.ISA, string(d.Precision) + " on " + d.Device}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", "), nil
 }

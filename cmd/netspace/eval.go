@@ -9,6 +9,7 @@ import (
 
 	"netspace/arch"
 	"netspace/dataset"
+	"netspace/engine/engines"
 	"netspace/train"
 	"netspace/weights"
 	"netspace/weights/safetensors"
@@ -47,7 +48,7 @@ Test images are left to netspace train --final.`,
 	f.StringVar(&o.weights, "weights", "", "the weights: a safetensors `FILE`")
 	f.StringVar(&o.split, "split", "val", "val or train")
 	f.IntVar(&o.batch, "batch", 128, "images at a time")
-	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
+	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
 	f.IntVar(&o.threads, "threads", 1, "threads")
 	f.StringVar(&o.norm, "normalise", "weights", "weights: as the file of weights states, if it does; data: as the data set's training images say")
 	c.RunE = func(c *cobra.Command, args []string) error {

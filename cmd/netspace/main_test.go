@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"netspace/engine"
+	"netspace/engine/engines"
 )
 
 // The test program is also the program: netspace and netspaceCmd start it
@@ -67,6 +70,17 @@ func netspace(t testing.TB, args ...string) (stdout, stderr string, status int) 
 		t.Fatal(err)
 	}
 	return out.String(), errs.String(), status
+}
+
+// needDefaultEngine skips a test where this build or machine lacks the engine
+// that trains by default.
+func needDefaultEngine(t testing.TB) {
+	t.Helper()
+	_, err := engines.Open(engines.Config{})
+	var lacking *engine.ErrUnavailable
+	if errors.As(err, &lacking) {
+		t.Skip(err)
+	}
 }
 
 // writeFile writes a file in a new folder and gives its path.

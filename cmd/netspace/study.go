@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"netspace/engine/engines"
 	"netspace/internal/atomicfile"
 	"netspace/strict"
 	"netspace/study"
@@ -66,7 +67,7 @@ the error of chance), 130 interrupted, 2 the study file or the folder is wrong.`
 	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core)")
 	f.StringVar(&o.executor, "executor", "local", "where workers run: local")
 	f.BoolVar(&o.retry, "retry", false, "try the networks again that failed")
-	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
+	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
 	_ = f.MarkHidden("engine") // fails for flags that do not exist only
 	return c
 }
@@ -117,7 +118,7 @@ func (o studyRunOptions) again(dir string) string {
 	if o.workers > 0 {
 		command += fmt.Sprintf(" --workers %d", o.workers)
 	}
-	if o.engine != engineNames[0] {
+	if o.engine != engines.Default {
 		command += " --engine " + o.engine
 	}
 	return command

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"netspace/engine/engines"
 )
 
 // tinyStudyFile writes a study of two small networks per space, and its
@@ -205,7 +207,7 @@ func TestDoctor(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil || status != exitOK || errs != "" {
 		t.Fatalf("status %d, %v: %s%s", status, err, out, errs)
 	}
-	if r.CPU.Cores < 1 || len(r.Engines) != len(engineNames) || len(r.Data) == 0 || !r.Engines[1].Available {
+	if r.CPU.Cores < 1 || len(r.Engines) != len(engines.Names()) || len(r.Data) == 0 || !r.Engines[1].Available {
 		t.Fatalf("%+v", r)
 	}
 	if out, _, status := netspace(t, "doctor"); status != exitOK || strings.Count(out, "\n") < 7 {

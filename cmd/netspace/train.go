@@ -13,6 +13,7 @@ import (
 	"netspace/arch"
 	"netspace/dataset"
 	"netspace/engine"
+	"netspace/engine/engines"
 	"netspace/graph"
 	"netspace/strict"
 	"netspace/train"
@@ -64,7 +65,7 @@ gives the same bits as one that was not interrupted.`,
 	o.data.add(c)
 	f.StringVarP(&o.out, "out", "o", "", "keep the results and the checkpoint in `DIR`; without it nothing is kept")
 	f.Uint64Var(&o.seed, "seed", 0, "of the initial weights, the order of the images and all other chance")
-	f.StringVar(&o.engine, "engine", engineNames[0], "onednn or reference (plain Go, slow)")
+	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
 	f.IntVar(&o.threads, "threads", 1, "threads for one training step")
 	f.BoolVar(&o.resume, "resume", false, "continue from the checkpoint in DIR, if there is one")
 	f.BoolVar(&o.restart, "restart", false, "begin anew where DIR holds an unfinished training")
@@ -232,7 +233,7 @@ func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Dat
 	info := data.Info
 	s := trainStart{
 		Event: "start", Model: o.model, Network: spec.Key(), Spec: spec.Adjusted(), Complexity: net.Complexity(),
-		Engine: eng.Name(), Threads: o.threads, Seed: o.seed,
+		Engine: eng.Describe().Name, Threads: o.threads, Seed: o.seed,
 		Data:          dataSummary{Name: info.Name, Train: data.Train.Len(), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes},
 		Normalisation: normalisation{info.Mean, info.Std},
 		Recipe:        recipe.Resolve(info),

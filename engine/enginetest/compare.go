@@ -10,7 +10,6 @@ import (
 )
 
 const (
-	float32Unit = 1.0 / (1 << 24) // unit roundoff of float32
 	// roundings is the number of disturbed runs that a tolerance is taken from.
 	roundings = 3
 	// slack is what an engine may be worse than the worst of them. Few runs
@@ -19,17 +18,21 @@ const (
 	// thousands of times this.
 	slack = 12
 	// minKink is how far all ReLU inputs and max-pool winners must be from a
-	// change of branch, relative to their size: a hundred float32 roundings.
-	minKink = 5e-6
+	// change of branch, relative to their size, in roundings.
+	minKink = 84
 	// attempts is how many draws of the data are tried for that.
 	attempts = 30
 )
 
-// Compare runs a case on an engine and on the reference and reports every
-// tensor that differs by more than float32 explains.
-func Compare(t *testing.T, e engine.Engine, c Case) {
+// held is the unit roundoff that an engine's numbers are held to: its own, but
+// tensors are float32 when they are given and taken.
+func held(unit float64) float64 { return math.Max(unit, engine.FP32.Unit()) }
+
+// Compare runs a case on an engine of the given unit roundoff and on the
+// reference, and reports every tensor that differs by more than that explains.
+func Compare(t *testing.T, e engine.Engine, c Case, unit float64) {
 	t.Helper()
-	differences, err := Differences(e, c)
+	differences, err := Differences(e, c, unit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,29 +45,30 @@ func Compare(t *testing.T, e engine.Engine, c Case) {
 }
 
 // Differences runs a case on an engine and on the reference and describes
-// every tensor that differs by more than float32 explains, in the order in
-// which they were computed: the first is the nearest to the cause.
+// every tensor that differs by more than the unit roundoff explains, in the
+// order in which they were computed: the first is the nearest to the cause.
 //
 // The tolerance is argued for each tensor by measuring: the reference runs
-// again with every op's result disturbed at random as float32 would
+// again with every op's result disturbed at random as such arithmetic would
 // (reference.WithRounding), and the tolerance is slack times the largest
 // difference this makes anywhere in the tensor. So it grows with the length
 // of sums, with cancellation (the gradient of a bias in front of a BN is zero
 // but for rounding) and with depth, as true rounding errors do. The data are
 // drawn such that no ReLU or max-pool is so near to its kink that rounding
 // decides.
-func Differences(e engine.Engine, c Case) ([]string, error) {
-	d, want, err := draw(c)
+func Differences(e engine.Engine, c Case, unit float64) ([]string, error) {
+	unit = held(unit)
+	d, want, err := draw(c, unit)
 	if err != nil {
 		return nil, err
 	}
-	tolerance, err := tolerances(c, d, want)
+	tolerance, err := tolerances(c, d, want, unit)
 	if err != nil {
 		return nil, err
 	}
 	got, err := record(e, c, d)
 	if err != nil {
-		return nil, fmt.Errorf("engine %s: %w", e.Name(), err)
+		return nil, fmt.Errorf("engine %s: %w", e.Describe().Name, err)
 	}
 	var out []string
 	for i, w := range want.seen {
@@ -77,7 +81,7 @@ func Differences(e engine.Engine, c Case) ([]string, error) {
 
 // draw finds data that keep away from kinks, and what the reference computes
 // from them; if all come near, those that stay furthest.
-func draw(c Case) (d *Data, want *recording, err error) {
+func draw(c Case, unit float64) (d *Data, want *recording, err error) {
 	for seed := range uint64(attempts) {
 		tried := NewData(c, seed)
 		r, err := record(reference.New(), c, tried)
@@ -87,7 +91,7 @@ func draw(c Case) (d *Data, want *recording, err error) {
 		if want == nil || r.kink > want.kink {
 			d, want = tried, r
 		}
-		if want.kink >= minKink {
+		if want.kink >= minKink*unit {
 			break
 		}
 	}
@@ -95,16 +99,16 @@ func draw(c Case) (d *Data, want *recording, err error) {
 }
 
 // tolerances has one number for each recorded tensor.
-func tolerances(c Case, d *Data, want *recording) ([]float64, error) {
+func tolerances(c Case, d *Data, want *recording, unit float64) ([]float64, error) {
 	tolerance := make([]float64, len(want.seen))
 	for i, w := range want.seen {
-		tolerance[i] = math.Max(c.Tolerance, 4*float32Unit) * maxAbs(w.values)
+		tolerance[i] = math.Max(c.Roundings, 4) * unit * maxAbs(w.values)
 	}
-	if c.Tolerance > 0 {
+	if c.Roundings > 0 {
 		return tolerance, nil
 	}
 	for k := range roundings {
-		r, err := record(reference.WithRounding(float32Unit, uint64(k+1)), c, d)
+		r, err := record(reference.WithRounding(unit, uint64(k+1)), c, d)
 		if err != nil {
 			return nil, err
 		}

@@ -21,9 +21,9 @@ type Case struct {
 	// Updates are the optimizer steps, each after a Step on a batch of its own;
 	// nil means two of SGD with Nesterov momentum and weight decay.
 	Updates []engine.Update
-	// Tolerance, relative to a tensor's largest value, stands in for the
-	// measured one where that would not do; 0 means measured.
-	Tolerance float64
+	// Roundings is a tolerance, in unit roundoffs of a tensor's largest value,
+	// that stands in for the measured one where that would not do; 0 means measured.
+	Roundings float64
 	// Prepare changes the random tensors and images, if not nil.
 	Prepare func(*Data)
 }

@@ -35,13 +35,13 @@ func TestCaseNamesAreUnique(t *testing.T) {
 // An engine that rounds as float32 does passes, with roundings other than
 // those that the tolerances were taken from.
 func TestRoundingPasses(t *testing.T) {
-	e := reference.WithRounding(float32Unit, 99)
+	e := reference.WithRounding(engine.FP32.Unit(), 99)
 	for _, c := range Cases() {
 		small := c.Graph.Complexity().Flops*int64(c.Batch) < 100_000
-		if !small || c.Tolerance > 0 {
+		if !small || c.Roundings > 0 {
 			continue
 		}
-		t.Run(c.Name, func(t *testing.T) { Compare(t, e, c) })
+		t.Run(c.Name, func(t *testing.T) { Compare(t, e, c, engine.FP32.Unit()) })
 	}
 }
 
@@ -131,7 +131,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{"half precision", "block/X-b1-g4", "logits", reference.WithRounding(1.0/(1<<11), 1)},
 	} {
 		t.Run(c.fault, func(t *testing.T) {
-			found, err := Differences(c.e, find(t, c.network))
+			found, err := Differences(c.e, find(t, c.network), engine.FP32.Unit())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,10 +13,11 @@ import (
 
 // RunPromises tests what engine.Program says beyond the numbers: modes, sets,
 // errors, repeatability. It is a part of Run.
-func RunPromises(t *testing.T, e engine.Engine) {
+func RunPromises(t *testing.T, e engine.Engine, unit float64) {
+	unit = held(unit)
 	for _, p := range []struct {
 		name string
-		test func(*testing.T, engine.Engine)
+		test func(t *testing.T, e engine.Engine, unit float64)
 	}{
 		{"start", testStart},
 		{"round-trip", testRoundTrip},
@@ -32,7 +33,7 @@ func RunPromises(t *testing.T, e engine.Engine) {
 		{"errors", testErrors},
 		{"not-finite", testNotFinite},
 	} {
-		t.Run(p.name, func(t *testing.T) { p.test(t, e) })
+		t.Run(p.name, func(t *testing.T) { p.test(t, e, unit) })
 	}
 }
 
@@ -71,7 +72,7 @@ func mustRecord(t *testing.T, e engine.Engine, c Case, d *Data) *recording {
 	t.Helper()
 	r, err := record(e, c, d)
 	if err != nil {
-		t.Fatalf("engine %s: %v", e.Name(), err)
+		t.Fatalf("engine %s: %v", e.Describe().Name, err)
 	}
 	return r
 }
@@ -105,7 +106,7 @@ func sameBits(t *testing.T, what string, got, want []tensor) {
 	}
 }
 
-func testStart(t *testing.T, e engine.Engine) {
+func testStart(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	p := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch})
 	for _, s := range []engine.Set{engine.Params, engine.Buffers} {
@@ -127,7 +128,7 @@ func testStart(t *testing.T, e engine.Engine) {
 	}
 }
 
-func testRoundTrip(t *testing.T, e engine.Engine) {
+func testRoundTrip(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	p := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch})
 	value := func(s engine.Set, tensor, k int) float32 { // all different, none special to a layout
@@ -156,7 +157,7 @@ func testRoundTrip(t *testing.T, e engine.Engine) {
 	}
 }
 
-func testRepeatable(t *testing.T, e engine.Engine) {
+func testRepeatable(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	sameBits(t, "second run", mustRecord(t, e, c, d).seen, mustRecord(t, e, c, d).seen)
@@ -164,7 +165,7 @@ func testRepeatable(t *testing.T, e engine.Engine) {
 
 // testThreads: more threads give the same network; bits may differ between
 // numbers of threads, not between runs with one number.
-func testThreads(t *testing.T, e engine.Engine) {
+func testThreads(t *testing.T, e engine.Engine, unit float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	var losses []float64
@@ -179,12 +180,12 @@ func testThreads(t *testing.T, e engine.Engine) {
 	must(t, load(one, c.Graph, d))
 	loss, err := one.Step(d.Batches[0], nil)
 	must(t, err)
-	if losses[0] != losses[1] || math.Abs(loss-losses[0]) > 1e-4 {
+	if losses[0] != losses[1] || math.Abs(loss-losses[0]) > 2000*unit {
 		t.Errorf("loss %g and %g with 2 threads, %g with 1", losses[0], losses[1], loss)
 	}
 }
 
-func testConcurrent(t *testing.T, e engine.Engine) {
+func testConcurrent(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	want := mustRecord(t, e, c, d).seen
@@ -207,7 +208,7 @@ func testConcurrent(t *testing.T, e engine.Engine) {
 
 // testResume moves all state into a second program after two updates; both
 // must go on alike, bit for bit.
-func testResume(t *testing.T, e engine.Engine) {
+func testResume(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	first := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch})
@@ -241,7 +242,7 @@ func testResume(t *testing.T, e engine.Engine) {
 }
 
 // testGivenGradients: Update uses gradients that were set, and leaves them as they are.
-func testGivenGradients(t *testing.T, e engine.Engine) {
+func testGivenGradients(t *testing.T, e engine.Engine, unit float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	p := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch})
@@ -257,7 +258,7 @@ func testGivenGradients(t *testing.T, e engine.Engine) {
 	}
 	norm, err := p.Update(engine.Update{LR: 0.5, ClipNorm: 1})
 	must(t, err)
-	if want := math.Sqrt(squares); math.Abs(norm-want) > 1e-5*want {
+	if want := math.Sqrt(squares); math.Abs(norm-want) > 200*unit*want {
 		t.Errorf("gradient norm %g, want %g", norm, want)
 	}
 	for i, q := range c.Graph.Params {
@@ -265,7 +266,7 @@ func testGivenGradients(t *testing.T, e engine.Engine) {
 		for k, v := range get(t, p, engine.Params, q.Name, q.Size()) {
 			g := float64(i+1) / 64
 			want := float64(d.Params[i][k]) - 0.5*g/math.Sqrt(squares)
-			if math.Abs(float64(v)-want) > 1e-6*(1+math.Abs(want)) {
+			if math.Abs(float64(v)-want) > 20*unit*(1+math.Abs(want)) {
 				t.Fatalf("%s [%d]: got %g, want %g", q.Name, k, v, want)
 			}
 			if float64(grad[k]) != g {
@@ -275,7 +276,7 @@ func testGivenGradients(t *testing.T, e engine.Engine) {
 	}
 }
 
-func testInference(t *testing.T, e engine.Engine) {
+func testInference(t *testing.T, e engine.Engine, unit float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	train := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch})
@@ -287,7 +288,7 @@ func testInference(t *testing.T, e engine.Engine) {
 		must(t, p.Forward(d.Batches[0].Images, logits[i], engine.Evaluate, 0))
 	}
 	for k, v := range logits[0] {
-		if math.Abs(float64(v-logits[1][k])) > 1e-4 {
+		if math.Abs(float64(v-logits[1][k])) > 2000*unit {
 			t.Fatalf("logit %d: %g, compiled for inference %g", k, v, logits[1][k])
 		}
 	}
@@ -304,7 +305,7 @@ func testInference(t *testing.T, e engine.Engine) {
 
 // testEvaluationChangesNothing: evaluating between steps leaves no trace, nor
 // between a Step and its Update; nor do logits that nobody wants.
-func testEvaluationChangesNothing(t *testing.T, e engine.Engine) {
+func testEvaluationChangesNothing(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	var seen [2][]tensor
@@ -340,7 +341,7 @@ func testEvaluationChangesNothing(t *testing.T, e engine.Engine) {
 
 // testOneByOne: evaluation treats every image by itself, wherever in the
 // batch it is. The network is large enough to be worked through in pieces.
-func testOneByOne(t *testing.T, e engine.Engine) {
+func testOneByOne(t *testing.T, e engine.Engine, unit float64) {
 	n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, HeadWidth: 40, Stages: []arch.Stage{
 		{Depth: 1, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8},
 		{Depth: 1, Width: 40, Stride: 2, Bottleneck: 1, GroupWidth: 4},
@@ -360,7 +361,7 @@ func testOneByOne(t *testing.T, e engine.Engine) {
 	together := logits(c.Batch, 0)
 	for i := range c.Batch {
 		for k, v := range logits(1, i) {
-			if w := together[i*classes+k]; math.Abs(float64(v-w)) > 1e-4*(1+math.Abs(float64(v))) {
+			if w := together[i*classes+k]; math.Abs(float64(v-w)) > 2000*unit*(1+math.Abs(float64(v))) {
 				t.Fatalf("image %d, logit %d: %g alone, %g in a batch of %d", i, k, v, w, c.Batch)
 			}
 		}
@@ -368,7 +369,7 @@ func testOneByOne(t *testing.T, e engine.Engine) {
 }
 
 // testBatchNorm: a BN's epsilon is its node's, its momentum that of the options.
-func testBatchNorm(t *testing.T, e engine.Engine) {
+func testBatchNorm(t *testing.T, e engine.Engine, unit float64) {
 	g := around(shape{1, 4, 4}, 1, func(r *graph.Recorder, x graph.Value) graph.Value {
 		return r.BatchNorm(name("bn"), x, graph.BatchNorm{Epsilon: 3})
 	})
@@ -385,7 +386,7 @@ func testBatchNorm(t *testing.T, e engine.Engine) {
 	must(t, err)
 	mean, variance := get(t, p, engine.Buffers, "bn.running_mean", 1)[0], get(t, p, engine.Buffers, "bn.running_var", 1)[0]
 	// Mean 2; variance 1, unbiased 16/15.
-	if math.Abs(float64(mean)-0.5) > 1e-6 || math.Abs(float64(variance)-(0.75+0.25*16/15)) > 1e-6 {
+	if math.Abs(float64(mean)-0.5) > 20*unit || math.Abs(float64(variance)-(0.75+0.25*16/15)) > 20*unit {
 		t.Errorf("running mean %g and variance %g, want 0.5 and %g", mean, variance, 0.75+0.25*16.0/15)
 	}
 	must(t, p.Set(engine.Buffers, "bn.running_mean", ones(1, 0)))
@@ -393,12 +394,12 @@ func testBatchNorm(t *testing.T, e engine.Engine) {
 	logits := make([]float32, 7)
 	must(t, p.Forward(ones(16, 2), logits, engine.Evaluate, 0))
 	// 2/√(1+3) = 1, and SiLU.
-	if want := 1 / (1 + math.Exp(-1)); math.Abs(float64(logits[0])-want) > 1e-5 {
+	if want := 1 / (1 + math.Exp(-1)); math.Abs(float64(logits[0])-want) > 200*unit {
 		t.Errorf("with an epsilon of 3 the logit is %g, want %g", logits[0], want)
 	}
 }
 
-func testErrors(t *testing.T, e engine.Engine) {
+func testErrors(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	for _, o := range []engine.Options{{}, {Batch: -1}, {Batch: 2, Threads: -1}} {
@@ -464,7 +465,7 @@ func testErrors(t *testing.T, e engine.Engine) {
 
 // testNotFinite: a loss that is not finite is returned as such, for the caller
 // to see that training diverged.
-func testNotFinite(t *testing.T, e engine.Engine) {
+func testNotFinite(t *testing.T, e engine.Engine, _ float64) {
 	c := smallCase()
 	d := NewData(c, 1)
 	p := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch})

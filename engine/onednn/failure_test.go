@@ -62,9 +62,6 @@ func TestMissingLibrary(t *testing.T) {
 		if !errors.As(err, &missing) || !strings.Contains(err.Error(), "libdnnl") || !strings.Contains(err.Error(), "apt-get install") {
 			t.Errorf("error %v", err)
 		}
-		if d := Describe(); d != (Info{}) {
-			t.Errorf("described as %+v", d)
-		}
 		return
 	}
 	dir := t.TempDir()

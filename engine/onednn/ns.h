@@ -155,6 +155,6 @@ const struct ns_kernels *ns_kernels_for(int block);
 
 void *ns_alloc(size_t bytes);
 void ns_free(void *p, size_t bytes);
-double ns_peak_gflops(double seconds);
+double ns_peak_gflops(double seconds, int wide);
 int64_t ns_heap(void); // bytes in use on the C heap, -1 if unknown
 #endif

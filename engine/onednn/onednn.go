@@ -17,6 +17,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/cpu"
 
@@ -37,25 +38,58 @@ var _ engine.Engine = (*Engine)(nil)
 // compiled for.
 func New() (engine.Engine, error) {
 	if runtime.GOARCH == "amd64" && !(cpu.X86.HasAVX2 && cpu.X86.HasFMA) {
-		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "this processor has no AVX2 and FMA instructions"}
+		return nil, &engine.ErrUnavailable{Engine: Name, Reason: "this processor has no AVX2 and FMA instructions"}
 	}
 	if fault := C.GoString(C.ns_library()); fault != "" {
-		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "oneDNN cannot be loaded: " + fault + " (Debian: apt-get install libdnnl2)"}
+		return nil, &engine.ErrUnavailable{Engine: Name, Reason: "oneDNN cannot be loaded: " + fault + " (Debian: apt-get install libdnnl2)"}
 	}
 	var status C.int
 	e := &Engine{c: C.ns_engine_new(&status)}
 	if status != 0 {
-		return nil, &engine.ErrUnavailable{Engine: "onednn", Reason: "oneDNN: " + C.GoString(C.ns_status(status))}
+		return nil, &engine.ErrUnavailable{Engine: Name, Reason: "oneDNN: " + C.GoString(C.ns_status(status))}
 	}
 	var major, minor, patch, isa C.int
 	C.ns_version(&major, &minor, &patch, &isa)
-	const avx512 = 0x27 // as the library will use it: an environment variable of oneDNN can lower it
+	// As the library will use it: an environment variable of oneDNN can lower it.
 	e.wide = isa&avx512 == avx512 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ
 	return e, nil
 }
 
-// Name is "onednn".
-func (*Engine) Name() string { return "onednn" }
+// Describe names the library that is loaded and the instructions that it uses.
+func (e *Engine) Describe() engine.Description {
+	var major, minor, patch, isa C.int
+	C.ns_version(&major, &minor, &patch, &isa)
+	return engine.Description{Name: Name, Device: engine.CPU, Precision: engine.FP32,
+		Library: fmt.Sprintf("oneDNN %d.%d.%d", int(major), int(minor), int(patch)), ISA: isaName(int(isa))}
+}
+
+// isaName is what people call a set of instructions that oneDNN has a number for.
+func isaName(isa int) string {
+	for _, n := range []struct {
+		bits int
+		name string
+	}{
+		{0x3e7, "AVX-512 with AMX"}, {0xe7, "AVX-512 with bfloat16"}, {0x67, "AVX-512 with VNNI"}, {avx512, "AVX-512"},
+		{0x407, "AVX2 with VNNI"}, {0x7, "AVX2"}, {0x3, "AVX"}, {0x1, "SSE4.1"},
+	} {
+		if isa&n.bits == n.bits {
+			return n.name
+		}
+	}
+	return fmt.Sprintf("isa %#x", isa)
+}
+
+// avx512 is oneDNN's number for what the wide kernels need.
+const avx512 = 0x27
+
+// Peak measures multiply-adds on one core and takes as many for every thread.
+func (e *Engine) Peak(threads int, d time.Duration) float64 {
+	wide := C.int(0)
+	if e.wide {
+		wide = 1
+	}
+	return float64(threads) * float64(C.ns_peak_gflops(C.double(d.Seconds()), wide))
+}
 
 // Compile makes a program; see engine.Engine. The error is an
 // *UnsupportedError where the graph has a form without kernels, an *Error where oneDNN
@@ -68,41 +102,6 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 	o.Threads = min(o.Threads, o.Batch)
 	return e.compile(g, o)
 }
-
-// Info describes the library and the processor as doctor shows them.
-type Info struct {
-	Version string `json:"version"`
-	ISA     string `json:"isa"`
-}
-
-// Describe tells which oneDNN is loaded and which instructions it uses; nothing
-// where there is none.
-func Describe() Info {
-	if C.GoString(C.ns_library()) != "" {
-		return Info{}
-	}
-	var major, minor, patch, isa C.int
-	C.ns_version(&major, &minor, &patch, &isa)
-	names := []struct {
-		bits C.int
-		name string
-	}{
-		{0x3e7, "AVX-512 with AMX"}, {0xe7, "AVX-512 with bfloat16"}, {0x67, "AVX-512 with VNNI"}, {0x27, "AVX-512"},
-		{0x407, "AVX2 with VNNI"}, {0x7, "AVX2"}, {0x3, "AVX"}, {0x1, "SSE4.1"},
-	}
-	name := fmt.Sprintf("isa %#x", int(isa))
-	for _, n := range names {
-		if isa&n.bits == n.bits {
-			name = n.name
-			break
-		}
-	}
-	return Info{fmt.Sprintf("%d.%d.%d", int(major), int(minor), int(patch)), name}
-}
-
-// PeakGFLOPS measures the multiply-add peak of one core for at least the given
-// time, in 10^9 floating-point operations per second.
-func PeakGFLOPS(seconds float64) float64 { return float64(C.ns_peak_gflops(C.double(seconds))) }
 
 // heapBytes is what the C heap has in use, or -1 where the C library cannot tell.
 func heapBytes() int64 { return int64(C.ns_heap()) }

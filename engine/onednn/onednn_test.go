@@ -5,6 +5,7 @@ package onednn
 import (
 	"testing"
 
+	"netspace/engine"
 	"netspace/engine/enginetest"
 )
 
@@ -17,7 +18,7 @@ func open(t testing.TB) *Engine {
 	return e.(*Engine)
 }
 
-func TestEngine(t *testing.T) { enginetest.Run(t, open(t)) }
+func TestEngine(t *testing.T) { enginetest.Run(t, open(t), engine.FP32.Unit()) }
 
 // What runs on wide vectors on this machine runs on others without.
 func TestWithoutAVX512(t *testing.T) {
@@ -27,6 +28,6 @@ func TestWithoutAVX512(t *testing.T) {
 	}
 	e.wide = false
 	for _, c := range enginetest.Cases() {
-		t.Run(c.Name, func(t *testing.T) { enginetest.Compare(t, e, c) })
+		t.Run(c.Name, func(t *testing.T) { enginetest.Compare(t, e, c, engine.FP32.Unit()) })
 	}
 }

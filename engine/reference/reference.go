@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"netspace/engine"
 	"netspace/graph"
@@ -20,6 +21,9 @@ type Engine struct {
 	unit float64
 	seed uint64
 }
+
+// Name is what the engine is opened by.
+const Name = "reference"
 
 // New returns the exact engine.
 func New() engine.Engine { return Engine{} }
@@ -32,8 +36,13 @@ func New() engine.Engine { return Engine{} }
 // Parker 1997).
 func WithRounding(unit float64, seed uint64) engine.Engine { return Engine{unit, seed} }
 
-// Name is "reference".
-func (Engine) Name() string { return "reference" }
+// Describe says that it is float64 on any processor.
+func (Engine) Describe() engine.Description {
+	return engine.Description{Name: Name, Device: engine.CPU, Precision: engine.FP64}
+}
+
+// Peak is 0: it is not made to reach any.
+func (Engine) Peak(int, time.Duration) float64 { return 0 }
 
 // tensors has one slice per Graph.Params, or per Graph.Buffers.
 type tensors [][]float64

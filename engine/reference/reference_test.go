@@ -13,7 +13,7 @@ import (
 
 // What the suite asks beyond the numbers is asked of the reference too; its
 // numbers are compared with finite differences below.
-func TestPromises(t *testing.T) { enginetest.RunPromises(t, reference.New()) }
+func TestPromises(t *testing.T) { enginetest.RunPromises(t, reference.New(), engine.FP64.Unit()) }
 
 // Every gradient of every op, block and random graph of the suite is the
 // slope of the loss.
@@ -29,7 +29,7 @@ func TestGradientsAreSlopes(t *testing.T) {
 	)
 	tested := 0
 	for _, c := range enginetest.Cases() {
-		if c.Tolerance > 0 || c.Graph.Complexity().Flops*int64(c.Batch) > 120_000 {
+		if c.Roundings > 0 || c.Graph.Complexity().Flops*int64(c.Batch) > 120_000 {
 			continue // has no slope; or is slow, and made of what the others test
 		}
 		t.Run(c.Name, func(t *testing.T) {

@@ -1,0 +1,4 @@
+package onednn
+
+// Name is what the engine is opened by.
+const Name = "onednn"
