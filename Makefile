@@ -7,7 +7,7 @@
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages with goroutines, processes or shared state, where the race detector has something to find.
-RACE = ./dataset/... ./space/... ./train/... ./study/... ./internal/...
+RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
 .PHONY: build demo test test-nocgo lint race bench check clean need parity bench-pytorch

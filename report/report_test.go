@@ -20,6 +20,7 @@ import (
 	"netspace/graph"
 	"netspace/stats"
 	"netspace/study"
+	"netspace/trial"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -156,7 +157,7 @@ func TestReading(t *testing.T) {
 		"one value": {[]study.Population{one("good", 13)}, `^good has one network, with an error of 13\.00 %`},
 		"one each":  {[]study.Population{one("good", 13), one("bad", 14)}, `^good is ahead of bad, but one network says nothing`},
 	} {
-		s := Source{Input: study.Input{Classes: 10}, Populations: c.populations}
+		s := Source{Input: trial.Input{Classes: 10}, Populations: c.populations}
 		if got := mustCompare(t, quick, s).Reading(); !regexp.MustCompile(c.want).MatchString(got) {
 			t.Errorf("%s: %s\nwant %s", name, got, c.want)
 		}

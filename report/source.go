@@ -16,13 +16,14 @@ import (
 	"strings"
 
 	"netspace/study"
+	"netspace/trial"
 )
 
 // Source is a study as this package needs it.
 type Source struct {
 	Dir                    string // as the user named it
 	Config                 study.Config
-	Input                  study.Input // what the networks are built for
+	Input                  trial.Input // what the networks are built for
 	TrainImages, ValImages int
 	File                   string // the study file as it was given
 	Populations            []study.Population

@@ -10,6 +10,7 @@ import (
 	"netspace/space"
 	"netspace/study"
 	"netspace/train"
+	"netspace/trial"
 )
 
 // synthetic is a study of made-up results over real networks: the error depends on
@@ -19,9 +20,9 @@ func synthetic(t testing.TB, name string, n int, spaces ...string) Source {
 	in := arch.Input{Channels: 1, Height: 28, Width: 28, Classes: 10}
 	s := Source{
 		Dir:         "studies/" + name,
-		Input:       study.Input{Channels: 1, Height: 28, Width: 28, Classes: 10},
+		Input:       trial.Input{Channels: 1, Height: 28, Width: 28, Classes: 10},
 		TrainImages: 10000, ValImages: 5000,
-		Config: study.Config{Name: name, Samples: n, Spaces: spaces, Data: study.DataConfig{Name: "fashion-mnist", Train: 10000, Validation: 5000}, Settings: study.Settings{
+		Config: study.Config{Name: name, Samples: n, Spaces: spaces, Data: trial.Data{Name: "fashion-mnist", Train: 10000, Validation: 5000}, Settings: study.Settings{
 			Network: space.Template{Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
 			Regime:  space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}},
 			Recipe:  train.DefaultRecipe(), Seed: 1,

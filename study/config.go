@@ -1,7 +1,6 @@
 package study
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,10 +9,10 @@ import (
 	"strconv"
 	"strings"
 
-	"netspace/dataset"
 	"netspace/space"
 	"netspace/strict"
 	"netspace/train"
+	"netspace/trial"
 )
 
 // Config is a study as its file states it.
@@ -21,7 +20,7 @@ type Config struct {
 	Name    string // of the study; letters, digits and ._-
 	Samples int    // networks per space, at least 1
 	Spaces  []string
-	Data    DataConfig
+	Data    trial.Data
 	Settings
 }
 
@@ -35,14 +34,6 @@ type Settings struct {
 	Seed    uint64         `json:"seed"` // below 2^53
 	// Engine that trains; "" means engines.Default. Not stated in the file.
 	Engine string `json:"engine,omitempty"`
-}
-
-// DataConfig says which images are used (see dataset.Options).
-type DataConfig struct {
-	Name       string `json:"name"`                 // of a known data set, or the path of a folder
-	Train      int    `json:"train"`                // training images; 0: all that validation leaves
-	Validation int    `json:"validation"`           // images held out of them; 0: the data set's default
-	Resolution int    `json:"resolution,omitempty"` // pixels; 0: as the images are
 }
 
 // maxSamples bounds a slip of the finger; more networks than anyone trains.
@@ -108,7 +99,7 @@ func whole(doc *strict.Doc, f *strict.Fields, name string, to *int, low, high in
 	*to = v
 }
 
-func readData(doc *strict.Doc, f *strict.Fields, to *DataConfig) {
+func readData(doc *strict.Doc, f *strict.Fields, to *trial.Data) {
 	if f == nil {
 		return
 	}
@@ -150,11 +141,6 @@ func checkSpaces(doc *strict.Doc, f *strict.Fields, spaces []string) {
 		}
 		seen[name] = true
 	}
-}
-
-// open opens the images that the study trains and validates on.
-func (d DataConfig) open(ctx context.Context) (*dataset.Data, error) {
-	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: d.Train, Val: d.Validation, Resolution: d.Resolution})
 }
 
 // ChangedError says how a study's settings differ from those that its results

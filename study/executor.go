@@ -7,9 +7,9 @@ import (
 
 // Executor trains the trials of a run somewhere: on this machine, on a cluster.
 //
-// Execute asks run.Next for tasks until there are no more, has each trained by a worker process,
-// tells run.Report what workers say, and run.Lost when one died without a
-// result. It returns when every task has ended or, after ctx is done, as soon as all
+// Execute asks run.Next for tasks until there are no more, has each of them worked on (see
+// Work) by a worker process, tells run.Report what the worker says of its progress, and
+// run.Ended when the worker is gone. It returns when every task has ended or, after ctx is done, as soon as all
 // workers have stopped. Its error means that the study cannot go on; a trial
 // that fails is none. The methods of Run are safe for concurrent use.
 type Executor interface {
@@ -29,18 +29,18 @@ const (
 	TrialLost     EventKind = "lost"   // the worker died; the trial is tried again
 )
 
-// Event is something that happened to a trial.
+// Event is something that happened to a trial. As JSON it is what a worker process says of it.
 type Event struct {
-	Kind   EventKind
-	Worker int // place of the worker, from 0
-	Task   Task
+	Kind   EventKind `json:"kind"`
+	Worker int       `json:"-"` // place of the worker, from 0
+	Task   Task      `json:"-"`
 
-	// Of TrialProgress.
-	Share           float64       // of the training that is done, [0, 1]
-	ImagesPerSecond float64       // of training steps; 0 until measured
-	Left            time.Duration // until the end of the trial; 0 until measured
+	// Of TrialProgress and TrialEpoch.
+	Share           float64       `json:"share,omitempty"`             // of the training that is done, [0, 1]
+	ImagesPerSecond float64       `json:"images_per_second,omitempty"` // of training steps; 0 until measured
+	Left            time.Duration `json:"left,omitempty"`              // until the end of the trial; 0 until measured
 
-	Epoch  Epoch   // of TrialEpoch
-	Error  float64 // of TrialDone and TrialFailed: percent
-	Reason string  // of TrialFailed and TrialLost
+	Epoch  *Epoch  `json:"epoch,omitempty"`  // of TrialEpoch
+	Error  float64 `json:"error,omitempty"`  // of TrialDone and TrialFailed: percent
+	Reason string  `json:"reason,omitempty"` // of TrialFailed and TrialLost
 }

@@ -1,53 +1,21 @@
 package study
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"netspace/engine"
 	"netspace/engine/reference"
+	"netspace/internal/tinydata"
+	"netspace/trial"
 )
 
-// The test program is also the worker process, and the parent of workers that is killed.
-func TestMain(m *testing.M) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var err error
-	switch os.Getenv("NETSPACE_TEST") {
-	case "worker":
-		err = Worker{In: os.Stdin, Out: os.Stdout, Engine: testEngine, Kill: func() { os.Exit(130) }}.Run(ctx)
-	case "parent":
-		err = runParent(ctx, os.Args[1], os.Args[2])
-	default:
-		stop()
-		os.Exit(runTests(m))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-// runParent runs a study to its end, with two workers.
-func runParent(ctx context.Context, file, dir string) error {
-	r, err := Start(ctx, Request{File: file, Dir: dir, Engine: "reference"})
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return r.Execute(ctx, Local{Workers: 2, Command: []string{os.Args[0]}, Env: []string{"NETSPACE_TEST=worker"}}, nil)
-}
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 // runTests keeps the decoded images of the tests out of the user's cache.
 func runTests(m *testing.M) int {
@@ -62,59 +30,41 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-func testEngine(name string) (engine.Engine, error) {
-	switch name {
-	case "reference":
-		return reference.New(), nil
-	case "crash":
-		panic("the engine broke")
-	}
-	return nil, &engine.ErrUnavailable{Engine: name, Reason: "this is a test"}
+// inProcess is an Executor whose workers are goroutines, for what does not depend
+// on processes (those are tested with package executor).
+type inProcess struct {
+	workers int
+	trainer trial.Trainer
 }
 
-// testWorkers is an executor whose workers are this test program.
-func testWorkers(t testing.TB, n int) Local {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Local{Workers: n, Command: []string{self}, Env: []string{"NETSPACE_TEST=worker"}}
-}
-
-// writeImages makes an IDX data set of small images: four classes, told apart by
-// which quarter is bright, and noise.
-func writeImages(t testing.TB, dir string, n int) {
-	t.Helper()
-	const side = 8
-	rng := rand.New(rand.NewPCG(1, 2))
-	for _, set := range []struct {
-		name string
-		n    int
-	}{{"train", n}, {"t10k", 8}} {
-		var images, labels bytes.Buffer
-		for _, v := range []uint32{0x803, uint32(set.n), side, side} {
-			binary.Write(&images, binary.BigEndian, v)
-		}
-		for _, v := range []uint32{0x801, uint32(set.n)} {
-			binary.Write(&labels, binary.BigEndian, v)
-		}
-		for range set.n {
-			class := rng.IntN(4)
-			labels.WriteByte(byte(class))
-			for y := range side {
-				for x := range side {
-					v := rng.IntN(120)
-					if class == y/(side/2)*2+x/(side/2) {
-						v += 80
-					}
-					images.WriteByte(byte(v))
+func (x inProcess) Execute(ctx context.Context, run *Run) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for slot := range x.workers {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				task, ok := run.Next()
+				if !ok {
+					return
+				}
+				err := Work(ctx, task, x.trainer, func(e Event) { e.Worker = slot; run.Report(e) })
+				if err == nil {
+					_, _, err = run.Ended(slot, task, "")
+				}
+				if err != nil {
+					cancel(err)
 				}
 			}
-		}
-		write(t, filepath.Join(dir, set.name+"-images-idx3-ubyte"), images.String())
-		write(t, filepath.Join(dir, set.name+"-labels-idx1-ubyte"), labels.String())
+		})
 	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// testWorkers trains with the reference engine.
+func testWorkers(n int) inProcess {
+	return inProcess{n, trial.Builtin{Open: func(string) (engine.Engine, error) { return reference.New(), nil }}}
 }
 
 func write(t testing.TB, path, text string) {
@@ -142,7 +92,7 @@ func newTinyStudy(t testing.TB) tinyStudy {
 func tinyStudyIn(t testing.TB, base string) tinyStudy {
 	t.Helper()
 	s := tinyStudy{dir: filepath.Join(base, "out"), data: filepath.Join(base, "images"), file: filepath.Join(base, "tiny.yaml")}
-	writeImages(t, s.data, 160)
+	tinydata.Write(t, s.data, 160)
 	s.text = fmt.Sprintf(`name: tiny
 data: {name: %s, train: 96, validation: 64}
 network: {stem: {type: cifar, width: 4}, stages: 2}
@@ -215,7 +165,7 @@ func (s tinyStudy) run(t testing.TB, workers int) []Event {
 	r := s.start(t)
 	defer r.Close()
 	var events []Event
-	if err := r.Execute(t.Context(), testWorkers(t, workers), func(e Event) { events = append(events, e) }); err != nil {
+	if err := r.Execute(t.Context(), testWorkers(workers), func(e Event) { events = append(events, e) }); err != nil {
 		t.Fatal(err)
 	}
 	return events

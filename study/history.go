@@ -10,6 +10,7 @@ import (
 	"netspace/arch"
 	"netspace/graph"
 	"netspace/space"
+	"netspace/trial"
 )
 
 // maxAttempts is how many times a trial whose worker dies is tried: what kills a
@@ -21,7 +22,7 @@ const maxAttempts = 3
 type studyRecord struct {
 	Settings    json.RawMessage `json:"settings"` // Settings
 	Data        string          `json:"data"`     // train.DataKey
-	Input       Input           `json:"input"`
+	Input       trial.Input     `json:"input"`
 	TrainImages int             `json:"train_images"`
 	ValImages   int             `json:"val_images"`
 }

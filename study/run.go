@@ -17,6 +17,7 @@ import (
 	"netspace/engine/engines"
 	"netspace/internal/atomicfile"
 	"netspace/train"
+	"netspace/trial"
 )
 
 // RequestError marks an error of what was asked for (study file, data set,
@@ -45,6 +46,7 @@ type Run struct {
 
 	mu     sync.Mutex
 	log    *journal
+	study  *studyRecord
 	queue  []Task
 	report func(Event)
 	trials int // distinct ones of all populations
@@ -117,7 +119,7 @@ type plan struct {
 // makePlan completes what the folder has planned: with the first samples, or
 // more of them. fresh is what must be added to the journals for that.
 func makePlan(ctx context.Context, dir string, config Config, h *history, note func(string, ...any)) (p plan, fresh []record, err error) {
-	data, err := config.Data.open(ctx)
+	data, err := config.Data.Open(ctx)
 	if err != nil {
 		return p, nil, &RequestError{err}
 	}
@@ -133,7 +135,7 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 	if err != nil {
 		return p, nil, &RequestError{err}
 	}
-	p.study = studyRecord{Settings: settings, Data: key, Input: inputOf(data.Info), TrainImages: data.Train.Len()}
+	p.study = studyRecord{Settings: settings, Data: key, Input: trial.InputOf(data.Info), TrainImages: data.Train.Len()}
 	if data.Val != nil {
 		p.study.ValImages = data.Val.Len()
 	}
@@ -230,7 +232,7 @@ func createFolder(dir string, text []byte, fresh []record) (*journal, error) {
 // waitForOthers returns when no process of this host writes a journal of the
 // folder: workers whose parent was killed stop within stopGrace.
 func waitForOthers(ctx context.Context, dir string) error {
-	deadline := time.Now().Add(stopGrace + 800*time.Millisecond)
+	deadline := time.Now().Add(2 * time.Second)
 	for {
 		file, err := busyJournal(dir)
 		if err != nil || file == "" {
@@ -275,6 +277,7 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 	seen := map[string]bool{}
 	var forgiven []record
 	h.study, h.samples = &p.study, p.samples
+	r.study = h.study
 	for index := range r.Config.Samples {
 		for _, name := range r.Config.Spaces {
 			rec := p.samples[name][index]
@@ -304,9 +307,11 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 				r.failed++
 				continue
 			}
-			task := Task{Dir: r.Dir, Trial: rec.ID, Attempt: attempt, Space: name, Index: index,
-				Seed: rec.Seed, Spec: rec.Spec, Input: p.study.Input, Data: r.Config.Data, DataKey: p.study.Data,
-				Engine: r.Config.engineName(), losses: h.outcome(rec.ID).losses()}
+			task := Task{
+				Task: trial.Task{ID: rec.ID, Seed: rec.Seed, Spec: rec.Spec, Input: p.study.Input, Data: r.Config.Data,
+					DataKey: p.study.Data, Engine: r.Config.Engine},
+				Dir: r.Dir, Attempt: attempt, Space: name, Index: index, losses: h.outcome(rec.ID).losses(),
+			}
 			var err error
 			if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
 				return &RequestError{err}
@@ -327,7 +332,7 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 func (r *Run) sweep() error {
 	wanted := map[string]bool{}
 	for _, t := range r.queue {
-		wanted[t.Trial] = true
+		wanted[t.ID] = true
 	}
 	dir := filepath.Join(r.Dir, checkpointDir)
 	entries, err := os.ReadDir(dir)
@@ -342,13 +347,6 @@ func (r *Run) sweep() error {
 		}
 	}
 	return nil
-}
-
-func (c Config) engineName() string {
-	if c.Engine == "" {
-		return engines.Default
-	}
-	return c.Engine
 }
 
 // Totals are the numbers of distinct trials of a run.
@@ -394,32 +392,58 @@ func (r *Run) Next() (Task, bool) {
 	return t, true
 }
 
-// Report tells that something happened to a trial.
+// Report tells how a trial goes: TrialStarted, TrialProgress, TrialEpoch. How it ended
+// is told by Ended.
 func (r *Run) Report(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report(e)
 }
 
-// Lost says that the worker of an attempt died, and why. If the trial is to be
-// tried again it gives the task for that; after maxAttempts the trial has failed.
-func (r *Run) Lost(worker int, t Task, reason string) (Task, bool, error) {
+// Ended says that the worker of an attempt is gone: reason is why it died, "" if it
+// stopped in good order, as it was told. What came of the attempt is looked up in the journals: the
+// worker may have died after it wrote its result there. If the trial is to be tried again,
+// Ended gives the task for that; an attempt that died counts, and after the third one the trial has failed.
+func (r *Run) Ended(worker int, t Task, reason string) (next Task, again bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	h, err := readHistory(r.Dir)
+	if err != nil {
+		return t, false, err
+	}
+	h.study = r.study
+	e := Event{Worker: worker, Task: t, Reason: reason}
+	switch is := h.trial(trialRecord{ID: t.ID}); {
+	case is.State == Done:
+		e.Kind, e.Error, e.ImagesPerSecond, e.Reason = TrialDone, is.Error, is.ImagesPerSecond, ""
+	case is.State == Failed:
+		e.Kind, e.Error, e.Reason = TrialFailed, is.Error, is.Reason
+	case reason == "":
+		return t, true, nil
+	default:
+		return r.lost(e)
+	}
+	r.report(e)
+	return t, false, nil
+}
+
+// lost takes note of an attempt whose worker died.
+func (r *Run) lost(e Event) (next Task, again bool, err error) {
+	t := e.Task
 	t.losses++
-	e := Event{Kind: TrialLost, Worker: worker, Task: t, Reason: reason}
-	rec := record{Lost: &lostRecord{Trial: t.Trial, Attempt: t.Attempt, Reason: reason}}
+	e.Kind = TrialLost
+	rec := record{Lost: &lostRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}
 	final := t.losses >= maxAttempts
 	if final {
 		e.Kind, e.Error = TrialFailed, ChanceError(t.Input.Classes, 1)
-		e.Reason = fmt.Sprintf("%s (attempt %d of %d)", reason, t.losses, maxAttempts)
-		rec = record{Failed: &failedRecord{Trial: t.Trial, Attempt: t.Attempt, Reason: e.Reason}}
+		e.Reason = fmt.Sprintf("%s (attempt %d of %d)", e.Reason, t.losses, maxAttempts)
+		rec = record{Failed: &failedRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}
 	}
 	if err := r.log.append(true, rec); err != nil {
 		return t, false, err
 	}
 	if final {
-		removeCheckpoints(r.Dir, t.Trial)
+		removeCheckpoints(r.Dir, t.ID)
 	}
 	r.report(e)
 	t.Attempt++

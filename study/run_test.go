@@ -5,19 +5,18 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"netspace/internal/tinydata"
 )
 
 func TestResultsDoNotDependOnWorkers(t *testing.T) {
@@ -109,7 +108,7 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 		s.edit(t, c.new, c.old)
 	}
 	// Other images under the same name.
-	writeImages(t, s.data, 161)
+	tinydata.Write(t, s.data, 161)
 	if _, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "reference"}); err == nil || !strings.Contains(err.Error(), "images") {
 		t.Errorf("other images: error %v", err)
 	}
@@ -250,104 +249,6 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// A worker that is killed costs its attempt and nothing else.
-func TestKilledWorkers(t *testing.T) {
-	want := results(t)
-	s := newTinyStudy(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	r := s.start(t)
-	defer r.Close()
-	killed := map[string]int{}
-	lost := 0
-	err := r.Execute(t.Context(), testWorkers(t, 2), func(e Event) {
-		switch {
-		case e.Kind == TrialLost:
-			lost++
-			if !strings.Contains(e.Reason, "killed") {
-				t.Errorf("reason %q; want one that says killed", e.Reason)
-			}
-		case e.Kind == TrialFailed:
-			t.Errorf("%+v", e)
-		case killed[e.Task.Trial] < maxAttempts-1 && rng.IntN(3) == 0:
-			// The journal of the worker says which process it is.
-			if killWorkerOf(t, s.dir, e.Task.Trial) {
-				killed[e.Task.Trial]++
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := s.export(t); got != want {
-		t.Fatalf("%d workers were killed:\n%s", lost, cmp.Diff(want, got))
-	}
-	if len(killed) > 0 && lost == 0 {
-		t.Errorf("killed %v, nothing lost", killed)
-	}
-}
-
-// killWorkerOf kills the process that is at a trial, by what the journals say.
-func killWorkerOf(t *testing.T, dir, trial string) bool {
-	t.Helper()
-	files, err := journalFiles(dir)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, file := range files {
-		last := startRecord{}
-		_, err := readJournal(file, func(r record) error {
-			switch {
-			case r.Start != nil:
-				last = *r.Start
-			case r.Done != nil, r.Failed != nil:
-				last = startRecord{}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		if last.Trial == trial {
-			return syscall.Kill(last.PID, syscall.SIGKILL) == nil
-		}
-	}
-	return false
-}
-
-func TestWorkerThatAlwaysCrashesFails(t *testing.T) {
-	s := newTinyStudy(t)
-	s.edit(t, "samples: 3", "samples: 1")
-	s.edit(t, "spaces: [anynetx-a, regnetx]", "spaces: [regnetx]")
-	r, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "crash"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var events []Event
-	if err := r.Execute(t.Context(), testWorkers(t, 1), func(e Event) { events = append(events, e) }); err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	if count(events, TrialLost) != maxAttempts-1 || count(events, TrialFailed) != 1 {
-		t.Fatalf("%+v", events)
-	}
-	trial := s.trials(t)[0]
-	if trial.State != Failed || trial.Error != 75 || !strings.Contains(trial.Reason, "the engine broke") {
-		t.Fatalf("%+v", trial)
-	}
-	// It stays failed, unless it is asked to be tried again.
-	for _, retry := range []bool{false, true} {
-		r, err := Start(t.Context(), Request{File: s.file, Dir: s.dir, Engine: "crash", Retry: retry})
-		if err != nil {
-			t.Fatal(err)
-		}
-		pending := r.Pending()
-		r.Close()
-		if retry && (len(pending) != 1 || pending[0].Attempt != maxAttempts+1 || pending[0].losses != 0) || !retry && len(pending) != 0 {
-			t.Fatalf("retry %v: pending %+v", retry, pending)
-		}
-	}
-}
-
 func TestDivergedTrialStaysInItsPopulation(t *testing.T) {
 	s := newTinyStudy(t)
 	s.edit(t, "lr: 0.05", "lr: 1000")
@@ -372,124 +273,6 @@ func TestDivergedTrialStaysInItsPopulation(t *testing.T) {
 	}
 }
 
-// The parent as a process of its own, so that it can be killed.
-func TestKilledParentLosesNothing(t *testing.T) {
-	want := results(t)
-	s := newTinyStudy(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	kills := 0
-	for round := 0; ; round++ {
-		if round == 40 {
-			t.Fatal("the study does not end")
-		}
-		done := doneTrials(t, s)
-		cmd := exec.Command(os.Args[0], s.file, s.dir)
-		cmd.Env = append(os.Environ(), "NETSPACE_TEST=parent")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Fatalf("the parent ended with %v", err)
-			}
-			if got := s.export(t); got != want {
-				t.Fatalf("after %d kills:\n%s", kills, cmp.Diff(want, got))
-			}
-			if kills < 2 {
-				t.Errorf("the parent was killed %d times; want more to learn something", kills)
-			}
-			t.Logf("%d kills", kills)
-			return
-		case <-time.After(moment(rng, round)):
-			_ = cmd.Process.Kill()
-			<-ended
-			kills++
-		}
-		// The workers see that their parent is gone, and go too.
-		killed := time.Now()
-		for busy := "x"; busy != ""; time.Sleep(5 * time.Millisecond) {
-			var err error
-			if busy, err = busyJournal(s.dir); err != nil {
-				t.Fatal(err)
-			}
-			if time.Since(killed) > patience {
-				t.Fatalf("%s is still written %v after the parent was killed", busy, patience)
-			}
-		}
-		for id := range done {
-			if !doneTrials(t, s)[id] {
-				t.Fatalf("trial %s was done before the kill and is not after it", id)
-			}
-		}
-	}
-}
-
-// patience is how long a machine that does other things may take for what
-// usually takes a second.
-const patience = 20 * time.Second
-
-// moment is a random time to disturb a study after its start, the later the more
-// often it was disturbed: a slow machine must come to an end, too.
-func moment(rng *rand.Rand, round int) time.Duration {
-	return time.Duration((1 + rng.Float64()) * math.Pow(1.25, float64(round)) * float64(30*time.Millisecond))
-}
-
-func doneTrials(t *testing.T, s tinyStudy) map[string]bool {
-	t.Helper()
-	h, err := readHistory(s.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := map[string]bool{}
-	for id, o := range h.outcomes {
-		if o.done != nil {
-			done[id] = true
-		}
-	}
-	return done
-}
-
-func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
-	want := results(t)
-	s := newTinyStudy(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	fastest := patience // what an overloaded machine adds is not what this is about
-	for round := 0; ; round++ {
-		if round == 40 {
-			t.Fatal("the study does not end")
-		}
-		r := s.start(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		var asked time.Time
-		time.AfterFunc(moment(rng, round), func() { asked = time.Now(); cancel() })
-		err := r.Execute(ctx, testWorkers(t, 2), nil)
-		took := time.Since(asked)
-		cancel()
-		r.Close()
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
-		fastest = min(fastest, took)
-	}
-	if fastest > 2*time.Second {
-		t.Errorf("the fastest stop took %v; want at most 2 s", fastest)
-	}
-	if got := s.export(t); got != want {
-		t.Fatal(cmp.Diff(want, got))
-	}
-	for _, o := range mustHistory(t, s.dir).outcomes {
-		if len(o.lost) > 0 {
-			t.Fatalf("an interruption cost an attempt: %+v", o.lost)
-		}
-	}
-}
-
 // A trial that is interrupted leaves a checkpoint of its last step and goes on from there.
 func TestInterruptedTrialIsNotStartedOver(t *testing.T) {
 	s := newTinyStudy(t)
@@ -497,9 +280,9 @@ func TestInterruptedTrialIsNotStartedOver(t *testing.T) {
 	defer cancel()
 	r := s.start(t)
 	trial, share := "", 0.0
-	err := r.Execute(ctx, testWorkers(t, 1), func(e Event) {
+	err := r.Execute(ctx, testWorkers(1), func(e Event) {
 		if e.Kind == TrialProgress && e.Share > share {
-			trial, share = e.Task.Trial, e.Share
+			trial, share = e.Task.ID, e.Share
 			cancel()
 		}
 	})
@@ -509,22 +292,13 @@ func TestInterruptedTrialIsNotStartedOver(t *testing.T) {
 	}
 	first := -1.0
 	for _, e := range s.run(t, 1) {
-		if e.Task.Trial == trial && (e.Kind == TrialProgress || e.Kind == TrialEpoch) && first < 0 {
+		if e.Task.ID == trial && (e.Kind == TrialProgress || e.Kind == TrialEpoch) && first < 0 {
 			first = e.Share
 		}
 	}
 	if first <= share {
 		t.Fatalf("the trial was at %.2f of its training when it was interrupted and went on at %.2f", share, first)
 	}
-}
-
-func mustHistory(t *testing.T, dir string) *history {
-	t.Helper()
-	h, err := readHistory(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
 }
 
 func TestSecondRunOfAFolderIsRefused(t *testing.T) {
@@ -546,7 +320,7 @@ func TestStateOfALostTrial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.append(false, record{Start: &startRecord{Trial: task.Trial, Attempt: 1}}); err != nil {
+	if err := j.append(false, record{Start: &startRecord{Trial: task.ID, Attempt: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	states := func() (running int) {

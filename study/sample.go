@@ -10,6 +10,7 @@ import (
 	"netspace/space"
 	"netspace/strict"
 	"netspace/train"
+	"netspace/trial"
 )
 
 // sampleNote is the time between two notes on a sampling that takes long.
@@ -27,7 +28,7 @@ func sample(ctx context.Context, name string, c Config, study studyRecord, note 
 	}
 	last := time.Now()
 	networks, _, err := s.Sample(ctx, space.Config{
-		Input: study.Input.arch(), Network: c.Network, Regime: c.Regime, Seed: c.Seed,
+		Input: study.Input.Arch(), Network: c.Network, Regime: c.Regime, Seed: c.Seed,
 		Progress: func(found int, candidates int64) {
 			if now := time.Now(); now.Sub(last) >= sampleNote {
 				last = now
@@ -51,11 +52,11 @@ func sample(ctx context.Context, name string, c Config, study studyRecord, note 
 		if err != nil {
 			return nil, &RequestError{fmt.Errorf("space %s: %w", name, err)}
 		}
-		id, seed, err := identify(n.Spec, recipe, study, c.Settings)
-		if err != nil {
+		t := trial.Task{Spec: n.Spec, Input: study.Input, DataKey: study.Data, Recipe: recipe, Engine: c.Engine}
+		if err := t.Identify(c.Seed); err != nil {
 			return nil, err
 		}
-		trials[i] = trialRecord{Space: name, Index: i, ID: id, Seed: seed, Spec: n.Spec, Asked: n.Asked, Complexity: n.Complexity}
+		trials[i] = trialRecord{Space: name, Index: i, ID: t.ID, Seed: t.Seed, Spec: n.Spec, Asked: n.Asked, Complexity: n.Complexity}
 	}
 	return trials, nil
 }

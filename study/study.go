@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"netspace/trial"
 )
 
 // Names in a study folder.
@@ -32,8 +34,8 @@ type Population struct {
 // for concurrent use.
 type Study struct {
 	Dir    string
-	Config Config // the study file in the folder
-	Input  Input  // what its networks are built for
+	Config Config      // the study file in the folder
+	Input  trial.Input // what its networks are built for
 	// Images per epoch of training, and in the validation split.
 	TrainImages, ValImages int
 

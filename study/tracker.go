@@ -52,12 +52,12 @@ func (t *Tracker) Event(e Event) {
 		}
 		w.Share, w.ImagesPerSecond = e.Share, e.ImagesPerSecond
 		if e.Kind == TrialEpoch {
-			w.Epoch = &e.Epoch
+			w.Epoch = e.Epoch
 		}
 	case TrialDone:
 		t.totals.Done++
 		if t.totals.Best == nil || e.Error < t.totals.Best.Error {
-			t.totals.Best = &Trial{ID: e.Task.Trial, Space: e.Task.Space, Index: e.Task.Index, Seed: e.Task.Seed, Spec: e.Task.Spec, State: Done, Error: e.Error}
+			t.totals.Best = &Trial{ID: e.Task.ID, Space: e.Task.Space, Index: e.Task.Index, Seed: e.Task.Seed, Spec: e.Task.Spec, State: Done, Error: e.Error}
 		}
 		delete(t.workers, e.Worker)
 	case TrialFailed:

@@ -20,7 +20,6 @@ func commands(a *app) []*cobra.Command {
 		newStudyCmd(a),
 		newCompareCmd(a),
 		newReportCmd(a),
-		newWorkerCmd(a),
 		newDoctorCmd(a),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"netspace/arch"
 	"netspace/dataset"
 	"netspace/interop"
+	"netspace/trial"
 )
 
 // dataFlags say which images to use.
@@ -31,6 +32,18 @@ func (d *dataFlags) add(c *cobra.Command) {
 	f.Float64Var(&d.maxCorrupt, "max-corrupt", 0.01, "leave out damaged images of a folder up to this `SHARE` of all")
 }
 
+// of is what the flags say for a network.
+func (d *dataFlags) of(s arch.Spec) trial.Data {
+	t := trial.Data{Name: d.name, Train: d.train, Validation: d.val, Resolution: d.resolution, MaxCorrupt: d.maxCorrupt}
+	if t.MaxCorrupt == 0 {
+		t.MaxCorrupt = -1 // none; 0 would be the default
+	}
+	if t.Resolution == 0 {
+		t.Resolution = s.Resolution
+	}
+	return t
+}
+
 // open opens the data set for a network and checks that they agree. Of a file
 // of the paper authors' tool the classes belong to the data set that it names,
 // or are the tool's default: those of the data replace them in m.
@@ -41,14 +54,7 @@ func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*datase
 	if !(d.maxCorrupt >= 0 && d.maxCorrupt <= 1) {
 		return nil, usagef("--max-corrupt %g: must be from 0 to 1", d.maxCorrupt)
 	}
-	o := dataset.Options{Train: d.train, Val: d.val, Resolution: d.resolution, MaxCorrupt: d.maxCorrupt}
-	if d.maxCorrupt == 0 {
-		o.MaxCorrupt = -1 // none; 0 would be the default
-	}
-	if o.Resolution == 0 {
-		o.Resolution = m.Spec.Resolution
-	}
-	data, err := dataset.OpenContext(ctx, d.name, o)
+	data, err := d.of(m.Spec).Open(ctx)
 	var (
 		missing *dataset.MissingError
 		format  *dataset.FormatError

@@ -9,6 +9,9 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"netspace/executor"
+	"netspace/trial"
 )
 
 // The exit statuses, stable: scripts depend on them.
@@ -43,7 +46,10 @@ func usage(err error) error {
 	return &exitError{exitUsage, err}
 }
 
-func main() { start(run) }
+func main() {
+	executor.WorkerMain(trial.Builtin{})
+	start(run)
+}
 
 // start ends the process with the status that program returns. A panic is never
 // status 2, with which Go ends a program and which here means a wrong request:

@@ -141,7 +141,7 @@ func (p *progress) event(e study.Event) {
 		if e.Kind == study.TrialLost {
 			what = "lost, trying again"
 		}
-		fmt.Fprintf(p.a.err, "%s #%d (%s) %s: %s\n", e.Task.Space, e.Task.Index, e.Task.Trial, what, e.Reason)
+		fmt.Fprintf(p.a.err, "%s #%d (%s) %s: %s\n", e.Task.Space, e.Task.Index, e.Task.ID, what, e.Reason)
 	}
 	p.emit(eventJSON(e))
 }
@@ -153,7 +153,7 @@ func (p *progress) emit(v any) {
 }
 
 func eventJSON(e study.Event) map[string]any {
-	m := map[string]any{"event": string(e.Kind), "worker": e.Worker, "trial": e.Task.Trial, "space": e.Task.Space,
+	m := map[string]any{"event": string(e.Kind), "worker": e.Worker, "trial": e.Task.ID, "space": e.Task.Space,
 		"index": e.Task.Index, "attempt": e.Task.Attempt}
 	switch e.Kind {
 	case study.TrialProgress:

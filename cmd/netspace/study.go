@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/engine/engines"
+	"netspace/executor"
 	"netspace/internal/atomicfile"
 	"netspace/strict"
 	"netspace/study"
@@ -54,7 +55,8 @@ what was done since the last checkpoint. The format of study files is described 
 docs/study.md.
 
 Exit status: 0 all networks are trained, 3 some of them failed (they count with
-the error of chance), 130 interrupted, 2 the study file or the folder is wrong.`,
+the error of chance), 130 interrupted, 75 stopped by a scheduler (SIGTERM), 2 the
+study file or the folder is wrong.`,
 		Example: `  netspace study run examples/demo.yaml
   netspace study run examples/demo.yaml --dir results/demo --workers 8
   netspace study run out/demo
@@ -94,15 +96,16 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 		return studyError(err)
 	}
 	defer run.Close()
-	executor := study.Local{Workers: o.workers}
-	show := newProgress(a, run, min(executor.Slots(), max(1, len(run.Pending()))))
+	workers := executor.Local{Workers: o.workers}
+	show := newProgress(a, run, min(workers.Slots(), max(1, len(run.Pending()))))
 	show.start()
-	err = run.Execute(ctx, executor, show.event)
+	err = run.Execute(ctx, workers, show.event)
 	totals := show.stop(err)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &exitError{exitInterrupted, fmt.Errorf("interrupted with %d of %d networks done; to go on, type:\n  %s",
-			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir))}
+		// Who stopped it decides the exit status.
+		return &stoppedError{fmt.Sprintf("interrupted with %d of %d networks done; to go on, type:\n  %s",
+			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir)), err}
 	case err != nil:
 		return err
 	case totals.Failed > 0:
@@ -111,6 +114,15 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	}
 	return nil
 }
+
+// stoppedError says in its own words what a cancelled context ended.
+type stoppedError struct {
+	text string
+	err  error
+}
+
+func (e *stoppedError) Error() string { return e.text }
+func (e *stoppedError) Unwrap() error { return e.err }
 
 // again is the command that goes on with a study.
 func (o studyRunOptions) again(dir string) string {

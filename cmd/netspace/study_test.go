@@ -72,7 +72,7 @@ func TestStudyInterruptAndContinue(t *testing.T) {
 	var took time.Duration
 	for range 3 { // a machine that is busy with other things may be late once
 		dir = filepath.Join(t.TempDir(), "cut up")
-		if took, said = interruptStudy(t, file, dir); took <= 2*time.Second {
+		if took, said = interruptStudy(t, file, dir, syscall.SIGINT, exitInterrupted); took <= 2*time.Second {
 			break
 		}
 	}
@@ -83,6 +83,9 @@ func TestStudyInterruptAndContinue(t *testing.T) {
 	if !strings.Contains(said, want) {
 		t.Fatalf("said %q; want %q", said, want)
 	}
+	// A scheduler ends a run in the same way, but for the status: of one that begins, and of one that goes on.
+	interruptStudy(t, file, filepath.Join(t.TempDir(), "new"), syscall.SIGTERM, exitPreempted)
+	interruptStudy(t, dir, "", syscall.SIGTERM, exitPreempted)
 	if _, errs, status := netspace(t, "study", "run", dir, "--workers", "2", "--engine", "reference"); status != exitOK {
 		t.Fatalf("status %d: %s", status, errs)
 	}
@@ -91,11 +94,50 @@ func TestStudyInterruptAndContinue(t *testing.T) {
 	}
 }
 
-// interruptStudy starts a study, presses Ctrl-C after its first epoch and gives
+// The exit status says who stopped a run while it sampled, too.
+func TestStudyStoppedWhileSampling(t *testing.T) {
+	file := tinyStudyFile(t, "epochs: 6, batch: 16, lr: 0.02")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(text, []byte("samples: 2"), []byte("samples: 900000"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for signal, want := range map[syscall.Signal]int{syscall.SIGTERM: exitPreempted, syscall.SIGINT: exitInterrupted} {
+		dir := filepath.Join(t.TempDir(), "out")
+		c := netspaceCmd(t, "study", "run", file, "--dir", dir, "--engine", "reference")
+		errs, err := c.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for in := bufio.NewScanner(errs); in.Scan(); {
+			if strings.HasPrefix(in.Text(), "sampling") {
+				_ = c.Process.Signal(signal)
+			}
+		}
+		_ = c.Wait()
+		if status := c.ProcessState.ExitCode(); status != want {
+			t.Errorf("%v: status %d; want %d", signal, status, want)
+		}
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%v: the folder was made: %v", signal, err)
+		}
+	}
+}
+
+// interruptStudy starts a study or goes on with it, sends a signal to it and its workers after its first epoch, and gives
 // how long it took to stop, and what it said.
-func interruptStudy(t *testing.T, file, dir string) (took time.Duration, said string) {
+func interruptStudy(t *testing.T, file, dir string, signal syscall.Signal, want int) (took time.Duration, said string) {
 	t.Helper()
-	c := netspaceCmd(t, "study", "run", file, "--dir", dir, "--engine", "reference", "--workers", "2", "--json")
+	args := []string{"study", "run", file, "--engine", "reference", "--workers", "2", "--json"}
+	if dir != "" {
+		args = append(args, "--dir", dir)
+	}
+	c := netspaceCmd(t, args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does it
 	var errs bytes.Buffer
 	c.Stderr = &errs
@@ -114,14 +156,14 @@ func interruptStudy(t *testing.T, file, dir string) (took time.Duration, said st
 		}
 		if e.Event == "epoch" && asked.IsZero() {
 			asked = time.Now()
-			if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil {
+			if err := syscall.Kill(-c.Process.Pid, signal); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	_ = c.Wait()
-	if status := c.ProcessState.ExitCode(); status != exitInterrupted {
-		t.Fatalf("status %d: %s", status, errs.String())
+	if status := c.ProcessState.ExitCode(); status != want {
+		t.Fatalf("%v: status %d, want %d: %s", signal, status, want, errs.String())
 	}
 	return time.Since(asked), errs.String()
 }

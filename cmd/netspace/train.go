@@ -17,8 +17,8 @@ import (
 	"netspace/graph"
 	"netspace/strict"
 	"netspace/train"
+	"netspace/trial"
 	"netspace/weights"
-	"netspace/weights/safetensors"
 )
 
 type trainOptions struct {
@@ -165,12 +165,6 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	var initial *safetensors.File
-	if o.init != "" {
-		if initial, err = safetensors.ReadFile(o.init); err != nil {
-			return usage(fmt.Errorf("--init: %w", err))
-		}
-	}
 	data, err := o.data.open(ctx, a, &model)
 	if err != nil {
 		return err
@@ -180,7 +174,14 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if o.steps > 0 && !o.recipe.stated(c.Flags(), "epochs", spec) {
 		recipe = recipe.Covering(o.steps, data.Train.Len())
 	}
-	net, err := spec.TrainingGraph(inputOf(data.Info), arch.FromRecipe{DropPath: recipe.DropPath, Dropout: recipe.Dropout, BNEpsilon: recipe.BNEpsilon})
+	task := trial.Task{
+		Seed: o.seed, Spec: spec, Input: trial.InputOf(data.Info), Data: o.data.of(model.Spec), Recipe: recipe, Engine: o.engine, Threads: o.threads,
+		Init: o.init, Steps: o.steps, Final: o.final, Weights: o.weights, Fresh: !o.resume,
+	}
+	if o.out != "" && task.Weights == "" {
+		task.Weights = filepath.Join(o.out, train.WeightsName)
+	}
+	net, err := task.Graph(data.Info)
 	if err != nil {
 		return usage(err)
 	}
@@ -192,15 +193,11 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if err := p.start(start); err != nil {
 		return err
 	}
-	job := train.Job{
-		Graph: net, Data: data, Recipe: recipe, Seed: o.seed, Engine: eng, Threads: o.threads,
-		Init: initial, MaxSteps: o.steps, Final: o.final, Dir: o.out, Resume: o.resume, Weights: o.weights,
-		Progress: p.progress, Warn: p.warn, OnStep: func(s train.StepStats) error { return p.step(s, net) },
+	trainer := trial.Builtin{
+		Open: func(string) (engine.Engine, error) { return eng, nil }, Data: data,
+		Warn: p.warn, OnStep: func(s train.StepStats) error { return p.step(s, net) },
 	}
-	if o.out != "" && job.Weights == "" {
-		job.Weights = filepath.Join(o.out, train.WeightsName)
-	}
-	result, err := train.Run(ctx, job)
+	result, err := trainer.Train(ctx, task, o.out, p.progress)
 	p.end()
 	warnCorrupt(a, data, len(start.Data.Corrupt))
 	if err != nil {
@@ -211,7 +208,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 			return err
 		}
 	}
-	return p.result(result, job.Weights)
+	return p.result(result, task.Weights)
 }
 
 // checkOut refuses to lose an unfinished training.
@@ -258,6 +255,7 @@ func explainTrain(err error, o trainOptions) error {
 		job        *train.JobError
 		mismatch   *weights.MismatchError
 		checkpoint *train.CheckpointError
+		initial    *trial.InitError
 	)
 	switch {
 	case errors.Is(err, context.Canceled) && o.out != "":
@@ -266,6 +264,8 @@ func explainTrain(err error, o trainOptions) error {
 		return fmt.Errorf("%w; nothing is kept without --out DIR", err)
 	case errors.As(err, &mismatch):
 		return usagef("--init %s: %w (netspace init %s --data %s -o FILE writes initial weights of this network)", o.init, err, shellQuote(o.model), shellQuote(o.data.name))
+	case errors.As(err, &initial):
+		return usagef("--init: %w", initial.Err)
 	case errors.As(err, &checkpoint):
 		return usagef("%w; --restart begins anew in its place", err)
 	case errors.As(err, &recipe), errors.As(err, &job):

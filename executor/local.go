@@ -1,4 +1,16 @@
-package study
+// Package executor holds the executors of studies: where their workers run. Local starts
+// them as processes on this machine.
+//
+// A worker process is this program again. So a program that runs studies calls WorkerMain
+// first thing in main:
+//
+//	func main() {
+//		executor.WorkerMain(trial.Builtin{})
+//		...
+//	}
+//
+// All executors pass the suite in executor/executortest.
+package executor
 
 import (
 	"bufio"
@@ -13,14 +25,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"netspace/study"
 )
 
-// Local is the Executor of this machine: worker processes, each for one
+// Local is the study.Executor of this machine: worker processes, each for one
 // attempt at one trial, so that a crash or an out-of-memory kill costs that
 // attempt and nothing else.
 type Local struct {
 	Workers int // processes at once; 0 means one per core
-	// Command starts a worker process; nil means this program with the argument "worker".
+	// Command starts a worker process, a program that calls WorkerMain; nil means this program.
 	Command []string
 	// Env is added to the environment of the workers.
 	Env []string
@@ -34,22 +48,24 @@ func (l Local) Slots() int {
 	return runtime.NumCPU()
 }
 
-// Execute implements Executor.
-func (l Local) Execute(ctx context.Context, run *Run) error {
-	command := l.Command
-	if command == nil {
+// Execute implements study.Executor.
+func (l Local) Execute(ctx context.Context, run *study.Run) error {
+	if os.Getenv(workerVariable) != "" {
+		return errors.New("executor: this process was started as a worker, but its main did not call executor.WorkerMain")
+	}
+	if l.Command == nil {
 		self, err := os.Executable()
 		if err != nil {
 			return fmt.Errorf("find this program to start workers: %w", err)
 		}
-		command = []string{self, "worker"}
+		l.Command = []string{self}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
 	for slot := range l.Slots() {
 		all.Go(func() {
-			if err := l.slot(ctx, slot, command, run); err != nil {
+			if err := l.slot(ctx, slot, run); err != nil {
 				cancel(err)
 			}
 		})
@@ -62,13 +78,13 @@ func (l Local) Execute(ctx context.Context, run *Run) error {
 }
 
 // slot trains one task after the other.
-func (l Local) slot(ctx context.Context, slot int, command []string, run *Run) error {
+func (l Local) slot(ctx context.Context, slot int, run *study.Run) error {
 	for ctx.Err() == nil {
 		task, ok := run.Next()
 		if !ok {
 			return nil
 		}
-		if err := l.trial(ctx, slot, command, task, run); err != nil {
+		if err := l.trial(ctx, slot, task, run); err != nil {
 			return err
 		}
 	}
@@ -76,94 +92,86 @@ func (l Local) slot(ctx context.Context, slot int, command []string, run *Run) e
 }
 
 // trial tries a task until it has ended: done, or failed.
-func (l Local) trial(ctx context.Context, slot int, command []string, task Task, run *Run) error {
+func (l Local) trial(ctx context.Context, slot int, task study.Task, run *study.Run) error {
 	for again := true; again && ctx.Err() == nil; {
-		end, err := l.attempt(ctx, slot, command, task, run)
+		last, died, err := l.attempt(ctx, slot, task, run)
 		switch {
 		case err != nil:
 			return err
-		case end.Kind == TrialDone, end.Kind == TrialFailed:
-			return nil
+		case last.Kind == workerBroken:
+			return fmt.Errorf("trial %s (%s #%d): %s", task.ID, task.Space, task.Index, last.Reason)
 		case ctx.Err() != nil:
-			return nil // stopped as told, or ended for not stopping: no attempt is lost
-		case end.Kind == workerStopped:
-			continue // somebody else told it to: go on from the checkpoint
-		case end.Kind == workerBroken:
-			return fmt.Errorf("trial %s (%s #%d): %s", task.Trial, task.Space, task.Index, end.Reason)
+			died = "" // ended for not stopping in time, if it died: no attempt is lost
 		}
-		if task, again, err = run.Lost(slot, task, end.Reason); err != nil {
+		if task, again, err = run.Ended(slot, task, died); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// attempt runs one worker process to its end and gives the last thing it
-// said. A worker that died without a last word gives TrialLost and why.
-func (l Local) attempt(ctx context.Context, slot int, command []string, task Task, run *Run) (message, error) {
+// attempt runs one worker process to its end and gives the last word of one that
+// stopped or could not work, and why a worker died that did neither nor finished.
+func (l Local) attempt(ctx context.Context, slot int, task study.Task, run *study.Run) (last study.Event, died string, err error) {
 	kills := oomKills()
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.Command(l.Command[0], l.Command[1:]...)
 	// One trial, one thread: the cores go to trials. Go gets a second one for
 	// loading images while C code computes.
-	cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2"}, l.Env...)...)
+	cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2", workerVariable + "=1"}, l.Env...)...)
 	var complaints tail
 	cmd.Stderr = &complaints
+	line, err := json.Marshal(task)
+	if err != nil {
+		return last, "", fmt.Errorf("start a worker: %w", err)
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return message{}, fmt.Errorf("start a worker: %w", err)
+		return last, "", fmt.Errorf("start a worker: %w", err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return message{}, fmt.Errorf("start a worker: %w", err)
+		return last, "", fmt.Errorf("start a worker: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return message{}, fmt.Errorf("start a worker: %w", err)
+		return last, "", fmt.Errorf("start a worker: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() {
 		in.Close()
 		time.AfterFunc(stopGrace+200*time.Millisecond, func() { _ = cmd.Process.Kill() })
 	})
 	defer stop()
-	line, err := json.Marshal(task)
-	if err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		return message{}, fmt.Errorf("start a worker: %w", err)
-	}
 	_, _ = in.Write(append(line, '\n')) // a worker that died already is seen below
-	end := listen(out, slot, task, run)
+	last = listen(out, slot, task, run)
 	err = cmd.Wait()
-	if end.Kind != "" {
-		return end, nil
+	if last.Kind == "" {
+		died = lossReason(err, cmd, complaints.String(), oomKills() > kills)
 	}
-	return message{Kind: TrialLost, Reason: lossReason(err, cmd, complaints.String(), oomKills() > kills)}, nil
+	return last, died, nil
 }
 
-// listen passes on what a worker says and gives its last word, if it had one.
-func listen(out io.Reader, slot int, task Task, run *Run) (end message) {
+// listen passes on what a worker says of its trial and gives its last word, if it had one.
+func listen(out io.Reader, slot int, task study.Task, run *study.Run) (last study.Event) {
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
-			return end
+			return last
 		}
-		var m message
-		if json.Unmarshal(line, &m) != nil {
+		var e study.Event
+		if json.Unmarshal(line, &e) != nil {
 			continue // a library that prints: not ours
 		}
-		switch m.Kind {
+		e.Worker, e.Task = slot, task
+		switch e.Kind {
+		case study.TrialStarted, study.TrialProgress:
+			run.Report(e)
+		case study.TrialEpoch:
+			if e.Epoch != nil {
+				run.Report(e)
+			}
 		case workerStopped, workerBroken:
-			end = m
-			continue
-		case TrialDone, TrialFailed:
-			end = m
+			last = e
 		}
-		e := Event{Kind: m.Kind, Worker: slot, Task: task, Share: m.Share, ImagesPerSecond: m.ImagesPerSecond,
-			Left: time.Duration(m.SecondsLeft * float64(time.Second)), Error: m.Error, Reason: m.Reason}
-		if m.Epoch != nil {
-			e.Epoch = *m.Epoch
-		}
-		run.Report(e)
 	}
 }
 

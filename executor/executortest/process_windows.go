@@ -1,0 +1,7 @@
+package executortest
+
+// The suite is skipped on Windows.
+
+func kill() {}
+
+func alive(int) bool { return false }
