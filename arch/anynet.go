@@ -7,11 +7,12 @@ import (
 	"netspace/graph"
 )
 
-// HasGroups says whether blocks of this type use the bottleneck ratio and the group width.
-func (b BlockType) HasGroups() bool { return b == Bottleneck || b == BottleneckLinear }
-
-// mid is w_b of an adjusted stage: the channels of its 3×3 convolutions.
+// mid is the number of channels of an adjusted stage's 3×3 convolutions: w_b
+// where there is a bottleneck ratio.
 func (s Stage) mid() int {
+	if s.Bottleneck == 0 {
+		return s.Width
+	}
 	if s.Bottleneck < 1 {
 		return s.Width * int(math.Round(1/s.Bottleneck))
 	}
@@ -67,24 +68,15 @@ func lcm(a, b int) int {
 
 // Adjust adjusts every stage in place (see Stage.Adjusted) and brings what has
 // no effect on the network to one form, so that equal networks are equal
-// values: basic and vanilla blocks have no bottleneck ratio, group width, SE or
-// 1×1 to stride in; VR blocks are R blocks.
+// values: what its blocks do not have is zero, and of two kinds of blocks that
+// are the same the network has one.
 func (n *AnyNet) Adjust() {
-	if n.Block == VanillaResidual {
-		n.Block = Basic
-	}
-	if !n.Block.HasGroups() {
-		n.SE, n.Stride1x1 = 0, false
-	}
-	if n.Block == Vanilla {
-		n.DropPath = 0
-	}
+	n.Block = n.Block.row().same
+	n.Common = n.Block.commonOf(n.Common)
+	has := n.Block.Has()
+	n.Stride1x1 = n.Stride1x1 && has.Stride1x1
 	for i := range n.Stages {
-		if n.Block.HasGroups() {
-			n.Stages[i] = n.Stages[i].Adjusted()
-		} else {
-			n.Stages[i].Bottleneck, n.Stages[i].GroupWidth = 0, 0
-		}
+		n.Stages[i] = has.adjusted(n.Stages[i])
 	}
 }
 
@@ -118,42 +110,17 @@ func (n AnyNet) Widths() []int {
 // Build writes the network into a sink and returns the logits. n must be
 // adjusted and valid.
 func (n AnyNet) Build(sink graph.Sink, in Input) graph.Value {
-	x := sink.Input(in.Channels, in.Height, in.Width)
-	x = n.Stem.build(sink, x, n.Activation)
-	x = n.buildBody(sink, x)
-	return buildHead(sink, x, n.HeadWidth, "head.bn", n.Activation, n.Dropout, in.Classes)
-}
-
-func (n AnyNet) buildBody(sink graph.Sink, x graph.Value) graph.Value {
-	first, total := 0, n.Depth()
-	for i := range n.Stages {
-		x = n.buildStage(sink, i, first, total, x)
-		first += n.Stages[i].Depth
-	}
-	return x
-}
-
-// buildStage writes stage i, whose first block is block number first of total.
-func (n AnyNet) buildStage(sink graph.Sink, i, first, total int, x graph.Value) graph.Value {
-	st := n.Stages[i]
-	b := blockParams{kind: n.Block, width: st.Width, stride: st.Stride, stride1x1: n.Stride1x1, se: n.SE, act: n.Activation}
-	if b.kind == VanillaResidual {
-		b.kind = Basic
-	}
-	if b.kind.HasGroups() {
-		b.mid = st.mid()
-		b.groups = b.mid / st.GroupWidth
-	}
-	for j := range st.Depth {
-		b.dropPath = dropRate(n.DropPath, first+j, total)
-		before := counted(sink)
-		x = b.build(sink, at{i + 1, j + 1}, x)
-		if j == 1 && repeated(sink, before, st.Depth) {
-			break
+	x := n.Stem.build(sink, sink.Input(in.Channels, in.Height, in.Width), n.Activation)
+	row, first, total := n.Block.row(), 0, n.Depth()
+	for i, s := range n.Stages {
+		b := blockParams{width: s.Width, stride: s.Stride, stride1x1: n.Stride1x1, mid: s.mid(), groups: 1}
+		if s.GroupWidth > 0 {
+			b.groups = b.mid / s.GroupWidth
 		}
-		b.stride = 1
+		x = n.buildStage(sink, x, row, b, i+1, s.Depth, first, total)
+		first += s.Depth
 	}
-	return x
+	return n.buildHead(sink, row.end(sink, x, n.Activation), "head.bn", in.Classes)
 }
 
 // Complexity counts the network for one image, in time and memory that do not

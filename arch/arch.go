@@ -32,40 +32,33 @@ type Stem struct {
 	Width int // output channels
 }
 
-// BlockType is the kind of the blocks of a body (docs/method.md §2).
-type BlockType uint8
-
-// The blocks. Y is X with AnyNet.SE > 0.
-const (
-	Bottleneck       BlockType = iota // X: 1×1, 3×3 group, 1×1, residual
-	Basic                             // R: two 3×3, residual
-	Vanilla                           // V: two 3×3, no shortcut
-	VanillaResidual                   // VR: V with R's shortcut
-	BottleneckLinear                  // X without the activation after the addition, identity shortcut or none
-)
-
 // Stage is a run of identical blocks. Spaces store what was asked for, networks
 // the adjusted numbers: see Adjust.
 type Stage struct {
 	Depth      int     `json:"depth"`                 // blocks, at least 1
 	Width      int     `json:"width"`                 // output channels of each block
 	Stride     int     `json:"stride"`                // of the first block
-	Bottleneck float64 `json:"bottleneck,omitempty"`  // b = Width / width of the 3×3 (the paper's b); 0.25 is a four-fold inverted bottleneck. Ignored by basic and vanilla blocks
-	GroupWidth int     `json:"group_width,omitempty"` // g, channels of one group of the 3×3. Ignored by basic and vanilla blocks
+	Bottleneck float64 `json:"bottleneck,omitempty"`  // b = Width / width of the 3×3 (the paper's b); 0.25 is a four-fold inverted bottleneck. Ignored by blocks that have none
+	GroupWidth int     `json:"group_width,omitempty"` // g, channels of one group of the 3×3. Ignored by blocks that have none
+}
+
+// Common is what the networks of all families have.
+type Common struct {
+	Stem       Stem
+	SE         float64          // squeeze ratio to the block's input width; 0: none
+	Activation graph.Activation // ReLU or SiLU
+	HeadWidth  int              // channels of the 1×1 convolution before the pooling; 0: none
+	DropPath   float64          // rate of the last block, growing linearly from 0 with depth; 0: none
+	Dropout    float64          // rate before the classifier; 0: none
 }
 
 // AnyNet is a network of stages (DDS §3.2). It is a plain value: copying it
 // shares the Stages slice.
 type AnyNet struct {
-	Block      BlockType
-	Stem       Stem
-	Stages     []Stage
-	SE         float64          // squeeze ratio to the block's input width; 0: none
-	Stride1x1  bool             // bottleneck blocks stride in their first 1×1, as the first ResNets did, not in the 3×3
-	Activation graph.Activation // ReLU or SiLU
-	HeadWidth  int              // channels of the 1×1 convolution before the pooling; 0: none
-	DropPath   float64          // rate of the last block, growing linearly from 0 with depth; 0: none
-	Dropout    float64          // rate before the classifier; 0: none
+	Block     BlockType
+	Stages    []Stage
+	Stride1x1 bool // blocks stride in their first 1×1, as the first ResNets did, not in the 3×3
+	Common
 }
 
 // RegNet is a network whose widths follow a quantised line (DDS §3.3, eq. 2–4).
@@ -76,10 +69,5 @@ type RegNet struct {
 	Bottleneck float64 // b, as in Stage
 	Stride     int     // of every stage's first block; 0 means 2
 	Block      BlockType
-	Stem       Stem
-	SE         float64
-	Activation graph.Activation
-	HeadWidth  int
-	DropPath   float64
-	Dropout    float64
+	Common
 }

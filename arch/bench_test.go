@@ -8,7 +8,7 @@ import (
 
 // regnetX400MF as the samplers draw it.
 func regnetX400MF() RegNet {
-	return RegNet{Depth: 22, W0: 24, WA: 24.48, WM: 2.54, GroupWidth: 16, Bottleneck: 1, Stem: Stem{SimpleStem, 32}, Activation: graph.ReLU}
+	return RegNet{Depth: 22, W0: 24, WA: 24.48, WM: 2.54, GroupWidth: 16, Bottleneck: 1, Common: Common{Stem: Stem{SimpleStem, 32}, Activation: graph.ReLU}}
 }
 
 // BenchmarkRegNetComplexity is what a sampler does for every draw: stages from
@@ -19,7 +19,7 @@ func BenchmarkRegNetComplexity(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		stages = r.AppendStages(stages[:0])
-		n := AnyNet{Block: r.Block, Stem: r.Stem, Stages: stages, Activation: r.Activation}
+		n := AnyNet{Block: r.Block, Common: Common{Stem: r.Stem, Activation: r.Activation}, Stages: stages}
 		n.Complexity(ImageNet)
 	}
 }
@@ -40,7 +40,7 @@ func TestComplexityAllocations(t *testing.T) {
 		stages := make([]Stage, 0, 64)
 		return testing.AllocsPerRun(100, func() {
 			stages = r.AppendStages(stages[:0])
-			n := AnyNet{Block: r.Block, Stem: r.Stem, Stages: stages, Activation: r.Activation}
+			n := AnyNet{Block: r.Block, Common: Common{Stem: r.Stem, Activation: r.Activation}, Stages: stages}
 			n.Complexity(ImageNet)
 		})
 	}

@@ -43,14 +43,14 @@ func (s Stem) build(sink graph.Sink, x graph.Value, act graph.Activation) graph.
 
 // buildHead writes the optional 1×1 convolution, the pooling and the
 // classifier. bn is the name of the convolution's BN, which differs between families.
-func buildHead(sink graph.Sink, x graph.Value, width int, bn string, act graph.Activation, dropout float64, classes int) graph.Value {
-	if width > 0 {
-		x = sink.Conv(named("head.conv"), x, graph.Conv{Out: width, Kernel: 1, Stride: 1, Groups: 1})
+func (c Common) buildHead(sink graph.Sink, x graph.Value, bn string, classes int) graph.Value {
+	if c.HeadWidth > 0 {
+		x = sink.Conv(named("head.conv"), x, graph.Conv{Out: c.HeadWidth, Kernel: 1, Stride: 1, Groups: 1})
 		x = sink.BatchNorm(named(bn), x, graph.BatchNorm{})
-		x = sink.Activation(x, act)
+		x = sink.Activation(x, c.Activation)
 	}
 	x = sink.GlobalPool(x)
-	x = sink.Dropout(x, dropout)
+	x = sink.Dropout(x, c.Dropout)
 	return sink.Linear(named("head.fc"), x, classes)
 }
 
@@ -69,46 +69,36 @@ func buildSE(sink graph.Sink, x graph.Value, first, second graph.Name, squeeze i
 	return sink.Scale(x, g)
 }
 
-// blockParams is what one block of an AnyNet is built from.
+// blockParams is what one block is built from.
 type blockParams struct {
-	kind      BlockType
 	width     int // output channels
 	stride    int
-	stride1x1 bool // a bottleneck block strides in its first 1×1
-	mid       int  // w_b, channels of the 3×3 of a bottleneck block
-	groups    int  // of that 3×3
+	stride1x1 bool // the block strides in its first 1×1
+	mid       int  // channels of the 3×3: w_b where there is a bottleneck ratio
+	groups    int  // of the 3×3
 	se        float64
 	act       graph.Activation
 	dropPath  float64
+
+	expand float64 // of an MBConv: ratio of the depthwise convolution's channels to the block's input
+	kernel int     // of an MBConv's depthwise convolution
 }
 
-// build writes one block.
-func (b blockParams) build(sink graph.Sink, p at, x graph.Value) graph.Value {
-	switch b.kind {
-	case Vanilla:
-		return b.vanilla(sink, p, x)
-	case BottleneckLinear:
-		return b.linear(sink, p, x)
-	}
-	return b.residual(sink, p, x)
-}
-
-// residual is X, Y and R: shortcut plus branch, then the activation. The
+// residual puts a shortcut beside a branch, and the activation behind both. The
 // shortcut is the identity where shapes agree, else a strided 1×1 with BN.
-func (b blockParams) residual(sink graph.Sink, p at, x graph.Value) graph.Value {
+func (b blockParams) residual(sink graph.Sink, p at, x graph.Value, branch func(b blockParams, sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value) graph.Value {
 	shortcut := x
 	if x.C != b.width || b.stride != 1 {
 		shortcut = sink.Conv(p.name("proj"), x, graph.Conv{Out: b.width, Kernel: 1, Stride: b.stride, Groups: 1})
 		shortcut = sink.BatchNorm(p.name("bn"), shortcut, graph.BatchNorm{})
 	}
-	var y graph.Value
-	if b.kind == Bottleneck {
-		y = b.bottleneck(sink, p, x, true)
-	} else {
-		y = b.basic(sink, p, x)
-	}
-	y = sink.DropPath(y, b.dropPath)
+	y := sink.DropPath(branch(b, sink, p, x, true), b.dropPath)
 	return sink.Activation(sink.Add(shortcut, y), b.act)
+}
+
+// x is X, and Y with SE.
+func (b blockParams) x(sink graph.Sink, p at, x graph.Value) graph.Value {
+	return b.residual(sink, p, x, blockParams.bottleneck)
 }
 
 // linear is the linear X block of MobileNetV2: no activation after the
@@ -141,13 +131,18 @@ func (b blockParams) bottleneck(sink graph.Sink, p at, x graph.Value, shortcut b
 	return sink.BatchNorm(p.name("f.c_bn"), y, graph.BatchNorm{EndsBranch: shortcut})
 }
 
-// basic is the branch of R: two 3×3, no activation at the end.
+// basic is R.
 func (b blockParams) basic(sink graph.Sink, p at, x graph.Value) graph.Value {
+	return b.residual(sink, p, x, blockParams.twice)
+}
+
+// twice is the branch of R: two 3×3, no activation at the end.
+func (b blockParams) twice(sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value {
 	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.width, Kernel: 3, Stride: b.stride, Groups: 1})
 	y = sink.BatchNorm(p.name("f.a_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	y = sink.Conv(p.name("f.b"), y, graph.Conv{Out: b.width, Kernel: 3, Stride: 1, Groups: 1})
-	return sink.BatchNorm(p.name("f.b_bn"), y, graph.BatchNorm{EndsBranch: true})
+	return sink.BatchNorm(p.name("f.b_bn"), y, graph.BatchNorm{EndsBranch: shortcut})
 }
 
 // vanilla is V: two 3×3, each with BN and activation, and no shortcut.
@@ -160,20 +155,10 @@ func (b blockParams) vanilla(sink graph.Sink, p at, x graph.Value) graph.Value {
 	return sink.Activation(y, b.act)
 }
 
-// mbConv is what one MBConv block of an EfficientNet is built from.
-type mbConv struct {
-	width, stride int
-	expand        float64
-	kernel        int
-	se            float64
-	act           graph.Activation
-	dropPath      float64
-}
-
-// build writes an MBConv: expansion, depthwise, SE, linear projection, and the
-// identity shortcut where shapes agree. Without expansion (a ratio of 1) there
-// is no first convolution.
-func (b mbConv) build(sink graph.Sink, p at, x graph.Value) graph.Value {
+// mbConv is the block of an EfficientNet: expansion, depthwise, SE, linear
+// projection, and the identity shortcut where shapes agree. Without expansion
+// (a ratio of 1) there is no first convolution.
+func (b blockParams) mbConv(sink graph.Sink, p at, x graph.Value) graph.Value {
 	y := x
 	if w := int(float64(x.C) * b.expand); w != x.C {
 		y = sink.Conv(p.name("exp"), y, graph.Conv{Out: w, Kernel: 1, Stride: 1, Groups: 1})
@@ -193,6 +178,22 @@ func (b mbConv) build(sink graph.Sink, p at, x graph.Value) graph.Value {
 		return y
 	}
 	return sink.Add(x, sink.DropPath(y, b.dropPath))
+}
+
+// buildStage writes a stage of depth blocks, the first of which is b and block
+// number first of the total; the others have stride 1.
+func (c Common) buildStage(sink graph.Sink, x graph.Value, row *block, b blockParams, stage, depth, first, total int) graph.Value {
+	b.se, b.act = c.SE, c.Activation
+	for j := range depth {
+		b.dropPath = dropRate(c.DropPath, first+j, total)
+		before := counted(sink)
+		x = row.build(b, sink, at{stage, j + 1}, x)
+		if j == 1 && repeated(sink, before, depth) {
+			break
+		}
+		b.stride = 1
+	}
+	return x
 }
 
 // repeated is called after the second block of a stage of the given depth. The blocks from the

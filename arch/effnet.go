@@ -11,15 +11,11 @@ type EffStage struct {
 	Kernel int     // of the depthwise convolution, odd
 }
 
-// EffNet is a network of MBConv blocks (Tan and Le, EfficientNet, 2019).
+// EffNet is a network of MBConv blocks (Tan and Le, EfficientNet, 2019). Its
+// squeezed widths are truncated, and the published models have SiLU.
 type EffNet struct {
-	Stem       Stem
-	Stages     []EffStage
-	SE         float64          // squeeze ratio to the block's input width, truncated; 0: none
-	Activation graph.Activation // SiLU in the published models
-	HeadWidth  int              // channels of the 1×1 convolution before the pooling; 0: none
-	DropPath   float64          // rate of the last block, growing linearly from 0 with depth; 0: none
-	Dropout    float64          // rate before the classifier; 0: none
+	Stages []EffStage
+	Common
 }
 
 // Depth is the number of blocks.
@@ -33,30 +29,14 @@ func (n EffNet) Depth() int {
 
 // Build writes the network into a sink and returns the logits. n must be valid.
 func (n EffNet) Build(sink graph.Sink, in Input) graph.Value {
-	x := sink.Input(in.Channels, in.Height, in.Width)
-	x = n.Stem.build(sink, x, n.Activation)
-	first, total := 0, n.Depth()
-	for i := range n.Stages {
-		x = n.buildStage(sink, i, first, total, x)
-		first += n.Stages[i].Depth
+	x := n.Stem.build(sink, sink.Input(in.Channels, in.Height, in.Width), n.Activation)
+	row, first, total := &mbConvBlock, 0, n.Depth()
+	for i, s := range n.Stages {
+		b := blockParams{width: s.Width, stride: s.Stride, expand: s.Expand, kernel: s.Kernel}
+		x = n.buildStage(sink, x, row, b, i+1, s.Depth, first, total)
+		first += s.Depth
 	}
-	return buildHead(sink, x, n.HeadWidth, "head.conv_bn", n.Activation, n.Dropout, in.Classes)
-}
-
-// buildStage writes stage i, whose first block is block number first of total.
-func (n EffNet) buildStage(sink graph.Sink, i, first, total int, x graph.Value) graph.Value {
-	st := n.Stages[i]
-	b := mbConv{width: st.Width, stride: st.Stride, expand: st.Expand, kernel: st.Kernel, se: n.SE, act: n.Activation}
-	for j := range st.Depth {
-		b.dropPath = dropRate(n.DropPath, first+j, total)
-		before := counted(sink)
-		x = b.build(sink, at{i + 1, j + 1}, x)
-		if j == 1 && repeated(sink, before, st.Depth) {
-			break
-		}
-		b.stride = 1
-	}
-	return x
+	return n.buildHead(sink, row.end(sink, x, n.Activation), "head.conv_bn", in.Classes)
 }
 
 // Complexity counts the network for one image. n must be valid.

@@ -9,7 +9,7 @@ import (
 
 func ExampleRegNet_AnyNet() {
 	r := arch.RegNet{Depth: 22, W0: 24, WA: 24.48, WM: 2.54, GroupWidth: 16, Bottleneck: 1,
-		Stem: arch.Stem{Type: arch.SimpleStem, Width: 32}, Activation: graph.ReLU}
+		Common: arch.Common{Stem: arch.Stem{Type: arch.SimpleStem, Width: 32}, Activation: graph.ReLU}}
 	n, err := r.AnyNet()
 	if err != nil {
 		fmt.Println(err)

@@ -12,7 +12,8 @@ import (
 // Explanation shows where the numbers of a network come from.
 type Explanation struct {
 	Family     string           `json:"family"`
-	Spec       Spec             `json:"spec"` // adjusted
+	Block      string           `json:"block"` // the word of spec files for the blocks that are built; mbconv in an effnet
+	Spec       Spec             `json:"spec"`  // adjusted
 	Input      Input            `json:"input"`
 	Line       []LineBlock      `json:"line,omitempty"`     // of a RegNet: its quantised line
 	Adjusted   []Adjustment     `json:"adjusted,omitempty"` // of networks with groups: from what was asked to what is built
@@ -72,7 +73,7 @@ func (s Spec) Explain(in Input) (Explanation, error) {
 	if err := s.Build(&t, in); err != nil {
 		return Explanation{}, err
 	}
-	e := Explanation{Family: s.Family(), Spec: s.Adjusted(), Input: s.fill(in), Sections: t.sections, Complexity: t.count.Complexity}
+	e := Explanation{Family: s.Family(), Block: s.Adjusted().Network.row().word, Spec: s.Adjusted(), Input: s.fill(in), Sections: t.sections, Complexity: t.count.Complexity}
 	switch n := s.Network.(type) {
 	case RegNet:
 		e.Line = n.Line()
@@ -84,10 +85,11 @@ func (s Spec) Explain(in Input) (Explanation, error) {
 		for i, st := range a.Stages {
 			sec := &e.Sections[i+1]
 			sec.Blocks, sec.Stride = st.Depth, st.Stride
-			if a.Block.HasGroups() {
+			sec.Mid, sec.GroupWidth, sec.Groups = 0, 0, 0
+			if has := a.Block.Has(); has.Groups {
 				sec.Mid, sec.GroupWidth, sec.Groups = st.mid(), st.GroupWidth, st.mid()/st.GroupWidth
-			} else {
-				sec.Mid, sec.GroupWidth, sec.Groups = 0, 0, 0
+			} else if has.Bottleneck {
+				sec.Mid = st.mid()
 			}
 		}
 	} else if n, ok := s.Network.(EffNet); ok {
@@ -99,11 +101,11 @@ func (s Spec) Explain(in Input) (Explanation, error) {
 }
 
 func (e *Explanation) adjust(block BlockType, asked []Stage) {
-	if !block.HasGroups() {
+	if has := block.Has(); !has.Bottleneck && !has.Groups {
 		return
 	}
 	for i, st := range asked {
-		built := st.Adjusted()
+		built := block.Has().adjusted(st)
 		e.Adjusted = append(e.Adjusted, Adjustment{Stage: i + 1, Asked: st, Built: built, Mid: built.mid()})
 	}
 }

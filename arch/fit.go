@@ -78,7 +78,7 @@ func newFitter(n AnyNet, group int, b float64) *fitter {
 // sharedGroup is the one group width and bottleneck ratio of all stages, as
 // wide stages have it; 0 if there is none.
 func sharedGroup(n AnyNet) (g int, b float64) {
-	if !n.Block.HasGroups() || len(n.Stages) == 0 {
+	if !n.Block.Has().Groups || len(n.Stages) == 0 {
 		return 0, 0
 	}
 	b = n.Stages[0].Bottleneck

@@ -32,7 +32,7 @@ func TestFitRecovers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := RegNet{Depth: rapid.IntRange(1, 40).Draw(t, "depth"), W0: rapid.Float64Range(8, 256).Draw(t, "w0"), WA: rapid.Float64Range(0, 256).Draw(t, "wa"), WM: rapid.Float64Range(1.5, 3).Draw(t, "wm"),
 			GroupWidth: rapid.SampledFrom([]int{1, 2, 4, 8, 16, 24, 32, 48, 64, 120}).Draw(t, "g"), Bottleneck: rapid.SampledFrom([]float64{1, 2, 4}).Draw(t, "b"),
-			Stem: Stem{SimpleStem, 32}, Activation: graph.ReLU}
+			Common: Common{Stem: Stem{SimpleStem, 32}, Activation: graph.ReLU}}
 		n, err := r.AnyNet()
 		if err != nil {
 			t.Skip()

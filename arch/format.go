@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -25,24 +26,24 @@ func (s Spec) fields() []field {
 	case RegNet:
 		f = appendBlock(f, n.Block)
 		f = append(f, field{"depth", n.Depth}, field{"w0", n.W0}, field{"wa", n.WA}, field{"wm", n.WM})
-		f = appendGroups(f, n.Block, n.Bottleneck, n.GroupWidth, func() int { return n.adjusted().GroupWidth })
+		f = appendGroups(f, n.Block.Has(), n.Bottleneck, n.GroupWidth, func() int { return n.adjusted().GroupWidth })
 		if n.Stride != 0 && n.Stride != defaultStride {
 			f = append(f, field{"stride", n.Stride})
 		}
-		f = appendCommon(f, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout, false)
+		f = n.append(f, false)
 	case AnyNet:
 		f = appendBlock(f, n.Block)
-		f = appendCommon(f, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout, false)
+		f = n.append(f, false)
 		if n.Stride1x1 {
 			f = append(f, field{"stride_1x1", true})
 		}
 		stages := make([][]field, len(n.Stages))
 		for i, st := range n.Stages {
-			stages[i] = appendGroups([]field{{"depth", st.Depth}, {"width", st.Width}, {"stride", st.Stride}}, n.Block, st.Bottleneck, st.GroupWidth, func() int { return st.Adjusted().GroupWidth })
+			stages[i] = appendGroups([]field{{"depth", st.Depth}, {"width", st.Width}, {"stride", st.Stride}}, n.Block.Has(), st.Bottleneck, st.GroupWidth, func() int { return n.Block.Has().adjusted(st).GroupWidth })
 		}
 		f = append(f, field{"stages", stages})
 	case EffNet:
-		f = appendCommon(f, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout, true)
+		f = n.append(f, true)
 		stages := make([][]field, len(n.Stages))
 		for i, st := range n.Stages {
 			stages[i] = []field{{"depth", st.Depth}, {"width", st.Width}, {"stride", st.Stride}, {"expand", st.Expand}, {"kernel", st.Kernel}}
@@ -67,38 +68,39 @@ func appendBlock(f []field, b BlockType) []field {
 	return append(f, field{"block", b.String()})
 }
 
-// appendGroups writes what bottleneck blocks have. A group width of 0 (one
-// group) is written as the width that it means, which full gives.
-func appendGroups(f []field, block BlockType, b float64, g int, full func() int) []field {
-	if !block.HasGroups() {
-		return f
+// appendGroups writes the bottleneck ratio and the group width where the blocks
+// have them. A group width of 0 (one group) is written as the width that it
+// means, which full gives.
+func appendGroups(f []field, has Has, b float64, g int, full func() int) []field {
+	if has.Bottleneck {
+		f = append(f, field{"bottleneck", cmp.Or(b, 1)})
 	}
-	if b == 0 {
-		b = 1
+	if has.Groups {
+		if g == 0 {
+			g = full()
+		}
+		f = append(f, field{"group_width", g})
 	}
-	if g == 0 {
-		g = full()
-	}
-	return append(f, field{"bottleneck", b}, field{"group_width", g})
+	return f
 }
 
-// appendCommon writes what the families share; all says to write also what is at its default.
-func appendCommon(f []field, stem Stem, se float64, act graph.Activation, head int, dropPath, dropout float64, all bool) []field {
-	f = append(f, field{"stem", []field{{"type", stem.Type.String()}, {"width", stem.Width}}})
-	if se != 0 || all {
-		f = append(f, field{"se", se})
+// append writes what all families have; all says to write also what is at its default.
+func (c Common) append(f []field, all bool) []field {
+	f = append(f, field{"stem", []field{{"type", c.Stem.Type.String()}, {"width", c.Stem.Width}}})
+	if c.SE != 0 || all {
+		f = append(f, field{"se", c.SE})
 	}
-	if act != graph.ReLU || all {
-		f = append(f, field{"activation", act.String()})
+	if c.Activation != graph.ReLU || all {
+		f = append(f, field{"activation", c.Activation.String()})
 	}
-	if head != 0 || all {
-		f = append(f, field{"head_width", head})
+	if c.HeadWidth != 0 || all {
+		f = append(f, field{"head_width", c.HeadWidth})
 	}
-	if dropPath != 0 {
-		f = append(f, field{"drop_path", dropPath})
+	if c.DropPath != 0 {
+		f = append(f, field{"drop_path", c.DropPath})
 	}
-	if dropout != 0 {
-		f = append(f, field{"dropout", dropout})
+	if c.Dropout != 0 {
+		f = append(f, field{"dropout", c.Dropout})
 	}
 	return f
 }

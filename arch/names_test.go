@@ -12,11 +12,8 @@ import (
 func TestTensorNames(t *testing.T) {
 	stem := Stem{Type: SimpleStem, Width: 8}
 	one := func(block BlockType, se float64, head int) Network {
-		s := Stage{Depth: 1, Width: 16, Stride: 2}
-		if block.HasGroups() {
-			s.Bottleneck, s.GroupWidth = 1, 8
-		}
-		return AnyNet{Block: block, Stem: stem, Stages: []Stage{s}, SE: se, Activation: graph.ReLU, HeadWidth: head}
+		s := block.Has().only(Stage{Depth: 1, Width: 16, Stride: 2, Bottleneck: 1, GroupWidth: 8})
+		return AnyNet{Block: block, Common: Common{Stem: stem, SE: se, Activation: graph.ReLU, HeadWidth: head}, Stages: []Stage{s}}
 	}
 	ends := func(names ...string) []string {
 		return append(append([]string{"stem.conv", "stem.bn"}, names...), "head.fc")
@@ -34,7 +31,7 @@ func TestTensorNames(t *testing.T) {
 		"V":        {one(Vanilla, 0, 0), ends("s1.b1.a", "s1.b1.a_bn", "s1.b1.b", "s1.b1.b_bn")},
 		"linear X": {one(BottleneckLinear, 0, 0), ends(append(x[2:6:6], "s1.b1.f.c", "s1.b1.f.c_bn")...)},
 		"head":     {one(Vanilla, 0, 32), ends("s1.b1.a", "s1.b1.a_bn", "s1.b1.b", "s1.b1.b_bn", "head.conv", "head.bn")},
-		"MBConv": {EffNet{Stem: stem, SE: 0.25, Activation: graph.SiLU, HeadWidth: 32, Stages: []EffStage{{1, 8, 1, 6, 3}, {1, 8, 1, 1, 3}}},
+		"MBConv": {EffNet{Common: Common{Stem: stem, SE: 0.25, Activation: graph.SiLU, HeadWidth: 32}, Stages: []EffStage{{1, 8, 1, 6, 3}, {1, 8, 1, 1, 3}}},
 			ends("s1.b1.exp", "s1.b1.exp_bn", "s1.b1.dwise", "s1.b1.dwise_bn", "s1.b1.se.f_ex.0", "s1.b1.se.f_ex.2", "s1.b1.lin_proj", "s1.b1.lin_proj_bn",
 				"s2.b1.dwise", "s2.b1.dwise_bn", "s2.b1.se.f_ex.0", "s2.b1.se.f_ex.2", "s2.b1.lin_proj", "s2.b1.lin_proj_bn", "head.conv", "head.conv_bn")},
 	} {
@@ -57,7 +54,7 @@ func TestTensorNames(t *testing.T) {
 
 // TestResidualOps: where activations, drop-path and the mark of the last BN are.
 func TestResidualOps(t *testing.T) {
-	n := AnyNet{Stem: Stem{CIFARStem, 8}, Activation: graph.SiLU, DropPath: 0.3, Dropout: 0.2, Stages: []Stage{{Depth: 4, Width: 8, Stride: 1, Bottleneck: 1, GroupWidth: 8}}}
+	n := AnyNet{Common: Common{Stem: Stem{CIFARStem, 8}, Activation: graph.SiLU, DropPath: 0.3, Dropout: 0.2}, Stages: []Stage{{Depth: 4, Width: 8, Stride: 1, Bottleneck: 1, GroupWidth: 8}}}
 	g, err := n.Spec().Graph(Input{Channels: 1, Height: 8, Width: 8, Classes: 2})
 	if err != nil {
 		t.Fatal(err)

@@ -83,10 +83,7 @@ func (c *checker) given(f *strict.Fields, name string, v int) {
 }
 
 func readRegNet(doc *strict.Doc, f *strict.Fields) RegNet {
-	r := RegNet{Bottleneck: 1, Stride: defaultStride}
-	n := readCommon(f, AnyNet{})
-	r.Block, r.Stem, r.SE, r.Activation = n.Block, n.Stem, n.SE, n.Activation
-	r.HeadWidth, r.DropPath, r.Dropout = n.HeadWidth, n.DropPath, n.Dropout
+	r := RegNet{Bottleneck: 1, Stride: defaultStride, Block: readBlock(f), Common: readCommon(f, Common{Activation: graph.ReLU})}
 	f.Require("depth", "w0", "wa", "wm")
 	f.Int("depth", &r.Depth)
 	f.Float("w0", &r.W0)
@@ -99,7 +96,7 @@ func readRegNet(doc *strict.Doc, f *strict.Fields) RegNet {
 }
 
 func readAnyNet(doc *strict.Doc, f *strict.Fields) AnyNet {
-	n := readCommon(f, AnyNet{})
+	n := AnyNet{Block: readBlock(f), Common: readCommon(f, Common{Activation: graph.ReLU})}
 	f.Bool("stride_1x1", &n.Stride1x1)
 	f.Require("stages")
 	for _, m := range f.Maps("stages") {
@@ -115,23 +112,31 @@ func readAnyNet(doc *strict.Doc, f *strict.Fields) AnyNet {
 	return n
 }
 
-// readGroups reads the fields that only bottleneck blocks have.
+// readGroups reads the bottleneck ratio and the group width where the blocks have them.
 func readGroups(doc *strict.Doc, f *strict.Fields, block BlockType, b *float64, g *int) {
-	if !block.HasGroups() {
-		for _, name := range []string{"bottleneck", "group_width"} {
-			if f.Has(name) {
-				doc.Fail(f.Path(name), "", "has no effect on %s blocks: leave it out", block)
-			}
+	has := block.Has()
+	refuse := func(name string) {
+		if f.Has(name) {
+			doc.Fail(f.Path(name), "", "has no effect on %s blocks: leave it out", block)
 		}
-		f.Skip("bottleneck", "group_width")
-		*b, *g = 0, 0
-		return
+		f.Skip(name)
 	}
-	f.Require("group_width")
-	f.Int("group_width", g)
-	f.Float("bottleneck", b)
-	positive(doc, f, "group_width", float64(*g))
-	positive(doc, f, "bottleneck", *b)
+	if !has.Bottleneck {
+		*b = 0
+		refuse("bottleneck")
+	}
+	if has.Groups {
+		f.Require("group_width")
+		f.Int("group_width", g)
+		positive(doc, f, "group_width", float64(*g))
+	} else {
+		*g = 0
+		refuse("group_width")
+	}
+	if has.Bottleneck {
+		f.Float("bottleneck", b)
+		positive(doc, f, "bottleneck", *b)
+	}
 }
 
 // positive reports a 0 that a file states where in Go it means the default.
@@ -142,9 +147,10 @@ func positive(doc *strict.Doc, f *strict.Fields, name string, v float64) {
 }
 
 func readEffNet(f *strict.Fields) EffNet {
-	n := EffNet{SE: defaultEffSE, HeadWidth: defaultEffHead}
-	a := readCommon(f, AnyNet{Activation: graph.SiLU, SE: n.SE, HeadWidth: n.HeadWidth})
-	n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout = a.Stem, a.SE, a.Activation, a.HeadWidth, a.DropPath, a.Dropout
+	if f.Has("block") {
+		f.Word("block", func(string) error { return fmt.Errorf("has no place here: effnet consists of MBConv blocks") })
+	}
+	n := EffNet{Common: readCommon(f, Common{SE: defaultEffSE, Activation: graph.SiLU, HeadWidth: defaultEffHead})}
 	f.Require("stages")
 	for _, m := range f.Maps("stages") {
 		var s EffStage
@@ -160,32 +166,28 @@ func readEffNet(f *strict.Fields) EffNet {
 	return n
 }
 
-// readCommon reads what the families share over the defaults in n. A block of
-// effnet is no field: MBConv is the only one.
-func readCommon(f *strict.Fields, n AnyNet) AnyNet {
-	n.Stem = Stem{Type: SimpleStem, Width: defaultStemWidth}
-	if n.Activation == graph.SiLU {
-		if f.Has("block") {
-			f.Word("block", func(string) error { return fmt.Errorf("has no place here: effnet consists of MBConv blocks") })
-		}
-	} else {
-		n.Activation = graph.ReLU
-		f.Word("block", func(w string) (err error) { n.Block, err = ParseBlockType(w); return err })
-	}
+func readBlock(f *strict.Fields) (b BlockType) {
+	f.Word("block", func(w string) (err error) { b, err = ParseBlockType(w); return err })
+	return b
+}
+
+// readCommon reads what all families have over its defaults.
+func readCommon(f *strict.Fields, c Common) Common {
+	c.Stem = Stem{Type: SimpleStem, Width: defaultStemWidth}
 	m := f.Map("stem")
-	m.Word("type", func(w string) (err error) { n.Stem.Type, err = ParseStemType(w); return err })
-	m.Int("width", &n.Stem.Width)
+	m.Word("type", func(w string) (err error) { c.Stem.Type, err = ParseStemType(w); return err })
+	m.Int("width", &c.Stem.Width)
 	m.Finish()
-	f.Float("se", &n.SE)
-	f.Word("activation", func(w string) (err error) {
+	f.Float("se", &c.SE)
+	f.Word("activation", func(w string) error {
 		act, err := ParseActivation(w)
 		if err == nil {
-			n.Activation = act
+			c.Activation = act
 		}
 		return err
 	})
-	f.Int("head_width", &n.HeadWidth)
-	f.Float("drop_path", &n.DropPath)
-	f.Float("dropout", &n.Dropout)
-	return n
+	f.Int("head_width", &c.HeadWidth)
+	f.Float("drop_path", &c.DropPath)
+	f.Float("dropout", &c.Dropout)
+	return c
 }

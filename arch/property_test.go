@@ -12,7 +12,7 @@ import (
 
 var (
 	genBottleneck = rapid.SampledFrom([]float64{1, 2, 4, 8, 3, 0.5, 0.25, 1. / 3, 1. / 6})
-	genBlock      = rapid.SampledFrom([]BlockType{Bottleneck, Basic, Vanilla, VanillaResidual, BottleneckLinear})
+	genBlock      = rapid.SampledFrom(Blocks())
 	genActivation = rapid.SampledFrom([]graph.Activation{graph.ReLU, graph.SiLU})
 	genRate       = rapid.SampledFrom([]float64{0, 0, 0.1, 0.2345})
 	genStem       = rapid.Custom(func(t *rapid.T) Stem {
@@ -21,21 +21,21 @@ var (
 )
 
 var genAnyNet = rapid.Custom(func(t *rapid.T) AnyNet {
-	n := AnyNet{Block: genBlock.Draw(t, "block"), Stem: genStem.Draw(t, "stem"), Activation: genActivation.Draw(t, "activation"),
-		HeadWidth: rapid.SampledFrom([]int{0, 0, 24}).Draw(t, "head"), Dropout: genRate.Draw(t, "dropout")}
-	if n.Block.HasGroups() {
+	n := AnyNet{Block: genBlock.Draw(t, "block"), Common: Common{Stem: genStem.Draw(t, "stem"), Activation: genActivation.Draw(t, "activation"), HeadWidth: rapid.SampledFrom([]int{0, 0, 24}).Draw(t, "head"), Dropout: genRate.Draw(t, "dropout")}}
+	has := n.Block.Has()
+	if has.SE {
 		n.SE = rapid.SampledFrom([]float64{0, 0.25, 0.5, 1}).Draw(t, "se")
+	}
+	if has.Stride1x1 {
 		n.Stride1x1 = rapid.Bool().Draw(t, "stride in the 1×1")
 	}
-	if n.Block != Vanilla {
+	if has.Branch {
 		n.DropPath = genRate.Draw(t, "drop path")
 	}
 	for range rapid.IntRange(1, 5).Draw(t, "stages") {
 		s := Stage{Depth: rapid.IntRange(1, 6).Draw(t, "depth"), Width: rapid.IntRange(1, 100).Draw(t, "width"), Stride: rapid.IntRange(1, 3).Draw(t, "stride")}
-		if n.Block.HasGroups() {
-			s.Bottleneck, s.GroupWidth = genBottleneck.Draw(t, "bottleneck"), rapid.IntRange(1, 40).Draw(t, "group width")
-		}
-		n.Stages = append(n.Stages, s)
+		s.Bottleneck, s.GroupWidth = genBottleneck.Draw(t, "bottleneck"), rapid.IntRange(1, 40).Draw(t, "group width")
+		n.Stages = append(n.Stages, has.only(s))
 	}
 	return n
 })
@@ -44,16 +44,14 @@ var genRegNet = rapid.Custom(func(t *rapid.T) RegNet {
 	n := genAnyNet.Draw(t, "like")
 	r := RegNet{Depth: rapid.IntRange(1, 30).Draw(t, "depth"), W0: rapid.Float64Range(0.5, 64).Draw(t, "w0"), WA: rapid.Float64Range(0, 16).Draw(t, "wa"),
 		WM: rapid.Float64Range(1.05, 3.5).Draw(t, "wm"), Stride: rapid.IntRange(1, 3).Draw(t, "stride"),
-		Block: n.Block, Stem: n.Stem, SE: n.SE, Activation: n.Activation, HeadWidth: n.HeadWidth, DropPath: n.DropPath, Dropout: n.Dropout}
-	if r.Block.HasGroups() {
-		r.Bottleneck, r.GroupWidth = genBottleneck.Draw(t, "bottleneck"), rapid.IntRange(1, 100).Draw(t, "group width")
-	}
+		Block: n.Block, Common: n.Common}
+	s := r.Block.Has().only(Stage{Bottleneck: genBottleneck.Draw(t, "bottleneck"), GroupWidth: rapid.IntRange(1, 100).Draw(t, "group width")})
+	r.Bottleneck, r.GroupWidth = s.Bottleneck, s.GroupWidth
 	return r
 })
 
 var genEffNet = rapid.Custom(func(t *rapid.T) EffNet {
-	n := EffNet{Stem: genStem.Draw(t, "stem"), SE: rapid.SampledFrom([]float64{0, 0.25, 0.1}).Draw(t, "se"), Activation: genActivation.Draw(t, "activation"),
-		HeadWidth: rapid.SampledFrom([]int{0, 48}).Draw(t, "head"), DropPath: genRate.Draw(t, "drop path"), Dropout: genRate.Draw(t, "dropout")}
+	n := EffNet{Common: Common{Stem: genStem.Draw(t, "stem"), SE: rapid.SampledFrom([]float64{0, 0.25, 0.1}).Draw(t, "se"), Activation: genActivation.Draw(t, "activation"), HeadWidth: rapid.SampledFrom([]int{0, 48}).Draw(t, "head"), DropPath: genRate.Draw(t, "drop path"), Dropout: genRate.Draw(t, "dropout")}}
 	for range rapid.IntRange(1, 4).Draw(t, "stages") {
 		n.Stages = append(n.Stages, EffStage{Depth: rapid.IntRange(1, 4).Draw(t, "depth"), Width: rapid.IntRange(1, 40).Draw(t, "width"),
 			Stride: rapid.IntRange(1, 2).Draw(t, "stride"), Expand: rapid.SampledFrom([]float64{1, 2.5, 6}).Draw(t, "expand"), Kernel: rapid.SampledFrom([]int{1, 3, 5, 7}).Draw(t, "kernel")})
@@ -147,11 +145,9 @@ func TestAdjusting(t *testing.T) {
 		if k := n.Complexity(in); k != before {
 			t.Fatalf("the stages count %+v, the spec %+v", k, before)
 		}
-		if !n.Block.HasGroups() {
-			return
-		}
+		has := n.Block.Has()
 		for _, s := range n.Stages {
-			if s.mid()%s.GroupWidth != 0 || math.Round(float64(s.mid())*s.Bottleneck) != float64(s.Width) {
+			if has.Groups && s.mid()%s.GroupWidth != 0 || has.Bottleneck && math.Round(float64(s.mid())*s.Bottleneck) != float64(s.Width) {
 				t.Fatalf("%+v has a 3×3 of %d", s, s.mid())
 			}
 		}
@@ -243,11 +239,11 @@ func TestHalfLevels(t *testing.T) {
 // TestKeysDiffer: any number that changes the network changes its key.
 func TestKeysDiffer(t *testing.T) {
 	base := func() Spec {
-		return AnyNet{Stem: Stem{SimpleStem, 32}, SE: 0.25, Activation: graph.ReLU, HeadWidth: 64, DropPath: 0.1, Dropout: 0.1,
+		return AnyNet{Common: Common{Stem: Stem{SimpleStem, 32}, SE: 0.25, Activation: graph.ReLU, HeadWidth: 64, DropPath: 0.1, Dropout: 0.1},
 			Stages: []Stage{{1, 32, 2, 1, 8}, {2, 64, 2, 1, 8}}}.Spec()
 	}
 	eff := func() Spec {
-		return EffNet{Stem: Stem{SimpleStem, 32}, SE: 0.25, Activation: graph.SiLU, HeadWidth: 64, Stages: []EffStage{{1, 16, 1, 1, 3}, {2, 24, 2, 6, 3}}}.Spec()
+		return EffNet{Common: Common{Stem: Stem{SimpleStem, 32}, SE: 0.25, Activation: graph.SiLU, HeadWidth: 64}, Stages: []EffStage{{1, 16, 1, 1, 3}, {2, 24, 2, 6, 3}}}.Spec()
 	}
 	keys := map[string]string{}
 	add := func(what string, s Spec) {

@@ -12,7 +12,7 @@ const WidthStep = 8
 // quantize gives for block j of the quantised line s_j of eq. 3 and the level
 // ⌊s_j⌉; logWM is log(w_m). The bits are the same on every platform, so that
 // a sampled population is.
-func (r RegNet) quantize(j int, logWM float64) (s, level float64) {
+func (r *RegNet) quantize(j int, logWM float64) (s, level float64) {
 	u := r.W0 + float64(r.WA*float64(j))
 	s = portable.Log(u/r.W0) / logWM
 	return s, math.RoundToEven(s)
@@ -31,10 +31,9 @@ func (r RegNet) width(level float64) int {
 func (r RegNet) AppendStages(dst []Stage) []Stage {
 	from := len(dst)
 	dst = r.appendQuantized(dst)
-	if r.Block.HasGroups() {
-		for i := from; i < len(dst); i++ {
-			dst[i] = dst[i].Adjusted()
-		}
+	has := r.Block.Has()
+	for i := from; i < len(dst); i++ {
+		dst[i] = has.adjusted(dst[i])
 	}
 	return dst
 }
@@ -45,10 +44,7 @@ func (r RegNet) appendQuantized(dst []Stage) []Stage {
 	if stride == 0 {
 		stride = 2
 	}
-	st := Stage{Stride: stride}
-	if r.Block.HasGroups() {
-		st.Bottleneck, st.GroupWidth = r.Bottleneck, r.GroupWidth
-	}
+	st := r.Block.Has().only(Stage{Stride: stride, Bottleneck: r.Bottleneck, GroupWidth: r.GroupWidth})
 	logWM := portable.Log(r.WM)
 	last := math.Inf(-1)
 	for j := range r.Depth {
@@ -100,10 +96,7 @@ func (r RegNet) AnyNet() (AnyNet, error) {
 
 // anyNet expands a valid RegNet, appending its stages to dst.
 func (r RegNet) anyNet(dst []Stage) AnyNet {
-	n := AnyNet{
-		Block: r.Block, Stem: r.Stem, Stages: r.AppendStages(dst), SE: r.SE,
-		Activation: r.Activation, HeadWidth: r.HeadWidth, DropPath: r.DropPath, Dropout: r.Dropout,
-	}
+	n := AnyNet{Block: r.Block, Stages: r.AppendStages(dst), Common: r.Common}
 	n.Adjust()
 	return n
 }
@@ -114,24 +107,12 @@ func (r RegNet) adjusted() RegNet {
 	if r.Stride == 0 {
 		r.Stride = 2
 	}
-	if r.Block == VanillaResidual {
-		r.Block = Basic
-	}
-	if !r.Block.HasGroups() {
-		r.SE, r.GroupWidth, r.Bottleneck = 0, 0, 0
-		if r.Block == Vanilla {
-			r.DropPath = 0
-		}
-		return r
-	}
-	if r.Bottleneck == 0 {
-		r.Bottleneck = 1
-	}
-	g := 0
+	r.Block = r.Block.row().same
+	r.Common = r.Block.commonOf(r.Common)
+	b, g := 0.0, 0
 	for _, s := range r.AppendStages(nil) {
-		g = max(g, s.GroupWidth)
-		r.Bottleneck = s.Bottleneck
+		b, g = s.Bottleneck, max(g, s.GroupWidth)
 	}
-	r.GroupWidth = g
+	r.Bottleneck, r.GroupWidth = b, g
 	return r
 }

@@ -128,7 +128,7 @@ func (s Scaling) Scale(spec Spec, resolution int) (Spec, error) {
 		n, _ := spec.AnyNet()
 		for i, st := range n.Stages {
 			st.Depth, st.Width = depth(st.Depth), width(st.Width)
-			if n.Block.HasGroups() {
+			if n.Block.Has().Groups {
 				st.GroupWidth = scaledGroup(float64(st.GroupWidth) * f.GroupWidth)
 			}
 			n.Stages[i] = st

@@ -1,6 +1,9 @@
 package arch
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // SchemaID is the name of the JSON Schema of spec files.
 const SchemaID = "urn:netspace:spec"
@@ -61,8 +64,24 @@ func Schema() ([]byte, error) {
 		}
 		return base
 	}
-	block := word(blockNames[:], blockNames[Bottleneck], "bottleneck: X, and Y with se; basic: R; vanilla: V; vanilla-residual: VR")
-	grouped := m{"properties": m{"block": m{"enum": []string{Bottleneck.String(), BottleneckLinear.String()}}}}
+	var about []string
+	for _, b := range Blocks() {
+		about = append(about, b.String()+": "+b.About())
+	}
+	block := word(blockWords(nil), Bottleneck.String(), strings.Join(about, "; "))
+	// when gives the rules of a fact: of the blocks that have it, also by default, and of the others.
+	when := func(fact func(Has) bool, then, otherwise m) m {
+		rule := m{"if": m{"properties": m{"block": m{"enum": blockWords(fact)}}}, "else": m{"properties": otherwise}}
+		if then != nil {
+			rule["then"] = then
+		}
+		return rule
+	}
+	shared := []m{
+		when(func(h Has) bool { return h.SE }, nil, m{"se": m{"const": 0}}),
+		when(func(h Has) bool { return h.Branch }, nil, m{"drop_path": m{"const": 0}}),
+	}
+	stagesWith := func(items m) m { return m{"stages": m{"items": items}} }
 
 	regnet := object([]string{"family", "depth", "w0", "wa", "wm"}, with(common("regnet", "relu", 0, 0), m{
 		"block":       block,
@@ -73,18 +92,22 @@ func Schema() ([]byte, error) {
 		"stride":      strideOr(defaultStride),
 		"group_width": group, "bottleneck": ratio,
 	}))
-	regnet["if"], regnet["then"], regnet["else"] = grouped, m{"required": []string{"group_width"}},
-		m{"properties": m{"group_width": false, "bottleneck": false, "se": m{"const": 0}}}
+	regnet["allOf"] = append([]m{
+		when(func(h Has) bool { return h.Groups }, m{"required": []string{"group_width"}}, m{"group_width": false}),
+		when(func(h Has) bool { return h.Bottleneck }, nil, m{"bottleneck": false}),
+	}, shared...)
 
 	stage := object([]string{"depth", "width"}, m{"depth": blocks, "width": width, "stride": strideOr(defaultStride), "group_width": group, "bottleneck": ratio})
 	anynet := object([]string{"family", "stages"}, with(common("anynet", "relu", 0, 0), m{
 		"block":      block,
-		"stride_1x1": m{"type": "boolean", "default": false, "description": "bottleneck blocks stride in their first 1×1, not in the 3×3"},
+		"stride_1x1": m{"type": "boolean", "default": false, "description": "blocks stride in their first 1×1, not in the 3×3"},
 		"stages":     m{"type": "array", "minItems": 1, "items": stage},
 	}))
-	anynet["if"], anynet["then"], anynet["else"] = grouped,
-		m{"properties": m{"stages": m{"items": m{"required": []string{"group_width"}}}}},
-		m{"properties": m{"se": m{"const": 0}, "stride_1x1": m{"const": false}, "stages": m{"items": m{"properties": m{"group_width": false, "bottleneck": false}}}}}
+	anynet["allOf"] = append([]m{
+		when(func(h Has) bool { return h.Groups }, m{"properties": stagesWith(m{"required": []string{"group_width"}})}, stagesWith(m{"properties": m{"group_width": false}})),
+		when(func(h Has) bool { return h.Bottleneck }, nil, stagesWith(m{"properties": m{"bottleneck": false}})),
+		when(func(h Has) bool { return h.Stride1x1 }, nil, m{"stride_1x1": m{"const": false}}),
+	}, shared...)
 
 	effnet := object([]string{"family", "stages"}, with(common("effnet", "silu", defaultEffSE, defaultEffHead), m{
 		"stages": m{"type": "array", "minItems": 1, "items": object([]string{"depth", "width", "stride", "expand", "kernel"}, m{

@@ -39,7 +39,7 @@ func compiled(t *testing.T) *jsonschema.Schema {
 var beyondSchema = map[string]bool{
 	"duplicate-field": true, "syntax": true, "two-documents": true, "unknown-alias": true, "empty": true,
 	"regnet-width": true, "regnet-step": true, "stage-too-wide": true, "too-deep": true,
-	"bottleneck-fraction": true, "drop-path-vanilla": true,
+	"bottleneck-fraction": true,
 }
 
 // TestSchema: the schema accepts every good file and refuses every bad one

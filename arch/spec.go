@@ -15,6 +15,9 @@ type Network interface {
 	// Validate reports all faults of the network's numbers, or nil.
 	Validate() error
 	family() string
+	row() *block // of its blocks
+	common() Common
+	with(c Common) Network
 	check(c *checker)
 	canonical() Network              // adjusted, in the one form that equal networks have
 	build(sink graph.Sink, in Input) // adjusts first; the network and the input are valid
@@ -143,6 +146,16 @@ func (AnyNet) family() string { return "anynet" }
 func (RegNet) family() string { return "regnet" }
 func (EffNet) family() string { return "effnet" }
 
+func (n AnyNet) row() *block { return n.Block.row() }
+func (r RegNet) row() *block { return r.Block.row() }
+func (EffNet) row() *block   { return &mbConvBlock }
+
+func (c Common) common() Common { return c }
+
+func (n AnyNet) with(c Common) Network { n.Common = c; return n }
+func (r RegNet) with(c Common) Network { r.Common = c; return r }
+func (n EffNet) with(c Common) Network { n.Common = c; return n }
+
 func (n AnyNet) canonical() Network { return n.adjusted() }
 func (r RegNet) canonical() Network { return r.adjusted() }
 func (n EffNet) canonical() Network { return n }
@@ -160,14 +173,17 @@ func (n AnyNet) key(b []byte) []byte {
 	n = n.adjusted()
 	b = append(b, "anynet "...)
 	b = append(b, n.Block.String()...)
-	b = keyRest(b, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout)
+	b = n.Common.key(b)
 	if n.Stride1x1 {
 		b = append(b, " stride-1x1"...)
 	}
 	for _, s := range n.Stages {
 		b = fmt.Appendf(b, " d%dw%ds%d", s.Depth, s.Width, s.Stride)
-		if n.Block.HasGroups() {
-			b = fmt.Appendf(b, "b%sg%d", number(s.Bottleneck), s.GroupWidth)
+		if n.Block.Has().Bottleneck {
+			b = fmt.Appendf(b, "b%s", number(s.Bottleneck))
+		}
+		if n.Block.Has().Groups {
+			b = fmt.Appendf(b, "g%d", s.GroupWidth)
 		}
 	}
 	return b
@@ -175,19 +191,19 @@ func (n AnyNet) key(b []byte) []byte {
 
 func (n EffNet) key(b []byte) []byte {
 	b = append(b, "effnet"...)
-	b = keyRest(b, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout)
+	b = n.Common.key(b)
 	for _, s := range n.Stages {
 		b = fmt.Appendf(b, " d%dw%ds%de%sk%d", s.Depth, s.Width, s.Stride, number(s.Expand), s.Kernel)
 	}
 	return b
 }
 
-func keyRest(b []byte, stem Stem, se float64, act graph.Activation, head int, dropPath, dropout float64) []byte {
-	b = fmt.Appendf(b, " %s%d %s", stem.Type, stem.Width, act)
+func (c Common) key(b []byte) []byte {
+	b = fmt.Appendf(b, " %s%d %s", c.Stem.Type, c.Stem.Width, c.Activation)
 	for _, f := range []struct {
 		name  string
 		value float64
-	}{{"se", se}, {"head", float64(head)}, {"drop-path", dropPath}, {"dropout", dropout}} {
+	}{{"se", c.SE}, {"head", float64(c.HeadWidth)}, {"drop-path", c.DropPath}, {"dropout", c.Dropout}} {
 		if f.value != 0 {
 			b = fmt.Appendf(b, " %s%s", f.name, number(f.value))
 		}
@@ -248,6 +264,12 @@ func (c *checker) bottleneck(path string, b float64) bool {
 	return false
 }
 
+// groups checks the bottleneck ratio and the group width where the blocks have them.
+func (c *checker) groups(path string, has Has, b float64, g int) bool {
+	ok := !has.Bottleneck || c.bottleneck(path+"bottleneck", b)
+	return (!has.Groups || c.whole(path+"group_width", g, 0, maxWidth)) && ok
+}
+
 func (c *checker) input(in Input) {
 	c.whole("channels", in.Channels, 1, maxChannels)
 	c.whole("resolution", in.Height, 1, maxResolution)
@@ -264,32 +286,32 @@ func (c *checker) stem(s Stem) {
 	c.whole("stem.width", s.Width, 1, maxWidth)
 }
 
-func (c *checker) common(block BlockType, stem Stem, se float64, act graph.Activation, head int, dropPath, dropout float64) {
-	if int(block) >= len(blockNames) {
-		c.fail("block", strconv.Itoa(int(block)), "%s", strict.OneOf("", blockNames[:]...))
-	}
-	c.stem(stem)
+// common checks what all families have, for blocks of this row.
+func (c *checker) common(row *block, n Common) {
+	c.stem(n.Stem)
 	switch {
-	case !(se >= 0 && se <= 1):
-		c.fail("se", number(se), "must be from 0 (none) to 1: the ratio of the squeezed width to the block's input width")
-	case se > 0 && !block.HasGroups():
-		c.fail("se", number(se), "must be 0 for block %s: only bottleneck blocks have squeeze-and-excitation", block)
+	case !(n.SE >= 0 && n.SE <= 1):
+		c.fail("se", number(n.SE), "must be from 0 (none) to 1: the ratio of the squeezed width to the block's input width")
+	case n.SE > 0 && !row.has.SE:
+		c.fail("se", number(n.SE), "must be 0 for block %s: it has no squeeze-and-excitation", row.word)
 	}
-	if act != graph.ReLU && act != graph.SiLU {
-		c.fail("activation", act.String(), "%s", strict.OneOf("", activationNames[:]...))
+	if n.Activation != graph.ReLU && n.Activation != graph.SiLU {
+		c.fail("activation", n.Activation.String(), "%s", strict.OneOf("", activationNames[:]...))
 	}
-	c.whole("head_width", head, 0, maxWidth)
-	c.rate("drop_path", dropPath)
-	if dropPath > 0 && block == Vanilla {
-		c.fail("drop_path", number(dropPath), "must be 0 for block vanilla: it has no shortcut")
+	c.whole("head_width", n.HeadWidth, 0, maxWidth)
+	c.rate("drop_path", n.DropPath)
+	if n.DropPath > 0 && !row.has.Branch {
+		c.fail("drop_path", number(n.DropPath), "must be 0 for block %s: it has no shortcut", row.word)
 	}
-	c.rate("dropout", dropout)
+	c.rate("dropout", n.Dropout)
 }
 
 func (n AnyNet) check(c *checker) {
-	c.common(n.Block, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout)
-	if n.Stride1x1 && !n.Block.HasGroups() {
-		c.fail("stride_1x1", "true", "must be false for block %s: only bottleneck blocks have a 1×1 before the 3×3", n.Block)
+	has := n.Block.Has()
+	c.block(n.Block)
+	c.common(n.row(), n.Common)
+	if n.Stride1x1 && !has.Stride1x1 {
+		c.fail("stride_1x1", "true", "must be false for block %s: it has no 1×1 before the 3×3", n.Block)
 	}
 	if len(n.Stages) == 0 {
 		c.fail("stages", "", "must have at least one stage")
@@ -299,15 +321,10 @@ func (n AnyNet) check(c *checker) {
 		ok := c.whole(path+"depth", s.Depth, 1, maxDepth)
 		ok = c.whole(path+"width", s.Width, 1, maxWidth) && ok
 		c.whole(path+"stride", s.Stride, 1, maxStride)
-		if !n.Block.HasGroups() {
+		if ok = c.groups(path, has, s.Bottleneck, s.GroupWidth) && ok; !ok {
 			continue
 		}
-		ok = c.bottleneck(path+"bottleneck", s.Bottleneck) && ok
-		ok = c.whole(path+"group_width", s.GroupWidth, 0, maxWidth) && ok
-		if !ok {
-			continue
-		}
-		if a := s.Adjusted(); a.Width > maxWidth || a.mid() > maxWidth {
+		if a := n.Block.Has().adjusted(s); a.Width > maxWidth || a.mid() > maxWidth {
 			c.fail(path+"width", strconv.Itoa(s.Width), "becomes %d with a 3×3 of %d channels: more than %d", a.Width, a.mid(), maxWidth)
 		}
 	}
@@ -317,7 +334,8 @@ func (n AnyNet) check(c *checker) {
 }
 
 func (r RegNet) check(c *checker) {
-	c.common(r.Block, r.Stem, r.SE, r.Activation, r.HeadWidth, r.DropPath, r.Dropout)
+	c.block(r.Block)
+	c.common(r.row(), r.Common)
 	ok := c.whole("depth", r.Depth, 1, maxDepth)
 	number := func(path string, v float64, good bool, rule string) {
 		if !good || math.IsNaN(v) || v > maxWidth {
@@ -329,11 +347,7 @@ func (r RegNet) check(c *checker) {
 	number("wa", r.WA, r.WA >= 0, "at least 0")
 	number("wm", r.WM, r.WM > 1, "more than 1")
 	ok = c.whole("stride", r.Stride, 0, maxStride) && ok
-	if r.Block.HasGroups() {
-		ok = c.bottleneck("bottleneck", r.Bottleneck) && ok
-		ok = c.whole("group_width", r.GroupWidth, 0, maxWidth) && ok
-	}
-	if !ok {
+	if ok = c.groups("", r.Block.Has(), r.Bottleneck, r.GroupWidth) && ok; !ok {
 		return
 	}
 	// u_j grows with j and so do the widths: the last stage is the widest.
@@ -343,7 +357,7 @@ func (r RegNet) check(c *checker) {
 	}
 	var room [8]Stage
 	for _, s := range r.AppendStages(room[:0]) {
-		if s.Width > maxWidth || r.Block.HasGroups() && s.mid() > maxWidth {
+		if s.Width > maxWidth || s.mid() > maxWidth {
 			c.fail("wm", strconv.FormatFloat(r.WM, 'g', -1, 64), "gives a stage of width %d: at most %d channels are allowed", s.Width, maxWidth)
 			return
 		}
@@ -351,7 +365,7 @@ func (r RegNet) check(c *checker) {
 }
 
 func (n EffNet) check(c *checker) {
-	c.common(Bottleneck, n.Stem, n.SE, n.Activation, n.HeadWidth, n.DropPath, n.Dropout)
+	c.common(n.row(), n.Common)
 	if len(n.Stages) == 0 {
 		c.fail("stages", "", "must have at least one stage")
 	}
@@ -418,7 +432,6 @@ func (s Spec) check(c *checker) {
 var (
 	families        = [...]string{"regnet", "anynet", "effnet"}
 	stemNames       = [...]string{"simple", "cifar", "resnet"}
-	blockNames      = [...]string{"bottleneck", "basic", "vanilla", "vanilla-residual", "bottleneck-linear"}
 	activationNames = [...]string{"relu", "silu"}
 )
 
@@ -432,20 +445,10 @@ func nameOf(names []string, i int) string {
 // String gives the word of spec files: simple, cifar or resnet.
 func (t StemType) String() string { return nameOf(stemNames[:], int(t)) }
 
-// String gives the word of spec files: bottleneck, basic, vanilla,
-// vanilla-residual or bottleneck-linear.
-func (b BlockType) String() string { return nameOf(blockNames[:], int(b)) }
-
 // ParseStemType is the inverse of StemType.String.
 func ParseStemType(word string) (StemType, error) {
 	i, err := wordIndex(word, stemNames[:])
 	return StemType(i), err
-}
-
-// ParseBlockType is the inverse of BlockType.String.
-func ParseBlockType(word string) (BlockType, error) {
-	i, err := wordIndex(word, blockNames[:])
-	return BlockType(i), err
 }
 
 // ParseActivation reads relu or silu (also called swish).

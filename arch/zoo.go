@@ -62,18 +62,18 @@ var regnets = []struct {
 	{"RegNetX-12GF", RegNet{Depth: 19, W0: 168, WA: 73.36, WM: 2.37, GroupWidth: 112}, Rounded{12.1, 46.1, 21.4}, 20.3, Training{512, 0.4, 5e-5}},
 	{"RegNetX-16GF", RegNet{Depth: 22, W0: 216, WA: 55.59, WM: 2.1, GroupWidth: 128}, Rounded{15.9, 54.3, 25.5}, 20.0, Training{512, 0.4, 5e-5}},
 	{"RegNetX-32GF", RegNet{Depth: 23, W0: 320, WA: 69.86, WM: 2.0, GroupWidth: 168}, Rounded{31.7, 107.8, 36.3}, 19.5, Training{256, 0.2, 5e-5}},
-	{"RegNetY-200MF", RegNet{Depth: 13, W0: 24, WA: 36.44, WM: 2.49, GroupWidth: 8, SE: 0.25}, Rounded{0.2, 3.2, 2.2}, 29.7, Training{1024, 0.8, 5e-5}},
-	{"RegNetY-400MF", RegNet{Depth: 16, W0: 48, WA: 27.89, WM: 2.09, GroupWidth: 8, SE: 0.25}, Rounded{0.4, 4.3, 3.9}, 25.9, Training{1024, 0.8, 5e-5}},
-	{"RegNetY-600MF", RegNet{Depth: 15, W0: 48, WA: 32.54, WM: 2.32, GroupWidth: 16, SE: 0.25}, Rounded{0.6, 6.1, 4.3}, 24.5, Training{1024, 0.8, 5e-5}},
-	{"RegNetY-800MF", RegNet{Depth: 14, W0: 56, WA: 38.84, WM: 2.4, GroupWidth: 16, SE: 0.25}, Rounded{0.8, 6.3, 5.2}, 23.7, Training{1024, 0.8, 5e-5}},
-	{"RegNetY-1.6GF", RegNet{Depth: 27, W0: 48, WA: 20.71, WM: 2.65, GroupWidth: 24, SE: 0.25}, Rounded{1.6, 11.2, 8.0}, 22.1, Training{1024, 0.8, 5e-5}},
-	{"RegNetY-3.2GF", RegNet{Depth: 21, W0: 80, WA: 42.63, WM: 2.66, GroupWidth: 24, SE: 0.25}, Rounded{3.2, 19.4, 11.3}, 21.1, Training{512, 0.4, 5e-5}},
-	{"RegNetY-4.0GF", RegNet{Depth: 22, W0: 96, WA: 31.41, WM: 2.24, GroupWidth: 64, SE: 0.25}, Rounded{4.0, 20.6, 12.3}, 20.6, Training{512, 0.4, 5e-5}},
-	{"RegNetY-6.4GF", RegNet{Depth: 25, W0: 112, WA: 33.22, WM: 2.27, GroupWidth: 72, SE: 0.25}, Rounded{6.4, 30.6, 16.4}, 20.1, Training{512, 0.4, 5e-5}},
-	{"RegNetY-8.0GF", RegNet{Depth: 17, W0: 192, WA: 76.82, WM: 2.19, GroupWidth: 56, SE: 0.25}, Rounded{8.0, 39.2, 18.0}, 20.1, Training{512, 0.4, 5e-5}},
-	{"RegNetY-12GF", RegNet{Depth: 19, W0: 168, WA: 73.36, WM: 2.37, GroupWidth: 112, SE: 0.25}, Rounded{12.1, 51.8, 21.4}, 19.7, Training{512, 0.4, 5e-5}},
-	{"RegNetY-16GF", RegNet{Depth: 18, W0: 200, WA: 106.23, WM: 2.48, GroupWidth: 112, SE: 0.25}, Rounded{15.9, 83.6, 23.0}, 19.6, Training{256, 0.2, 5e-5}},
-	{"RegNetY-32GF", RegNet{Depth: 20, W0: 232, WA: 115.89, WM: 2.53, GroupWidth: 232, SE: 0.25}, Rounded{32.3, 145.0, 30.3}, 19.1, Training{256, 0.2, 5e-5}},
+	{"RegNetY-200MF", RegNet{Depth: 13, W0: 24, WA: 36.44, WM: 2.49, GroupWidth: 8, Common: Common{SE: 0.25}}, Rounded{0.2, 3.2, 2.2}, 29.7, Training{1024, 0.8, 5e-5}},
+	{"RegNetY-400MF", RegNet{Depth: 16, W0: 48, WA: 27.89, WM: 2.09, GroupWidth: 8, Common: Common{SE: 0.25}}, Rounded{0.4, 4.3, 3.9}, 25.9, Training{1024, 0.8, 5e-5}},
+	{"RegNetY-600MF", RegNet{Depth: 15, W0: 48, WA: 32.54, WM: 2.32, GroupWidth: 16, Common: Common{SE: 0.25}}, Rounded{0.6, 6.1, 4.3}, 24.5, Training{1024, 0.8, 5e-5}},
+	{"RegNetY-800MF", RegNet{Depth: 14, W0: 56, WA: 38.84, WM: 2.4, GroupWidth: 16, Common: Common{SE: 0.25}}, Rounded{0.8, 6.3, 5.2}, 23.7, Training{1024, 0.8, 5e-5}},
+	{"RegNetY-1.6GF", RegNet{Depth: 27, W0: 48, WA: 20.71, WM: 2.65, GroupWidth: 24, Common: Common{SE: 0.25}}, Rounded{1.6, 11.2, 8.0}, 22.1, Training{1024, 0.8, 5e-5}},
+	{"RegNetY-3.2GF", RegNet{Depth: 21, W0: 80, WA: 42.63, WM: 2.66, GroupWidth: 24, Common: Common{SE: 0.25}}, Rounded{3.2, 19.4, 11.3}, 21.1, Training{512, 0.4, 5e-5}},
+	{"RegNetY-4.0GF", RegNet{Depth: 22, W0: 96, WA: 31.41, WM: 2.24, GroupWidth: 64, Common: Common{SE: 0.25}}, Rounded{4.0, 20.6, 12.3}, 20.6, Training{512, 0.4, 5e-5}},
+	{"RegNetY-6.4GF", RegNet{Depth: 25, W0: 112, WA: 33.22, WM: 2.27, GroupWidth: 72, Common: Common{SE: 0.25}}, Rounded{6.4, 30.6, 16.4}, 20.1, Training{512, 0.4, 5e-5}},
+	{"RegNetY-8.0GF", RegNet{Depth: 17, W0: 192, WA: 76.82, WM: 2.19, GroupWidth: 56, Common: Common{SE: 0.25}}, Rounded{8.0, 39.2, 18.0}, 20.1, Training{512, 0.4, 5e-5}},
+	{"RegNetY-12GF", RegNet{Depth: 19, W0: 168, WA: 73.36, WM: 2.37, GroupWidth: 112, Common: Common{SE: 0.25}}, Rounded{12.1, 51.8, 21.4}, 19.7, Training{512, 0.4, 5e-5}},
+	{"RegNetY-16GF", RegNet{Depth: 18, W0: 200, WA: 106.23, WM: 2.48, GroupWidth: 112, Common: Common{SE: 0.25}}, Rounded{15.9, 83.6, 23.0}, 19.6, Training{256, 0.2, 5e-5}},
+	{"RegNetY-32GF", RegNet{Depth: 20, W0: 232, WA: 115.89, WM: 2.53, GroupWidth: 232, Common: Common{SE: 0.25}}, Rounded{32.3, 145.0, 30.3}, 19.1, Training{256, 0.2, 5e-5}},
 }
 
 // The ResNets have widths 256…2048 and bottleneck ratio b; the group width
@@ -132,7 +132,7 @@ func Zoo() []Model {
 		add(r.name, n, ImageNet.Width, r.rounded, r.err, r.trained)
 	}
 	for _, r := range resnets {
-		n := AnyNet{Stem: Stem{Type: ResNetStem, Width: 64}, Activation: graph.ReLU}
+		n := AnyNet{Common: Common{Stem: Stem{Type: ResNetStem, Width: 64}, Activation: graph.ReLU}}
 		for i, d := range r.depths {
 			n.Stages = append(n.Stages, Stage{Depth: d, Width: 256 << i, Stride: min(i+1, 2), Bottleneck: float64(r.b), GroupWidth: r.g << i})
 		}
@@ -140,7 +140,7 @@ func Zoo() []Model {
 	}
 	strides, expand, kernels := [7]int{1, 2, 2, 2, 1, 2, 1}, [7]float64{1, 6, 6, 6, 6, 6, 6}, [7]int{3, 3, 5, 3, 5, 5, 3}
 	for _, e := range effnets {
-		n := EffNet{Stem: Stem{Type: SimpleStem, Width: e.stem}, SE: defaultEffSE, Activation: graph.SiLU, HeadWidth: e.head}
+		n := EffNet{Common: Common{Stem: Stem{Type: SimpleStem, Width: e.stem}, SE: defaultEffSE, Activation: graph.SiLU, HeadWidth: e.head}}
 		for i := range e.depths {
 			n.Stages = append(n.Stages, EffStage{Depth: e.depths[i], Width: e.widths[i], Stride: strides[i], Expand: expand[i], Kernel: kernels[i]})
 		}

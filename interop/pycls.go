@@ -157,6 +157,17 @@ func (p *pycls) unscaled(model *strict.Fields) {
 	}
 }
 
+// pyclsBlock is a word of BLOCK_TYPE. Kinds of blocks that are not here the tool does not have.
+type pyclsBlock struct {
+	word  string
+	block arch.BlockType
+}
+
+var pyclsBlocks = []pyclsBlock{
+	{"res_bottleneck_block", arch.Bottleneck}, {"res_bottleneck_linear_block", arch.BottleneckLinear},
+	{"res_basic_block", arch.Basic}, {"vanilla_block", arch.Vanilla},
+}
+
 // body is what ANYNET and REGNET share.
 type body struct {
 	block arch.BlockType
@@ -181,18 +192,15 @@ func (p *pycls) body(f *strict.Fields) body {
 		return nil
 	})
 	f.Word("BLOCK_TYPE", func(w string) error {
-		switch w {
-		case "res_bottleneck_block":
-			b.block = arch.Bottleneck
-		case "res_bottleneck_linear_block":
-			b.block = arch.BottleneckLinear
-		case "res_basic_block":
-			b.block = arch.Basic
-		case "vanilla_block":
-			b.block = arch.Vanilla
-		default:
-			return fmt.Errorf("%s", strict.OneOf(w, "res_bottleneck_block", "res_bottleneck_linear_block", "res_basic_block", "vanilla_block"))
+		i := slices.IndexFunc(pyclsBlocks, func(b pyclsBlock) bool { return b.word == w })
+		if i < 0 {
+			var words []string
+			for _, b := range pyclsBlocks {
+				words = append(words, b.word)
+			}
+			return fmt.Errorf("%s", strict.OneOf(w, words...))
 		}
+		b.block = pyclsBlocks[i].block
 		return nil
 	})
 	f.Int("STEM_W", &b.stem.Width)
@@ -201,10 +209,10 @@ func (p *pycls) body(f *strict.Fields) body {
 	f.Bool("SE_ON", &on)
 	f.Float("SE_R", &ratio)
 	switch {
-	case on && b.block.HasGroups():
+	case on && b.block.Has().SE:
 		b.se = ratio
 	case on:
-		p.doc.Fail(f.Path("SE_ON"), "true", "contradicts BLOCK_TYPE: only bottleneck blocks have squeeze-and-excitation")
+		p.doc.Fail(f.Path("SE_ON"), "true", "contradicts BLOCK_TYPE: these blocks have no squeeze-and-excitation")
 	}
 	return b
 }
@@ -223,7 +231,7 @@ func (p *pycls) regnet(act graph.Activation) arch.Network {
 	f := p.root.Map("REGNET")
 	b := p.body(f)
 	r := arch.RegNet{Depth: 10, W0: 32, WA: 5, WM: 2.5, GroupWidth: 16, Stride: 2,
-		Block: b.block, Stem: b.stem, SE: b.se, Activation: act, HeadWidth: b.head}
+		Block: b.block, Common: arch.Common{Stem: b.stem, SE: b.se, Activation: act, HeadWidth: b.head}}
 	multiplier := 1.0
 	f.Int("DEPTH", &r.Depth)
 	f.Float("W0", &r.W0)
@@ -242,8 +250,11 @@ func (p *pycls) regnet(act graph.Activation) arch.Network {
 			p.doc.Fail(f.Path(v.key), "0", "must be at least 1")
 		}
 	}
-	if !b.block.HasGroups() {
-		r.Bottleneck, r.GroupWidth = 0, 0
+	if !b.block.Has().Bottleneck {
+		r.Bottleneck = 0
+	}
+	if !b.block.Has().Groups {
+		r.GroupWidth = 0
 	}
 	return r
 }
@@ -279,7 +290,7 @@ func (p *pycls) anynet(act graph.Activation) arch.Network {
 	f := p.root.Map("ANYNET")
 	p.root.Require("ANYNET")
 	b := p.body(f)
-	n := arch.AnyNet{Block: b.block, Stem: b.stem, SE: b.se, Activation: act, HeadWidth: b.head}
+	n := arch.AnyNet{Block: b.block, Common: arch.Common{Stem: b.stem, SE: b.se, Activation: act, HeadWidth: b.head}}
 	var depths, widths, strides, groups []int
 	var multipliers []float64
 	f.Ints("DEPTHS", &depths)
@@ -291,23 +302,25 @@ func (p *pycls) anynet(act graph.Activation) arch.Network {
 	if f == nil {
 		return n
 	}
-	if !b.block.HasGroups() {
-		for _, l := range []list{{key: "BOT_MULS", length: len(multipliers)}, {key: "GROUP_WS", length: len(groups)}} {
-			if l.length > 0 {
-				p.doc.Fail(f.Path(l.key), "", "contradicts BLOCK_TYPE: only bottleneck blocks have it")
-			}
-		}
+	has := b.block.Has()
+	if !has.Bottleneck && len(multipliers) > 0 {
+		p.doc.Fail(f.Path("BOT_MULS"), "", "contradicts BLOCK_TYPE: these blocks do not have it")
+	}
+	if !has.Groups && len(groups) > 0 {
+		p.doc.Fail(f.Path("GROUP_WS"), "", "contradicts BLOCK_TYPE: these blocks do not have it")
 	}
 	stages := p.stages(f, list{"DEPTHS", len(depths), true}, list{"WIDTHS", len(widths), true}, list{"STRIDES", len(strides), true},
-		list{"GROUP_WS", len(groups), b.block.HasGroups()}, list{"BOT_MULS", len(multipliers), false})
+		list{"GROUP_WS", len(groups), has.Groups}, list{"BOT_MULS", len(multipliers), false})
 	for i := range stages {
 		s := arch.Stage{Depth: depths[i], Width: widths[i], Stride: strides[i]}
-		if b.block.HasGroups() {
-			s.Bottleneck, s.GroupWidth = 1, groups[i]
+		if has.Bottleneck {
+			s.Bottleneck = 1
 			if len(multipliers) > 0 {
 				s.Bottleneck = p.ratio(strict.Index("ANYNET.BOT_MULS", i), multipliers[i])
 			}
-			if s.GroupWidth == 0 {
+		}
+		if has.Groups {
+			if s.GroupWidth = groups[i]; s.GroupWidth == 0 {
 				p.doc.Fail(strict.Index("ANYNET.GROUP_WS", i), "0", "must be at least 1")
 			}
 		}
@@ -319,7 +332,7 @@ func (p *pycls) anynet(act graph.Activation) arch.Network {
 func (p *pycls) effnet(act graph.Activation) arch.Network {
 	f := p.root.Map("EN")
 	p.root.Require("EN")
-	n := arch.EffNet{Stem: arch.Stem{Type: arch.SimpleStem, Width: 32}, SE: 0.25, HeadWidth: 1280, Activation: act}
+	n := arch.EffNet{Common: arch.Common{Stem: arch.Stem{Type: arch.SimpleStem, Width: 32}, SE: 0.25, HeadWidth: 1280, Activation: act}}
 	var depths, widths, strides, kernels []int
 	var expand []float64
 	f.Int("STEM_W", &n.Stem.Width)
@@ -367,7 +380,7 @@ func (p *pycls) resnet(act graph.Activation, depth int, cifar bool) arch.Network
 	if cifar {
 		return p.cifarResNet(act, depth, transform)
 	}
-	n := arch.AnyNet{Stem: arch.Stem{Type: arch.ResNetStem, Width: 64}, Stride1x1: stride1x1, Activation: act}
+	n := arch.AnyNet{Common: arch.Common{Stem: arch.Stem{Type: arch.ResNetStem, Width: 64}, Activation: act}, Stride1x1: stride1x1}
 	if !f.Has("STRIDE_1X1") {
 		p.note("RESNET.STRIDE_1X1 is absent: True, the tool's default; the published models have False, the stride in the 3×3")
 	}
@@ -389,7 +402,7 @@ func (p *pycls) resnet(act graph.Activation, depth int, cifar bool) arch.Network
 
 // cifarResNet is the 6n+2 network: three stages of n basic blocks.
 func (p *pycls) cifarResNet(act graph.Activation, depth int, transform string) arch.Network {
-	n := arch.AnyNet{Block: arch.Basic, Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, Activation: act}
+	n := arch.AnyNet{Block: arch.Basic, Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, Activation: act}}
 	if depth < 8 || (depth-2)%6 != 0 {
 		p.doc.Fail("MODEL.DEPTH", strconv.Itoa(depth), "must be 6n+2 with TRAIN.DATASET cifar10: 8, 14, 20, 32, 44, 56, 110, …")
 		return n

@@ -57,7 +57,7 @@ func parseRegNetSearch(data []byte, filename string) (Model, error) {
 		Depth: whole("network_depth", true, 1), W0: float64(whole("initial_width", true, 8)),
 		WA: number("slope", true, 0, "a number, at least 0"), WM: number("quantized_param", true, 1, "a number, more than 1"),
 		GroupWidth: whole("group_width", true, 8), Bottleneck: 1, Stride: 2,
-		Stem: arch.Stem{Type: arch.SimpleStem, Width: 32}, Activation: graph.ReLU,
+		Common: arch.Common{Stem: arch.Stem{Type: arch.SimpleStem, Width: 32}, Activation: graph.ReLU},
 	}
 	if _, ok := values["bottleneck_ratio"]; ok {
 		r.Bottleneck = float64(whole("bottleneck_ratio", false, 1))

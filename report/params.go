@@ -123,11 +123,13 @@ func parametersOf(s arch.Spec) []parameter {
 		add("initial width w₀", n.W0)
 		add("slope wₐ", n.WA)
 		add("quantisation wₘ", n.WM)
-		if n.Block.HasGroups() {
+		if n.Block.Has().Bottleneck {
 			add("bottleneck ratio b", n.Bottleneck)
+		}
+		if n.Block.Has().Groups {
 			add("group width g", float64(n.GroupWidth))
 		}
-		addRest(add, n.Stem, n.SE, n.HeadWidth)
+		addRest(add, n.Common)
 	case arch.AnyNet:
 		add("depth d", float64(n.Depth()))
 		for i, st := range n.Stages {
@@ -136,15 +138,17 @@ func parametersOf(s arch.Spec) []parameter {
 		for i, st := range n.Stages {
 			add("width w"+subscript(i+1), float64(st.Width))
 		}
-		if n.Block.HasGroups() {
+		if n.Block.Has().Bottleneck {
 			for i, st := range n.Stages {
 				add("bottleneck ratio b"+subscript(i+1), st.Bottleneck)
 			}
+		}
+		if n.Block.Has().Groups {
 			for i, st := range n.Stages {
 				add("group width g"+subscript(i+1), float64(st.GroupWidth))
 			}
 		}
-		addRest(add, n.Stem, n.SE, n.HeadWidth)
+		addRest(add, n.Common)
 	case arch.EffNet:
 		add("depth d", float64(n.Depth()))
 		for i, st := range n.Stages {
@@ -153,7 +157,7 @@ func parametersOf(s arch.Spec) []parameter {
 			add("expansion e"+subscript(i+1), st.Expand)
 			add("kernel k"+subscript(i+1), float64(st.Kernel))
 		}
-		addRest(add, n.Stem, n.SE, n.HeadWidth)
+		addRest(add, n.Common)
 	}
 	if s.Resolution != 0 {
 		add("resolution r", float64(s.Resolution))
@@ -179,10 +183,10 @@ func number(v any) (float64, bool) {
 	return 0, false
 }
 
-func addRest(add func(string, float64), stem arch.Stem, se float64, head int) {
-	add("stem width", float64(stem.Width))
-	add("squeeze ratio", se)
-	add("head width", float64(head))
+func addRest(add func(string, float64), n arch.Common) {
+	add("stem width", float64(n.Stem.Width))
+	add("squeeze ratio", n.SE)
+	add("head width", float64(n.HeadWidth))
 }
 
 // silhouette is the width of every block of a network and the stage that it is in.
@@ -218,14 +222,20 @@ func describe(s arch.Spec) string {
 		a, _ := s.AnyNet()
 		for _, st := range a.Stages {
 			d, w = append(d, fmt.Sprint(st.Depth)), append(w, fmt.Sprint(st.Width))
-			if a.Block.HasGroups() {
-				b, g = append(b, trimmed(st.Bottleneck)), append(g, fmt.Sprint(st.GroupWidth))
+			if a.Block.Has().Bottleneck {
+				b = append(b, trimmed(st.Bottleneck))
+			}
+			if a.Block.Has().Groups {
+				g = append(g, fmt.Sprint(st.GroupWidth))
 			}
 		}
 	}
 	text := "d " + strings.Join(d, ", ") + " · w " + strings.Join(w, ", ")
 	if len(b) > 0 {
-		text += " · b " + shared(b) + " · g " + shared(g)
+		text += " · b " + shared(b)
+	}
+	if len(g) > 0 {
+		text += " · g " + shared(g)
 	}
 	if r, ok := s.Network.(arch.RegNet); ok {
 		text += fmt.Sprintf(" · w₀ %s, wₐ %.4g, wₘ %.4g", trimmed(r.W0), r.WA, r.WM)

@@ -230,7 +230,7 @@ func TestPageEdges(t *testing.T) {
 	eff := synthetic(t, "eff", 3, "regnetx")
 	for i := range eff.Populations[0].Trials {
 		eff.Populations[0].Trials[i].Spec = arch.EffNet{
-			Stem: arch.Stem{Width: 8}, Activation: graph.SiLU,
+			Common: arch.Common{Stem: arch.Stem{Width: 8}, Activation: graph.SiLU},
 			Stages: []arch.EffStage{{Depth: 1 + i, Width: 8, Stride: 1, Expand: 1, Kernel: 3}, {Depth: 2, Width: 16, Stride: 2, Expand: 6, Kernel: 5}},
 		}.Spec()
 	}
@@ -373,7 +373,7 @@ func TestParameters(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	n := arch.AnyNet{Stem: arch.Stem{Width: 8}, Activation: graph.ReLU, Stages: []arch.Stage{
+	n := arch.AnyNet{Common: arch.Common{Stem: arch.Stem{Width: 8}, Activation: graph.ReLU}, Stages: []arch.Stage{
 		{Depth: 1, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8}, {Depth: 3, Width: 64, Stride: 2, Bottleneck: 1, GroupWidth: 16}}}
 	if got, want := describe(n.Spec()), "d 1, 3 · w 24, 64 · b 1 · g 8, 16"; got != want {
 		t.Errorf("%s, want %s", got, want)

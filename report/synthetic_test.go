@@ -81,10 +81,10 @@ func syntheticSpec(rng *rand.Rand, name string) arch.Spec {
 	if name == "regnetx" {
 		return arch.RegNet{
 			Depth: 5 + rng.IntN(12), W0: float64(8 * (1 + rng.IntN(4))), WA: math.Round(80*math.Exp2(3*rng.Float64())) / 10, WM: 1.5 + math.Round(1000*1.5*rng.Float64())/1000,
-			GroupWidth: pick(1, 2, 4, 8, 16), Bottleneck: float64(pick(1, 2, 4)), Stride: 2, Stem: stem, Activation: 1,
+			GroupWidth: pick(1, 2, 4, 8, 16), Bottleneck: float64(pick(1, 2, 4)), Stride: 2, Common: arch.Common{Stem: stem, Activation: 1},
 		}.Spec()
 	}
-	n := arch.AnyNet{Stem: stem, Activation: 1}
+	n := arch.AnyNet{Common: arch.Common{Stem: stem, Activation: 1}}
 	b, g := float64(pick(1, 2, 4)), pick(1, 2, 4, 8, 16, 32)
 	for range 3 {
 		if name == "anynetx-a" {

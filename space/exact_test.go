@@ -241,7 +241,7 @@ func TestRegimeIsExact(t *testing.T) {
 	for _, w := range vectors(s, "width", 2) {
 		for _, d := range vectors(s, "depth", 2) {
 			for _, b := range vectors(s, "bottleneck", 2) {
-				n := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: 1}
+				n := arch.AnyNet{Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: 1}}
 				for i := range 2 {
 					n.Stages = append(n.Stages, arch.Stage{Depth: int(d.v[i]), Width: int(w.v[i]), Stride: 2, Bottleneck: b.v[i], GroupWidth: 8})
 				}

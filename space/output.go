@@ -45,12 +45,14 @@ func WriteTable(w io.Writer, networks []Network, files []string) error {
 		a, _ := n.Spec.AnyNet()
 		row = append(row, perStage(a, func(s arch.Stage) string { return strconv.Itoa(s.Depth) }),
 			perStage(a, func(s arch.Stage) string { return strconv.Itoa(s.Width) }))
-		if a.Block.HasGroups() {
-			row = append(row, perStage(a, func(s arch.Stage) string { return FormatNumber(s.Bottleneck) }),
-				perStage(a, func(s arch.Stage) string { return strconv.Itoa(s.GroupWidth) }))
-		} else {
-			row = append(row, "", "")
+		bottlenecks, groups := "", ""
+		if a.Block.Has().Bottleneck {
+			bottlenecks = perStage(a, func(s arch.Stage) string { return FormatNumber(s.Bottleneck) })
 		}
+		if a.Block.Has().Groups {
+			groups = perStage(a, func(s arch.Stage) string { return strconv.Itoa(s.GroupWidth) })
+		}
+		row = append(row, bottlenecks, groups)
 		if err := out.Write(row); err != nil {
 			return err
 		}
@@ -118,8 +120,11 @@ func (n Network) String() string {
 			b.WriteByte(' ')
 		}
 		fmt.Fprintf(&b, "%d×%d", s.Depth, s.Width)
-		if a.Block.HasGroups() {
-			fmt.Fprintf(&b, "/b%s/g%d", FormatNumber(s.Bottleneck), s.GroupWidth)
+		if a.Block.Has().Bottleneck {
+			fmt.Fprintf(&b, "/b%s", FormatNumber(s.Bottleneck))
+		}
+		if a.Block.Has().Groups {
+			fmt.Fprintf(&b, "/g%d", s.GroupWidth)
 		}
 	}
 	for _, d := range n.Asked {

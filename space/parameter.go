@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"netspace/arch"
 	"netspace/strict"
 )
 
@@ -29,11 +30,11 @@ const (
 // definition says what a parameter may be.
 type definition struct {
 	name     string
-	slot     int    // in the environment: the shared value; stages follow the layout of env.go
-	stage    int    // number of the field within a stage; -1 if stages do not have it
-	families string // where it exists
-	whole    bool   // a whole number
-	grouped  bool   // has an effect on blocks with groups only
+	slot     int                 // in the environment: the shared value; stages follow the layout of env.go
+	stage    int                 // number of the field within a stage; -1 if stages do not have it
+	families string              // where it exists
+	whole    bool                // a whole number
+	needs    func(arch.Has) bool // what blocks must have for it to have an effect; nil: nothing
 	required bool
 	allowed  string // what is allowed, for messages
 	ok       func(v float64) bool
@@ -51,22 +52,29 @@ func wholeOrInverse(v float64) bool {
 
 func rate(v float64) bool { return v >= 0 && v < 1 }
 
+func needsBottleneck(h arch.Has) bool { return h.Bottleneck }
+func needsGroups(h arch.Has) bool     { return h.Groups }
+func needsSE(h arch.Has) bool         { return h.SE }
+
+// effective says whether the parameter has an effect on blocks that have this.
+func (d definition) effective(h arch.Has) bool { return d.needs == nil || d.needs(h) }
+
 // definitions of all parameters but those of the recipe.
 var definitions = []definition{
-	{"depth", slotDepth, fieldDepth, "anynet regnet", true, false, true, "from 1 to 4096", between(1, maxDepth)},
-	{"width", slotNone, fieldWidth, "anynet", true, false, true, "from 1 to 32768", between(1, maxWidth)},
-	{"w0", slotW0, -1, "regnet", false, false, true, "above 0 and up to 32768", func(v float64) bool { return v > 0 && v <= maxWidth }},
-	{"wa", slotWA, -1, "regnet", false, false, true, "from 0 to 32768", between(0, maxWidth)},
-	{"wm", slotWM, -1, "regnet", false, false, true, "above 1 and up to 64", func(v float64) bool { return v > 1 && v <= 64 }},
-	{"bottleneck", slotBottleneck, fieldBottleneck, "anynet regnet", false, true, true, "whole numbers up to 64, or 1 over one", wholeOrInverse},
-	{"group_width", slotGroupWidth, fieldGroupWidth, "anynet regnet", true, true, true, "from 1 to 32768", between(1, maxWidth)},
-	{"stride", slotStride, fieldStride, "anynet regnet", true, false, false, "from 1 to 32", between(1, maxStride)},
-	{"se", slotSE, -1, "anynet regnet", false, true, false, "from 0 to 1", between(0, 1)},
-	{"stem_width", slotStemWidth, -1, "anynet regnet", true, false, false, "from 1 to 32768", between(1, maxWidth)},
-	{"head_width", slotHeadWidth, -1, "anynet regnet", true, false, false, "from 0 to 32768", between(0, maxWidth)},
-	{"drop_path", slotDropPath, -1, "anynet regnet", false, false, false, "from 0 to under 1", rate},
-	{"dropout", slotDropout, -1, "anynet regnet", false, false, false, "from 0 to under 1", rate},
-	{"resolution", slotResolution, -1, "anynet regnet", true, false, false, "from 1 to 8192", between(1, maxResolution)},
+	{"depth", slotDepth, fieldDepth, "anynet regnet", true, nil, true, "from 1 to 4096", between(1, maxDepth)},
+	{"width", slotNone, fieldWidth, "anynet", true, nil, true, "from 1 to 32768", between(1, maxWidth)},
+	{"w0", slotW0, -1, "regnet", false, nil, true, "above 0 and up to 32768", func(v float64) bool { return v > 0 && v <= maxWidth }},
+	{"wa", slotWA, -1, "regnet", false, nil, true, "from 0 to 32768", between(0, maxWidth)},
+	{"wm", slotWM, -1, "regnet", false, nil, true, "above 1 and up to 64", func(v float64) bool { return v > 1 && v <= 64 }},
+	{"bottleneck", slotBottleneck, fieldBottleneck, "anynet regnet", false, needsBottleneck, true, "whole numbers up to 64, or 1 over one", wholeOrInverse},
+	{"group_width", slotGroupWidth, fieldGroupWidth, "anynet regnet", true, needsGroups, true, "from 1 to 32768", between(1, maxWidth)},
+	{"stride", slotStride, fieldStride, "anynet regnet", true, nil, false, "from 1 to 32", between(1, maxStride)},
+	{"se", slotSE, -1, "anynet regnet", false, needsSE, false, "from 0 to 1", between(0, 1)},
+	{"stem_width", slotStemWidth, -1, "anynet regnet", true, nil, false, "from 1 to 32768", between(1, maxWidth)},
+	{"head_width", slotHeadWidth, -1, "anynet regnet", true, nil, false, "from 0 to 32768", between(0, maxWidth)},
+	{"drop_path", slotDropPath, -1, "anynet regnet", false, nil, false, "from 0 to under 1", rate},
+	{"dropout", slotDropout, -1, "anynet regnet", false, nil, false, "from 0 to under 1", rate},
+	{"resolution", slotResolution, -1, "anynet regnet", true, nil, false, "from 1 to 8192", between(1, maxResolution)},
 }
 
 // recipePrefix begins the names of parameters that are fields of the training recipe.

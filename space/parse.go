@@ -523,11 +523,8 @@ func (r *reader) check() {
 	missing := false
 	for _, d := range definitions {
 		has := slices.ContainsFunc(s.Parameters, func(p Parameter) bool { return p.Name == d.name })
-		grouped := true
-		if b, err := parseBlock(s.Network.Block); err == nil {
-			grouped = b.HasGroups()
-		}
-		if d.required && !has && strings.Contains(d.families, s.Family) && (grouped || !d.grouped) {
+		block, err := parseBlock(s.Network.Block)
+		if d.required && !has && strings.Contains(d.families, s.Family) && (err != nil || d.effective(block.Has())) {
 			r.doc.Fail("parameters."+d.name, "", "is missing")
 			missing = true
 		}

@@ -126,7 +126,7 @@ func TestSchema(t *testing.T) {
 // TestSchemaKnowsTheLanguage notices words that the schema lacks.
 func TestSchemaKnowsTheLanguage(t *testing.T) {
 	text := string(Schema())
-	words := append(append(slices.Clone(kindNames[:]), ruleNames[:]...), blockWords...)
+	words := append(append(slices.Clone(kindNames[:]), ruleNames[:]...), BlockWords()...)
 	for _, d := range definitions {
 		words = append(words, d.name)
 	}

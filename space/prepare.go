@@ -24,7 +24,7 @@ type foldedRule struct {
 
 // active says whether a parameter has an effect on the networks: R and V
 // blocks have no bottleneck and no groups.
-func (p *Sampler) active(d definition) bool { return p.grouped || !d.grouped }
+func (p *Sampler) active(d definition) bool { return d.effective(p.net.block.Has()) }
 
 // prepare makes the draws of every parameter and folds into them the rules that
 // they can obey by construction; it returns the rules that are left.

@@ -26,7 +26,7 @@ func plainRegNet(r *rand.Rand) arch.RegNet {
 	}
 	return arch.RegNet{
 		Depth: 1 + r.IntN(63), W0: logUniform(8, 248, 8), WA: logUniform(0.1, 255.9, 0.1), WM: logUniform(1.5, 3, 0.001),
-		Bottleneck: math.Exp2(float64(r.IntN(3))), GroupWidth: int(group), Stride: 2, Stem: arch.Stem{Width: 32}, Activation: 1,
+		Bottleneck: math.Exp2(float64(r.IntN(3))), GroupWidth: int(group), Stride: 2, Common: arch.Common{Stem: arch.Stem{Width: 32}, Activation: 1},
 	}
 }
 
@@ -92,7 +92,7 @@ func TestRegNetAgainstPlainRejection(t *testing.T) {
 		if len(stages) != 4 {
 			continue
 		}
-		c := arch.AnyNet{Stem: n.Stem, Stages: stages, Activation: 1}.Complexity(arch.ImageNet)
+		c := arch.AnyNet{Common: arch.Common{Stem: n.Stem, Activation: 1}, Stages: stages}.Complexity(arch.ImageNet)
 		all.add(n, float64(c.Flops), float64(c.Params))
 		if c.Flops >= 360e6 && c.Flops <= 400e6 {
 			regime.add(n, float64(c.Flops), float64(c.Params))

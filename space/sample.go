@@ -172,7 +172,7 @@ func (c *candidate) build() {
 	if p.space.Family == familyRegNet {
 		r := p.regnet(c.env, stem)
 		c.stages = r.AppendStages(c.stages[:0])
-		c.net = arch.AnyNet{Block: r.Block, Stem: stem, Stages: c.stages, SE: r.SE, Activation: r.Activation, HeadWidth: r.HeadWidth, DropPath: r.DropPath, Dropout: r.Dropout}
+		c.net = arch.AnyNet{Block: r.Block, Common: r.Common, Stages: c.stages}
 	} else {
 		c.net = p.anynet(c.env, stem, c.stages[:0])
 		c.stages = c.net.Stages

@@ -30,7 +30,6 @@ type Sampler struct {
 	flat   bool // every setting equally likely, to count settings
 
 	net        resolved
-	grouped    bool // whether the block has bottleneck ratio and groups
 	layout     layout
 	resolution bool // whether the resolution is drawn
 	recipe     []recipeField
@@ -65,7 +64,7 @@ func (s *Space) sampler(cfg Config, flat bool) (*Sampler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.net, p.layout, p.grouped = net, layout{len(net.strides)}, net.block.HasGroups()
+	p.net, p.layout = net, layout{len(net.strides)}
 	p.config.Input = fillInput(cfg.Input)
 	p.config.Regime = cfg.Regime.over(s.Regime)
 	if p.config.Effort == 0 {
@@ -148,12 +147,8 @@ func (p *Sampler) spec(env []float64) arch.Spec {
 
 func (p *Sampler) regnet(env []float64, stem arch.Stem) arch.RegNet {
 	r := arch.RegNet{
-		Depth: int(env[slotDepth]), W0: env[slotW0], WA: env[slotWA], WM: env[slotWM], Stride: int(env[slotStride]),
-		Block: p.net.block, Stem: stem, SE: env[slotSE], Activation: p.net.activation,
-		HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout],
-	}
-	if p.grouped {
-		r.Bottleneck, r.GroupWidth = env[slotBottleneck], int(env[slotGroupWidth])
+		Depth: int(env[slotDepth]), W0: env[slotW0], WA: env[slotWA], WM: env[slotWM], Bottleneck: env[slotBottleneck], GroupWidth: int(env[slotGroupWidth]), Stride: int(env[slotStride]),
+		Block: p.net.block, Common: arch.Common{Stem: stem, SE: env[slotSE], Activation: p.net.activation, HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout]},
 	}
 	return r
 }
@@ -161,16 +156,11 @@ func (p *Sampler) regnet(env []float64, stem arch.Stem) arch.RegNet {
 // anynet makes the network that was asked for, its stages appended to dst.
 func (p *Sampler) anynet(env []float64, stem arch.Stem, dst []arch.Stage) arch.AnyNet {
 	n := arch.AnyNet{
-		Block: p.net.block, Stem: stem, SE: env[slotSE], Activation: p.net.activation,
-		HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout],
+		Block: p.net.block, Common: arch.Common{Stem: stem, SE: env[slotSE], Activation: p.net.activation, HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout]},
 	}
 	for i := range p.layout.stages {
 		f := env[p.layout.asked(i, 0):]
-		st := arch.Stage{Depth: int(f[fieldDepth]), Width: int(f[fieldWidth]), Stride: int(f[fieldStride])}
-		if p.grouped {
-			st.Bottleneck, st.GroupWidth = f[fieldBottleneck], int(f[fieldGroupWidth])
-		}
-		dst = append(dst, st)
+		dst = append(dst, arch.Stage{Depth: int(f[fieldDepth]), Width: int(f[fieldWidth]), Stride: int(f[fieldStride]), Bottleneck: f[fieldBottleneck], GroupWidth: int(f[fieldGroupWidth])})
 	}
 	n.Stages = dst
 	return n

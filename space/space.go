@@ -154,7 +154,7 @@ type Stem struct {
 // Template is what every network of a space has. A study or the command line
 // may state parts of it, which then take the place of the space's.
 type Template struct {
-	Block      string   `yaml:"block,omitempty" json:"block,omitempty"` // X, Y, R, V or VR; or bottleneck, basic, vanilla, vanilla-residual, bottleneck-linear; "": not stated
+	Block      string   `yaml:"block,omitempty" json:"block,omitempty"` // one of BlockWords; "": not stated
 	Stem       Stem     `yaml:"stem,omitempty" json:"stem,omitzero"`
 	Stages     int      `yaml:"stages,omitempty" json:"stages,omitempty"`   // 1 to MaxStages; 0: not stated
 	Strides    []int    `yaml:"strides,omitempty" json:"strides,omitempty"` // of each stage's first block, or one for all; nil: not stated
@@ -171,22 +171,34 @@ const MaxStages = 12
 // seOfY is the squeeze ratio of Y blocks (DDS §4).
 const seOfY = 0.25
 
-// blockLetters are the paper's names of blocks (DDS §4); Y is X with SE.
-var blockLetters = map[string]arch.BlockType{
-	"X": arch.Bottleneck, "Y": arch.Bottleneck, "R": arch.Basic, "V": arch.Vanilla, "VR": arch.VanillaResidual,
+// BlockWords lists the names of blocks that a Template may have: the paper's
+// letters (DDS §4), with Y for X with squeeze-and-excitation, then the words of spec files.
+func BlockWords() []string {
+	var letters, words []string
+	for _, b := range arch.Blocks() {
+		if l := b.Letter(); l != "" {
+			letters = append(letters, l)
+		}
+		if b == arch.Bottleneck {
+			letters = append(letters, blockY)
+		}
+		words = append(words, b.String())
+	}
+	return append(letters, words...)
 }
 
-var blockWords = []string{"X", "Y", "R", "V", "VR", "bottleneck", "basic", "vanilla", "vanilla-residual", "bottleneck-linear"}
+const blockY = "Y"
 
 func parseBlock(word string) (arch.BlockType, error) {
-	if b, ok := blockLetters[word]; ok {
-		return b, nil
+	if word == blockY {
+		return arch.Bottleneck, nil
 	}
-	b, err := arch.ParseBlockType(word)
-	if err != nil {
-		return 0, fmt.Errorf("%s", strict.OneOf(word, blockWords...))
+	for _, b := range arch.Blocks() {
+		if word == b.String() || word != "" && word == b.Letter() {
+			return b, nil
+		}
 	}
-	return b, nil
+	return 0, fmt.Errorf("%s", strict.OneOf(word, BlockWords()...))
 }
 
 // over gives t where it states something, else base. A block that is stated
@@ -257,7 +269,7 @@ func (t Template) resolve(family string) (resolved, error) {
 			fail("block", t.Block, "%v", err)
 		}
 	}
-	if t.Block == "Y" {
+	if t.Block == blockY {
 		r.se = seOfY
 	}
 	if t.Stem.Type != "" {
@@ -320,8 +332,8 @@ func (t Template) resolve(family string) (resolved, error) {
 			fail("se", FormatNumber(r.se), "must be from 0 (none) to 1")
 		}
 	}
-	if r.se > 0 && !r.block.HasGroups() {
-		fail("se", FormatNumber(r.se), "must be 0 for block %s: only bottleneck blocks have squeeze-and-excitation", r.block)
+	if r.se > 0 && !r.block.Has().SE {
+		fail("se", FormatNumber(r.se), "must be 0 for block %s: it has no squeeze-and-excitation", r.block)
 	}
 	rate("drop_path", t.DropPath, &r.dropPath)
 	rate("dropout", t.Dropout, &r.dropout)

@@ -69,11 +69,14 @@ func TestEveryFamilyLearns(t *testing.T) {
 func learners() map[string]arch.Spec {
 	cifar := arch.Stem{Type: arch.CIFARStem, Width: 8}
 	any := func(block arch.BlockType, b float64, g int, change ...func(*arch.AnyNet)) arch.Spec {
-		n := arch.AnyNet{Block: block, Stem: cifar, Activation: graph.ReLU}
+		n := arch.AnyNet{Block: block, Common: arch.Common{Stem: cifar, Activation: graph.ReLU}}
 		for i, width := range []int{8, 16, 24} {
 			s := arch.Stage{Depth: 1 + i%2, Width: width, Stride: 1 + min(i, 1)}
-			if block.HasGroups() {
-				s.Bottleneck, s.GroupWidth = b, g
+			if block.Has().Bottleneck {
+				s.Bottleneck = b
+			}
+			if block.Has().Groups {
+				s.GroupWidth = g
 			}
 			n.Stages = append(n.Stages, s)
 		}
@@ -90,11 +93,11 @@ func learners() map[string]arch.Spec {
 	early := func(n *arch.AnyNet) { n.Stride1x1 = true }
 	eff := func(dropPath, dropout float64) arch.Spec {
 		return arch.EffNet{
-			Stem: cifar, SE: 0.25, Activation: graph.SiLU, HeadWidth: 48, DropPath: dropPath, Dropout: dropout,
+			Common: arch.Common{Stem: cifar, SE: 0.25, Activation: graph.SiLU, HeadWidth: 48, DropPath: dropPath, Dropout: dropout},
 			Stages: []arch.EffStage{{Depth: 1, Width: 8, Stride: 1, Expand: 1, Kernel: 3}, {Depth: 2, Width: 12, Stride: 2, Expand: 4, Kernel: 5}, {Depth: 2, Width: 24, Stride: 2, Expand: 4, Kernel: 3}},
 		}.Spec()
 	}
-	regnet := arch.RegNet{Depth: 5, W0: 11.5, WA: 6.3, WM: 2.1, Bottleneck: 1, GroupWidth: 4, Stem: cifar, Activation: graph.ReLU}
+	regnet := arch.RegNet{Depth: 5, W0: 11.5, WA: 6.3, WM: 2.1, Bottleneck: 1, GroupWidth: 4, Common: arch.Common{Stem: cifar, Activation: graph.ReLU}}
 	regnetY := regnet
 	regnetY.SE = 0.25
 	return map[string]arch.Spec{

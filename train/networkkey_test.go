@@ -16,7 +16,7 @@ func TestNetworkKeyGolden(t *testing.T) {
 		return []arch.Stage{{Depth: 1, Width: 16, Stride: 1, Bottleneck: b, GroupWidth: g}, {Depth: 2, Width: 32, Stride: 2, Bottleneck: b, GroupWidth: g}}
 	}
 	anynet := func(change func(*arch.AnyNet)) arch.Spec {
-		n := arch.AnyNet{Stem: stem, Activation: graph.ReLU, Stages: stages(1, 8)}
+		n := arch.AnyNet{Common: arch.Common{Stem: stem, Activation: graph.ReLU}, Stages: stages(1, 8)}
 		change(&n)
 		return n.Spec()
 	}

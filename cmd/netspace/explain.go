@@ -78,12 +78,13 @@ func runExplain(c *cobra.Command, a *app, o explainOptions, model string) error 
 }
 
 func printExplanation(b *bytes.Buffer, name string, spec arch.Spec, e arch.Explanation) {
-	blocks := 0
+	blocks, stages := 0, 0
 	for _, s := range e.Sections {
 		blocks += s.Blocks
+		stages += min(s.Blocks, 1)
 	}
-	fmt.Fprintf(b, "%s: %s of %d blocks in %d stages, for %d×%d×%d images and %d classes\n",
-		name, e.Family, blocks, len(e.Sections)-2, e.Input.Channels, e.Input.Height, e.Input.Width, e.Input.Classes)
+	fmt.Fprintf(b, "%s: %s of %d %s blocks in %d stages, for %d×%d×%d images and %d classes\n",
+		name, e.Family, blocks, e.Block, stages, e.Input.Channels, e.Input.Height, e.Input.Width, e.Input.Classes)
 	if r, ok := spec.Network.(arch.RegNet); ok {
 		printLine(b, r, e.Line)
 	}

@@ -67,7 +67,7 @@ func TestModelCommandsText(t *testing.T) {
 		{[]string{"complexity", "resnet50"}, []string{"4,089,185,256", "25,557,032", "11,315,688"}},
 		{[]string{"complexity", "resnet50", "--resolution", "32", "--channels", "1", "--classes", "10"}, []string{"1×32×32"}},
 		{[]string{"explain", "RegNetY-3.2GF"}, []string{"1512×7×7", "8, 18", "→", "3,176,496,162"}},
-		{[]string{"explain", "efficientnet_b0"}, []string{"effnet of 16 blocks in 7 stages", "385,825,092"}},
+		{[]string{"explain", "efficientnet_b0"}, []string{"effnet of 16 mbconv blocks in 7 stages", "385,825,092"}},
 		{[]string{"fit", "ResNet-50", "regnetx_004"}, []string{"0.0855", "0.0000"}},
 		{[]string{"scale", "regnetx_004", "--by", "4"}, []string{"# regnetx_004 scaled by 4, type d1_w8_g8_r1", "{depth: 14, width: 672,", "resolution: 240"}},
 		{[]string{"convert", "regnetx_004"}, []string{"family: regnet\n", "wa: 24.48\n"}},

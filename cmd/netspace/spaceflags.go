@@ -30,7 +30,7 @@ func (o *spaceFlags) add(c *cobra.Command) {
 	f.Var(&rangeFlag{&o.regime.Acts}, "acts", "activations, as 2M..5M")
 	f.StringArrayVar(&o.regime.Rules, "rule", nil, "a further rule, as an `EXPRESSION` that must be true; may be repeated")
 	f.IntVar(&o.network.Stages, "stages", 0, "number of stages; 0: the space's")
-	f.StringVar(&o.network.Block, "block", "", "X, Y, R, V or VR; empty: the space's")
+	f.StringVar(&o.network.Block, "block", "", strings.Join(space.BlockWords(), ", ")+"; empty: the space's")
 	f.StringVar(&o.network.Activation, "activation", "", "relu or silu; empty: the space's")
 	f.StringVar(&o.stem, "stem", "", "`TYPE[:WIDTH]`: simple, cifar or resnet, as cifar:16; empty: the space's")
 	f.IntSliceVar(&o.strides, "strides", nil, "of each stage's first block, as 1,2,2, or one for all; empty: the space's")
@@ -38,7 +38,7 @@ func (o *spaceFlags) add(c *cobra.Command) {
 	f.IntVar(&o.channels, "channels", arch.ImageNet.Channels, "channels of the images")
 	f.IntVar(&o.classes, "classes", arch.ImageNet.Classes, "outputs of the networks")
 	for name, words := range map[string][]string{
-		"block": {"X", "Y", "R", "V", "VR"}, "activation": {"relu", "silu"}, "stem": {"simple", "cifar", "resnet"},
+		"block": space.BlockWords(), "activation": {"relu", "silu"}, "stem": {"simple", "cifar", "resnet"},
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -28,19 +28,21 @@ func blockCases() []Case {
 		return []arch.Stage{{Depth: 2, Width: width, Stride: stride, Bottleneck: b, GroupWidth: g}}
 	}
 	stem := arch.Stem{Type: arch.CIFARStem, Width: 8}
-	relu := arch.AnyNet{Stem: stem, Activation: graph.ReLU}
-	types := []struct {
-		name string
-		t    arch.BlockType
-	}{{"R", arch.Basic}, {"V", arch.Vanilla}, {"VR", arch.VanillaResidual}, {"X", arch.Bottleneck}, {"linear-X", arch.BottleneckLinear}}
-	for _, b := range types {
+	relu := arch.AnyNet{Common: arch.Common{Stem: stem, Activation: graph.ReLU}}
+	for _, t := range arch.Blocks() {
 		for _, w := range []int{8, 20} {
 			for s := 1; s <= 2; s++ {
 				net := relu
-				net.Block, net.Stages = b.t, stage(w, s, 1, 4)
-				add(fmt.Sprintf("%s-%d-s%d", b.name, w, s), 3, 7, net)
+				net.Block, net.Stages = t, stage(w, s, 1, 4)
+				add(fmt.Sprintf("%s-%d-s%d", t, w, s), 3, 7, net)
 			}
 		}
+		// All that the blocks have, at once.
+		net := relu
+		net.Block, net.Stages, net.Activation, net.Dropout, net.HeadWidth = t, stage(24, 2, 2, 3), graph.SiLU, 0.3, 20
+		net.Stages = append(net.Stages, arch.Stage{Depth: 3, Width: 24, Stride: 1, Bottleneck: 2, GroupWidth: 3})
+		net.SE, net.DropPath, net.Stride1x1 = 0.25, 0.4, true // Adjust clears what they do not have
+		add(fmt.Sprintf("%s-everything", t), 3, 7, net)
 	}
 	for _, b := range []float64{1, 2, 4, 0.5, 0.25} {
 		for _, g := range []int{1, 2, 4, 8, 16} {
@@ -63,7 +65,7 @@ func blockCases() []Case {
 		for _, e := range []float64{1, 4, 6} {
 			for s := 1; s <= 2; s++ {
 				eff := arch.EffNet{
-					Stem: stem, SE: 0.25, Activation: graph.SiLU, HeadWidth: 24, DropPath: 0.3, Dropout: 0.2,
+					Common: arch.Common{Stem: stem, SE: 0.25, Activation: graph.SiLU, HeadWidth: 24, DropPath: 0.3, Dropout: 0.2},
 					Stages: []arch.EffStage{{Depth: 2, Width: 8, Stride: s, Expand: e, Kernel: k}},
 				}
 				in := arch.Input{Channels: 3, Height: 6, Width: 7, Classes: 10}
@@ -86,17 +88,17 @@ func networkCases() []Case {
 	}
 	for i, stem := range []arch.StemType{arch.SimpleStem, arch.CIFARStem, arch.ResNetStem} {
 		for k, channels := range []int{1, 3} {
-			n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: stem, Width: 12 + 4*k}, Stages: stages([]int{4, 8, 2, 1, 16, 3}[2*i+k], 16, 24, 32)}
+			n := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: stem, Width: 12 + 4*k}}, Stages: stages([]int{4, 8, 2, 1, 16, 3}[2*i+k], 16, 24, 32)}
 			n.Adjust()
 			size := []int{17, 9, 31}[i] + 2*k
 			in := arch.Input{Channels: channels, Height: size, Width: size - 2, Classes: 10}
 			cases = append(cases, network(fmt.Sprintf("network/stem%d-%d-channels", stem, channels), 2+k, in, n))
 		}
 	}
-	y := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, DropPath: 0.2, Dropout: 0.2, HeadWidth: 48, Activation: graph.SiLU, Stages: stages(8, 16, 32)}
+	y := arch.AnyNet{Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, DropPath: 0.2, Dropout: 0.2, HeadWidth: 48, Activation: graph.SiLU}, Stages: stages(8, 16, 32)}
 	y.Adjust()
 	cases = append(cases, network("network/Y-batch-8", 8, arch.Input{Channels: 1, Height: 8, Width: 8, Classes: 10}, y))
-	deep := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Stages: []arch.Stage{
+	deep := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}}, Stages: []arch.Stage{
 		{Depth: 8, Width: 8, Stride: 1, Bottleneck: 1, GroupWidth: 4},
 		{Depth: 8, Width: 16, Stride: 2, Bottleneck: 2, GroupWidth: 8},
 	}}
@@ -120,7 +122,7 @@ func largeCases() []Case {
 	stage := func(width, stride int, b float64, g int) []arch.Stage {
 		return []arch.Stage{{Depth: 1, Width: width, Stride: stride, Bottleneck: b, GroupWidth: g}}
 	}
-	smooth := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, Activation: graph.SiLU}
+	smooth := arch.AnyNet{Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, Activation: graph.SiLU}}
 	net := smooth
 	net.Stages = stage(16, 1, 1, 8)
 	add("X-batch-8", 8, 24, net)
@@ -150,7 +152,7 @@ func largeCases() []Case {
 // threadCases run a network on several threads, also on more than the batch
 // can be shared out to.
 func threadCases() []Case {
-	n := arch.AnyNet{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: graph.SiLU, SE: 0.25, DropPath: 0.3, Stages: []arch.Stage{
+	n := arch.AnyNet{Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: graph.SiLU, SE: 0.25, DropPath: 0.3}, Stages: []arch.Stage{
 		{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4},
 	}}
 	n.Adjust()
@@ -167,7 +169,7 @@ func threadCases() []Case {
 
 // optimizerCases train one small network with every rule of Update.
 func optimizerCases() []Case {
-	n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, Stages: []arch.Stage{{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4}}}
+	n := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25}, Stages: []arch.Stage{{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4}}}
 	n.Adjust()
 	in := arch.Input{Channels: 3, Height: 8, Width: 8, Classes: 10}
 	adam := engine.Update{LR: 0.003, Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-3, WeightDecay: 0.1, BNWeightDecay: 0.2, BiasWeightDecay: 0.3}

@@ -40,7 +40,7 @@ func RunPromises(t *testing.T, e engine.Engine, unit float64) {
 // smallCase is a Y network with everything in it that has state.
 func smallCase() Case {
 	n := arch.AnyNet{
-		Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, DropPath: 0.3, Dropout: 0.2,
+		Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25, DropPath: 0.3, Dropout: 0.2},
 		Stages: []arch.Stage{
 			{Depth: 2, Width: 12, Stride: 1, Bottleneck: 1, GroupWidth: 4},
 			{Depth: 1, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8},
@@ -342,7 +342,7 @@ func testEvaluationChangesNothing(t *testing.T, e engine.Engine, _ float64) {
 // testOneByOne: evaluation treats every image by itself, wherever in the
 // batch it is. The network is large enough to be worked through in pieces.
 func testOneByOne(t *testing.T, e engine.Engine, unit float64) {
-	n := arch.AnyNet{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, HeadWidth: 40, Stages: []arch.Stage{
+	n := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: 0.25, HeadWidth: 40}, Stages: []arch.Stage{
 		{Depth: 1, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8},
 		{Depth: 1, Width: 40, Stride: 2, Bottleneck: 1, GroupWidth: 4},
 	}}

@@ -15,7 +15,7 @@ import (
 func network(t testing.TB, width, group int, se float64) *graph.Graph {
 	t.Helper()
 	n := arch.AnyNet{
-		Block: arch.Bottleneck, Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: se, Activation: graph.ReLU,
+		Block: arch.Bottleneck, Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 16}, SE: se, Activation: graph.ReLU},
 		Stages: []arch.Stage{
 			{Depth: 1, Width: width, Stride: 1, Bottleneck: 1, GroupWidth: group},
 			{Depth: 2, Width: 2 * width, Stride: 2, Bottleneck: 1, GroupWidth: group},

@@ -26,20 +26,25 @@ var (
 
 var drawAnyNet = rapid.Custom(func(t *rapid.T) arch.AnyNet {
 	n := arch.AnyNet{
-		Block: rapid.SampledFrom([]arch.BlockType{arch.Bottleneck, arch.Basic, arch.Vanilla, arch.VanillaResidual, arch.BottleneckLinear}).Draw(t, "block"),
-		Stem:  drawStem.Draw(t, "stem"), Activation: drawActivation.Draw(t, "activation"), HeadWidth: drawHead.Draw(t, "head"), Dropout: drawRate.Draw(t, "dropout"),
+		Block:  rapid.SampledFrom(arch.Blocks()).Draw(t, "block"),
+		Common: arch.Common{Stem: drawStem.Draw(t, "stem"), Activation: drawActivation.Draw(t, "activation"), HeadWidth: drawHead.Draw(t, "head"), Dropout: drawRate.Draw(t, "dropout")},
 	}
-	if n.Block.HasGroups() {
+	has := n.Block.Has()
+	if has.SE {
 		n.SE = rapid.SampledFrom([]float64{0, 0.25, 1}).Draw(t, "se")
+	}
+	if has.Stride1x1 {
 		n.Stride1x1 = rapid.Bool().Draw(t, "stride in the 1×1")
 	}
-	if n.Block != arch.Vanilla {
+	if has.Branch {
 		n.DropPath = drawRate.Draw(t, "drop path")
 	}
 	for range rapid.IntRange(1, 3).Draw(t, "stages") {
 		s := arch.Stage{Depth: rapid.IntRange(1, 2).Draw(t, "depth"), Width: rapid.IntRange(1, 50).Draw(t, "width"), Stride: rapid.IntRange(1, 3).Draw(t, "stride")}
-		if n.Block.HasGroups() {
+		if has.Bottleneck {
 			s.Bottleneck = rapid.SampledFrom([]float64{1, 2, 4, 0.5, 1. / 3}).Draw(t, "bottleneck")
+		}
+		if has.Groups {
 			s.GroupWidth = rapid.IntRange(1, 33).Draw(t, "group width")
 		}
 		n.Stages = append(n.Stages, s)
@@ -51,19 +56,15 @@ var drawRegNet = rapid.Custom(func(t *rapid.T) arch.RegNet {
 	like := drawAnyNet.Draw(t, "like")
 	r := arch.RegNet{
 		Depth: rapid.IntRange(1, 5).Draw(t, "depth"), W0: rapid.Float64Range(0.5, 24).Draw(t, "w0"), WA: rapid.Float64Range(0, 12).Draw(t, "wa"), WM: rapid.Float64Range(1.3, 3).Draw(t, "wm"),
-		Stride: rapid.IntRange(1, 2).Draw(t, "stride"), Block: like.Block, Stem: like.Stem, SE: like.SE, Activation: like.Activation,
-		HeadWidth: like.HeadWidth, DropPath: like.DropPath, Dropout: like.Dropout,
+		Stride: rapid.IntRange(1, 2).Draw(t, "stride"), Block: like.Block, Common: arch.Common{Stem: like.Stem, SE: like.SE, Activation: like.Activation, HeadWidth: like.HeadWidth, DropPath: like.DropPath, Dropout: like.Dropout},
 	}
-	if r.Block.HasGroups() {
-		r.Bottleneck, r.GroupWidth = like.Stages[0].Bottleneck, like.Stages[0].GroupWidth
-	}
+	r.Bottleneck, r.GroupWidth = like.Stages[0].Bottleneck, like.Stages[0].GroupWidth
 	return r
 })
 
 var drawEffNet = rapid.Custom(func(t *rapid.T) arch.EffNet {
 	n := arch.EffNet{
-		Stem: drawStem.Draw(t, "stem"), SE: rapid.SampledFrom([]float64{0, 0.25, 0.1}).Draw(t, "se"), Activation: drawActivation.Draw(t, "activation"),
-		HeadWidth: drawHead.Draw(t, "head"), DropPath: drawRate.Draw(t, "drop path"), Dropout: drawRate.Draw(t, "dropout"),
+		Common: arch.Common{Stem: drawStem.Draw(t, "stem"), SE: rapid.SampledFrom([]float64{0, 0.25, 0.1}).Draw(t, "se"), Activation: drawActivation.Draw(t, "activation"), HeadWidth: drawHead.Draw(t, "head"), DropPath: drawRate.Draw(t, "drop path"), Dropout: drawRate.Draw(t, "dropout")},
 	}
 	for range rapid.IntRange(1, 3).Draw(t, "stages") {
 		n.Stages = append(n.Stages, arch.EffStage{
