@@ -2,7 +2,6 @@ package arch
 
 import (
 	"fmt"
-	"os"
 
 	"netspace/graph"
 	"netspace/strict"
@@ -18,7 +17,7 @@ const (
 
 // LoadSpec reads a spec file. See ParseSpec.
 func LoadSpec(path string) (Spec, error) {
-	data, err := os.ReadFile(path)
+	data, err := strict.ReadFile(path)
 	if err != nil {
 		return Spec{}, fmt.Errorf("read spec: %w", err)
 	}

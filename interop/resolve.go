@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"netspace/arch"
 	"netspace/strict"
@@ -42,7 +41,7 @@ func Resolve(model string) (Model, error) {
 	if m, ok := arch.Published(model); ok {
 		return Model{Name: m.Name, Format: FormatZoo, Spec: m.Spec}, nil
 	}
-	data, err := os.ReadFile(model)
+	data, err := strict.ReadFile(model)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		_, err := arch.Lookup(model) // says what is nearest

@@ -38,7 +38,7 @@ func load(nameOrPath, from string, chain []string) (*Space, error) {
 	if from != "" && !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(from), path)
 	}
-	data, err := os.ReadFile(path)
+	data, err := strict.ReadFile(path)
 	if err == nil {
 		return parse(data, path, chain)
 	}

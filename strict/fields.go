@@ -3,6 +3,7 @@ package strict
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,7 +44,7 @@ func (f *Fields) Path(name string) string {
 	if f == nil {
 		return name
 	}
-	return join(f.node.path, name)
+	return join(f.node.path(), name)
 }
 
 // Has says whether the field is present.
@@ -78,16 +79,16 @@ func (f *Fields) Require(names ...string) {
 	}
 	for _, name := range names {
 		if !f.Has(name) {
-			f.doc.fail(f.doc.Line(f.node.path), f.Path(name), "", "is missing")
+			f.doc.fail(max(f.node.line, 1), f.Path(name), "", "is missing")
 		}
 	}
 }
 
 func (f *Fields) wrong(n *node, want string) {
-	if n.kind == null && f.doc.Failed(n.path) { // an alias of nothing
+	if n.kind == null && f.doc.Failed(n.path()) { // an alias of nothing
 		return
 	}
-	f.doc.fail(n.line, n.path, n.value(), "must be %s", want)
+	f.doc.fail(n.line, n.path(), n.value(), "must be %s", want)
 }
 
 // Float reads a number.
@@ -163,7 +164,7 @@ func (f *Fields) Word(name string, parse func(word string) error) {
 		return
 	}
 	if err := parse(n.text); err != nil {
-		f.doc.fail(n.line, n.path, n.value(), "%v", err)
+		f.doc.fail(n.line, n.path(), n.value(), "%v", err)
 	}
 }
 
@@ -266,11 +267,7 @@ func (f *Fields) Unread() []string {
 	}
 	var out []string
 	for _, k := range f.node.keys {
-		known := false
-		for _, a := range f.asked {
-			known = known || a == k.name
-		}
-		if !known {
+		if !slices.Contains(f.asked, k.name) {
 			out = append(out, k.name)
 		}
 	}
@@ -283,7 +280,11 @@ func (f *Fields) Finish() {
 	if f == nil {
 		return
 	}
-	for _, name := range f.Unread() {
+	for i, name := range f.Unread() {
+		if f.doc.full() {
+			f.doc.more += len(f.Unread()) - i
+			return
+		}
 		rule := "is not a known field; known are " + strings.Join(f.asked, ", ")
 		if near := Nearest(name, f.asked, 1); len(near) > 0 {
 			rule = fmt.Sprintf("is not a known field (did you mean %s?)", near[0])

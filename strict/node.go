@@ -1,17 +1,19 @@
 package strict
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
+
+	"netspace/internal/infile"
 )
 
 // kind of a node.
@@ -34,7 +36,13 @@ type node struct {
 	items  []*node
 	keys   []key // mapping, in order
 	line   int
-	path   string
+
+	// Where it is: an item of a list, or the value of a key. Paths are put
+	// together when they are asked for, since those of all values of a file can
+	// be much longer than the file.
+	parent *node
+	name   string // of its key
+	index  int    // in its list
 }
 
 type key struct {
@@ -42,6 +50,20 @@ type key struct {
 	line  int
 	value *node
 }
+
+func (n *node) path() string {
+	switch {
+	case n.parent == nil:
+		return ""
+	case n.parent.kind == sequence:
+		return Index(n.parent.path(), n.index)
+	}
+	return join(n.parent.path(), n.name)
+}
+
+// MaxSize bounds a file that is read strictly, in bytes: twice what the
+// largest network takes that a spec can state.
+const MaxSize = 512 << 10
 
 // maxNodes bounds a file after its aliases are expanded.
 const maxNodes = 100_000
@@ -54,92 +76,230 @@ type Doc struct {
 	Faults
 	file  string
 	root  *node
-	lines map[string]int // of every path
 	nodes int
 	large bool // a fault says that the file is too large
 }
 
-// Parse reads YAML or JSON, which is taken as the YAML that it is. The error
-// is an *Error with the line of the first syntax error.
+// ReadFile reads a file for Parse. The error is an *Error for a file that is
+// larger than MaxSize, or no regular file.
+func ReadFile(path string) ([]byte, error) {
+	data, err := infile.Read(path, MaxSize)
+	var refused *infile.RefusedError
+	if errors.As(err, &refused) {
+		return nil, &Error{Faults: []Fault{{File: path, Rule: refused.Reason}}}
+	}
+	return data, err
+}
+
+// Parse reads YAML or JSON. The error is an *Error with the line of the first
+// syntax error. Both take time and memory in proportion to the file, and files
+// larger than MaxSize are refused.
 //
 // A Doc may have faults already, such as duplicate fields: see Err.
 func Parse(data []byte, file string) (*Doc, error) {
-	d := &Doc{file: file, lines: map[string]int{}}
-	text := strings.TrimPrefix(string(data), "\ufeff")
-	if json.Valid([]byte(text)) {
-		// In JSON a raw tab can only be indentation, which YAML forbids.
-		text = strings.ReplaceAll(text, "\t", " ")
-	}
-	if line := tooNested(text); line > 0 {
-		d.fail(line, "", "", "nests more than %d deep", maxNesting)
+	d := &Doc{file: file}
+	if len(data) > MaxSize {
+		d.fail(0, "", "", "has %d bytes: at most %d are read", len(data), MaxSize)
 		return nil, d.Err()
 	}
-	tree, err := parseYAML(text)
-	if err != nil {
-		line, message := 0, err.Error()
-		var y yaml.Error
-		if errors.As(err, &y) {
-			message = y.GetMessage()
-			if tk := y.GetToken(); tk != nil && tk.Position != nil {
-				line = tk.Position.Line
-			}
-		}
-		d.fail(line, "", "", "is neither YAML nor JSON: %s", message)
-		return nil, d.Err()
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if json.Valid(data) {
+		d.readJSON(data)
+	} else if err := d.readYAML(data); err != nil {
+		return nil, err
 	}
-	var body ast.Node
-	for _, doc := range tree.Docs {
-		switch {
-		case doc.Body == nil:
-		case body != nil:
-			d.fail(lineOf(doc.Body), "", "", "must hold one document, not several")
-			return nil, d.Err()
-		default:
-			body = doc.Body
-		}
-	}
-	d.root = d.convert(body, "", map[string]ast.Node{}, 0)
 	if d.large {
 		return nil, d.Err()
 	}
 	return d, nil
 }
 
-// parseYAML turns a panic of the parser, which has had some on broken input, into an error.
-func parseYAML(text string) (f *ast.File, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
+// readYAML makes our tree of the parser's. The error is what Parse returns.
+func (d *Doc) readYAML(data []byte) error {
+	var body *yaml.Node
+	for in := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc yaml.Node
+		err := in.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
 		}
-	}()
-	return parser.ParseBytes([]byte(text), 0, parser.AllowDuplicateMapKey())
+		if err != nil {
+			line, message := syntaxError(err, data)
+			d.fail(line, "", "", "is neither YAML nor JSON: %s", message)
+			return d.Err()
+		}
+		content := doc.Content[0]
+		switch empty := content.Kind == yaml.ScalarNode && content.Value == "" && content.Style == 0; {
+		case empty:
+		case body != nil:
+			d.fail(content.Line, "", "", "must hold one document, not several")
+			return d.Err()
+		default:
+			body = content
+		}
+	}
+	d.root = &node{}
+	if body != nil {
+		d.convert(d.root, body, 0)
+	}
+	return nil
 }
 
-// tooNested gives the line where brackets nest deeper than maxNesting, or 0:
-// the parser recurses and would exhaust the stack.
-func tooNested(text string) int {
-	depth, line := 0, 1
-	for i := range len(text) {
-		switch text[i] {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth--
-		case '\n':
-			line++
+// syntaxError takes the library's "yaml: line 3: did not find …" apart. Its
+// parser, unlike its scanner, counts lines from 0, and for an alias of nothing it gives none.
+func syntaxError(err error, data []byte) (line int, message string) {
+	message = strings.TrimPrefix(err.Error(), "yaml: ")
+	line = 1 // of which the library does not speak
+	if strings.HasPrefix(message, "control characters") {
+		i := bytes.IndexFunc(data, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\n\r", r) })
+		line = 1 + bytes.Count(data[:max(i, 0)], []byte("\n"))
+	}
+	if _, scan := fmt.Sscanf(message, "line %d:", &line); scan == nil {
+		_, message, _ = strings.Cut(message, ": ")
+		for _, ofParser := range []string{"',' or", "key", "node content", "'-' indicator", "<"} {
+			if strings.HasPrefix(message, "did not find expected "+ofParser) {
+				line++
+			}
 		}
+		line = min(line, 1+bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))) // what the end of the file lacks
+	}
+	if name, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		if i := bytes.Index(data, []byte("*"+name)); i >= 0 {
+			line = 1 + bytes.Count(data[:i], []byte("\n"))
+		}
+		message = "*" + name + " is an alias of an anchor that is not defined before it"
+	}
+	return line, message
+}
+
+// room counts a node and says whether the file is still within its limits.
+func (d *Doc) room(out *node, depth int) bool {
+	d.nodes++
+	if d.nodes <= maxNodes && depth <= maxNesting {
+		return true
+	}
+	if !d.large {
+		d.large = true
 		if depth > maxNesting {
-			return line
+			d.fail(out.line, "", "", "nests more than %d deep", maxNesting)
+		} else {
+			d.fail(out.line, "", "", "is too large: at most %d values", maxNodes)
 		}
 	}
-	return 0
+	return false
 }
 
-func lineOf(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return 0
+// convert fills a node from the parser's, resolving aliases.
+func (d *Doc) convert(out *node, n *yaml.Node, depth int) {
+	if out.line == 0 { // else that of its key
+		out.line = n.Line
 	}
-	return n.GetToken().Position.Line
+	if d.large || !d.room(out, depth) {
+		return
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		d.convert(out, n.Alias, depth+1)
+	case yaml.SequenceNode:
+		out.kind = sequence
+		for i, v := range n.Content {
+			item := &node{parent: out, index: i}
+			d.convert(item, v, depth+1)
+			out.items = append(out.items, item)
+		}
+	case yaml.MappingNode:
+		out.kind = mapping
+		seen := map[string]int{}
+		for i := 0; i+1 < len(n.Content) && !d.large; i += 2 {
+			k, v := n.Content[i], n.Content[i+1]
+			if k.Kind == yaml.AliasNode {
+				k = k.Alias
+			}
+			switch {
+			case k.Kind != yaml.ScalarNode:
+				d.fail(k.Line, out.path(), "", "has a key that is no word")
+				continue
+			case k.ShortTag() == "!!merge":
+				d.fail(k.Line, out.path(), "<<", "merge keys are not supported: write the fields out")
+				continue
+			}
+			d.convert(d.key(out, k.Value, n.Content[i].Line, seen), v, depth+1)
+		}
+	default:
+		const quotes = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+		out.quoted = n.Style&quotes != 0
+		if out.quoted || n.ShortTag() != "!!null" {
+			out.kind, out.text = scalar, n.Value
+		}
+	}
+}
+
+// key adds a key to a mapping and gives the node of its value; seen has the
+// lines of the keys so far.
+func (d *Doc) key(out *node, name string, line int, seen map[string]int) *node {
+	value := &node{parent: out, name: name, line: line}
+	if first, twice := seen[name]; twice {
+		d.fail(line, value.path(), "", "is given twice, first on line %d", first)
+	} else {
+		seen[name] = line
+	}
+	out.keys = append(out.keys, key{name, line, value})
+	return value
+}
+
+// readJSON makes our tree of valid JSON.
+func (d *Doc) readJSON(data []byte) {
+	in := json.NewDecoder(bytes.NewReader(data))
+	in.UseNumber()
+	var at int64
+	line := 1
+	next := func() (json.Token, int) {
+		t, _ := in.Token() // there is one: the text is valid
+		end := in.InputOffset()
+		line += bytes.Count(data[at:end], []byte("\n"))
+		at = end
+		return t, line
+	}
+	var read func(out *node, t json.Token, depth int)
+	read = func(out *node, t json.Token, depth int) {
+		fits := !d.large && d.room(out, depth)
+		switch t := t.(type) {
+		case json.Delim:
+			if t == '[' {
+				out.kind = sequence
+				for i := 0; fits && in.More(); i++ {
+					v, line := next()
+					item := &node{parent: out, index: i, line: line}
+					read(item, v, depth+1)
+					fits = !d.large
+					out.items = append(out.items, item)
+				}
+			} else {
+				out.kind = mapping
+				seen := map[string]int{}
+				for fits && in.More() {
+					k, line := next()
+					value := d.key(out, k.(string), line, seen)
+					v, _ := next()
+					read(value, v, depth+1)
+					fits = !d.large
+				}
+			}
+			if fits {
+				next() // the closing bracket
+			}
+		case string:
+			out.kind, out.text, out.quoted = scalar, t, true
+		case json.Number:
+			out.kind, out.text = scalar, t.String()
+		case bool:
+			out.kind, out.text = scalar, strconv.FormatBool(t)
+		}
+	}
+	t, first := next()
+	d.root = &node{line: first}
+	read(d.root, t, 0)
 }
 
 func join(path, name string) string {
@@ -149,77 +309,11 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// convert makes our tree of the parser's, resolving aliases.
-func (d *Doc) convert(n ast.Node, path string, anchors map[string]ast.Node, depth int) *node {
-	out := &node{line: lineOf(n), path: path}
-	if d.nodes++; d.nodes > maxNodes || depth > maxNesting {
-		if !d.large {
-			d.large = true
-			d.fail(out.line, path, "", "is too large: at most %d values, nested %d deep", maxNodes, maxNesting)
-		}
-		return out
-	}
-	if _, seen := d.lines[path]; !seen {
-		d.lines[path] = out.line
-	}
-	switch n := n.(type) {
-	case nil, *ast.NullNode:
-	case *ast.AnchorNode:
-		anchors[n.Name.GetToken().Value] = n.Value
-		return d.convert(n.Value, path, anchors, depth+1)
-	case *ast.AliasNode:
-		name := n.Value.GetToken().Value
-		target, ok := anchors[name]
-		if !ok {
-			d.fail(out.line, path, "*"+name, "is an alias of an anchor that is not defined before it")
-			return out
-		}
-		return d.convert(target, path, anchors, depth+1)
-	case *ast.TagNode:
-		return d.convert(n.Value, path, anchors, depth+1)
-	case *ast.SequenceNode:
-		out.kind = sequence
-		for i, v := range n.Values {
-			out.items = append(out.items, d.convert(v, path+"["+strconv.Itoa(i)+"]", anchors, depth+1))
-		}
-	case *ast.MappingNode:
-		out.kind = mapping
-		d.pairs(out, n.Values, anchors, depth)
-	case *ast.MappingValueNode:
-		out.kind = mapping
-		d.pairs(out, []*ast.MappingValueNode{n}, anchors, depth)
-	case *ast.LiteralNode:
-		out.kind, out.quoted, out.text = scalar, true, n.Value.Value
-	default:
-		tk := n.GetToken()
-		out.kind, out.text = scalar, tk.Value
-		out.quoted = tk.Type == token.SingleQuoteType || tk.Type == token.DoubleQuoteType
-	}
-	return out
-}
-
-func (d *Doc) pairs(out *node, pairs []*ast.MappingValueNode, anchors map[string]ast.Node, depth int) {
-	for _, p := range pairs {
-		line := lineOf(p.Key)
-		if _, merge := p.Key.(*ast.MergeKeyNode); merge {
-			d.fail(line, out.path, "<<", "merge keys are not supported: write the fields out")
-			continue
-		}
-		k := key{name: p.Key.GetToken().Value, line: line}
-		path := join(out.path, k.name)
-		for _, other := range out.keys {
-			if other.name == k.name {
-				d.fail(line, path, "", "is given twice, first on line %d", other.line)
-			}
-		}
-		k.value = d.convert(p.Value, path, anchors, depth+1)
-		k.value.line = line
-		d.lines[path] = line
-		out.keys = append(out.keys, k)
-	}
-}
-
 func (d *Doc) fail(line int, path, value, format string, args ...any) {
+	if d.full() {
+		d.more++
+		return
+	}
 	d.Add(Fault{File: d.file, Line: line, Path: path, Value: value, Rule: fmt.Sprintf(format, args...)})
 }
 
@@ -230,30 +324,40 @@ func (d *Doc) Fail(path, value, format string, args ...any) {
 
 // Line is where the field at path stands; for an absent field, the nearest one around it.
 func (d *Doc) Line(path string) int {
-	for {
-		if line, ok := d.lines[path]; ok {
-			return max(line, 1)
+	n := d.root
+	for path != "" {
+		child, rest := n.child(path)
+		if child == nil {
+			break
 		}
-		i := strings.LastIndexAny(path, ".[")
-		if i < 0 {
-			return 1
-		}
-		path = path[:i]
+		n, path = child, rest
 	}
+	return max(n.line, 1)
+}
+
+// child is the value at the beginning of a path, and what remains of the path. Names may hold
+// dots and brackets, so the longest one that fits counts.
+func (n *node) child(path string) (found *node, rest string) {
+	if n.kind == sequence {
+		number, rest, ok := strings.Cut(strings.TrimPrefix(path, "["), "]")
+		i, err := strconv.Atoi(number)
+		if !ok || err != nil || i < 0 || i >= len(n.items) {
+			return nil, path
+		}
+		return n.items[i], strings.TrimPrefix(rest, ".")
+	}
+	longest := -1
+	for _, k := range n.keys {
+		after, ok := strings.CutPrefix(path, k.name)
+		if ok && len(k.name) > longest && (after == "" || after[0] == '.' || after[0] == '[') {
+			found, rest, longest = k.value, strings.TrimPrefix(after, "."), len(k.name)
+		}
+	}
+	return found, rest
 }
 
 // File is the name given to Parse.
 func (d *Doc) File() string { return d.file }
-
-// Failed says whether a fault was found at exactly this path.
-func (d *Doc) Failed(path string) bool {
-	for _, f := range d.list {
-		if f.Path == path {
-			return true
-		}
-	}
-	return false
-}
 
 // value renders a node for a message.
 func (n *node) value() string {
@@ -335,14 +439,14 @@ func boolean(text string) (value, ok bool) {
 // Merge adds faults that a check of the values found, except for fields that
 // could not be read: their values mean nothing.
 func (d *Doc) Merge(checked Faults) {
-	unread := d.list
+	var news []Fault
 	for _, f := range checked.list {
-		known := false
-		for _, u := range unread {
-			known = known || u.Path == f.Path
-		}
-		if !known {
-			d.Add(f)
+		if !d.Failed(f.Path) {
+			news = append(news, f)
 		}
 	}
+	for _, f := range news {
+		d.Add(f)
+	}
+	d.more += checked.more
 }

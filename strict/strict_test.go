@@ -108,3 +108,24 @@ func TestFaultsOfTheWholeFile(t *testing.T) {
 		}
 	}
 }
+
+// A person who looks for a mistake looks at the line that the message names.
+func TestLinesOfSyntaxErrors(t *testing.T) {
+	for text, want := range map[string]int{
+		"a: 1\nb: [1, 2\nc: 3\n": 2,
+		"a: [,]":                 1,
+		"a: 1\n\nb: \"\\q\"\n":   3,
+		"a: 1\nb: *x\n":          2,
+		"a: 1\r\nb: x\x01\n":     2,
+		"a: 1\n  b: 2\n":         2,
+		"a:\n  - 1\n b: 2\n":     3,
+		"a: 1\nb: {c: 1\n":       2,
+		"a: 1\n{b\n":             2,
+	} {
+		_, err := Parse([]byte(text), "f.yaml")
+		var e *Error
+		if !errors.As(err, &e) || e.Faults[0].Line != want {
+			t.Errorf("%q: %v; want line %d", text, err, want)
+		}
+	}
+}

@@ -18,7 +18,7 @@ func (f *Fields) Value(name string) (Value, bool) {
 }
 
 // Path is where the value stands.
-func (v Value) Path() string { return v.node.path }
+func (v Value) Path() string { return v.node.path() }
 
 // Line is where the value stands, from 1.
 func (v Value) Line() int { return v.node.line }
@@ -51,5 +51,5 @@ func (v Value) Fields() (*Fields, bool) {
 
 // Fail adds a fault of this value.
 func (v Value) Fail(format string, args ...any) {
-	v.doc.fail(v.node.line, v.node.path, v.node.value(), "%s", fmt.Sprintf(format, args...))
+	v.doc.fail(v.node.line, v.node.path(), v.node.value(), "%s", fmt.Sprintf(format, args...))
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -44,7 +43,7 @@ var goodName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // LoadConfig reads a study file. The error is a *strict.Error that lists
 // all faults with line, path, value and what is allowed.
 func LoadConfig(path string) (Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := strict.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("study file: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"netspace/engine/engines"
 	"netspace/internal/atomicfile"
+	"netspace/strict"
 	"netspace/train"
 	"netspace/trial"
 )
@@ -66,7 +67,7 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if file == "" {
 		file = filepath.Join(req.Dir, fileName)
 	}
-	text, err := os.ReadFile(file)
+	text, err := strict.ReadFile(file)
 	if err != nil {
 		return nil, &RequestError{fmt.Errorf("study file: %w", err)}
 	}

@@ -3,7 +3,6 @@ package train
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 // LoadRecipe reads a recipe file (YAML or JSON) over a base: what the file
 // does not state stays as in base.
 func LoadRecipe(path string, base Recipe) (Recipe, error) {
-	data, err := os.ReadFile(path)
+	data, err := strict.ReadFile(path)
 	if err != nil {
 		return base, fmt.Errorf("read recipe: %w", err)
 	}
