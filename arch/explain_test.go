@@ -1,10 +1,7 @@
 package arch
 
 import (
-	"bytes"
-	"encoding/xml"
-	"io"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,28 +79,28 @@ func TestSectionsSumUp(t *testing.T) {
 	})
 }
 
-// TestDraw: the drawing is well-formed, has a bar per block, and its title is escaped.
-func TestDraw(t *testing.T) {
+// TestSilhouette: a block is a width and a stage, and the line is the RegNet's own or the fitted one.
+func TestSilhouette(t *testing.T) {
+	r := RegNet{Depth: 13, W0: 24, WA: 36, WM: 2.5, GroupWidth: 8, Bottleneck: 1, Common: Common{Stem: Stem{Width: 32}, Activation: graph.ReLU}}
+	s, err := r.Spec().Silhouette()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := r.Spec().AnyNet(); !slices.Equal(s.Widths, n.Widths()) || s.FitError != nil || s.Line()[12] != 24+12*36 {
+		t.Errorf("%+v", s)
+	}
 	for seed := range 20 {
 		spec := genSpec.Example(seed)
-		var b bytes.Buffer
-		if err := spec.Draw(&b, "a <b> & c"); err != nil {
+		s, err := spec.Silhouette()
+		if err != nil {
 			t.Fatal(err)
 		}
-		text := b.String()
-		dec := xml.NewDecoder(strings.NewReader(text))
-		for {
-			if _, err := dec.Token(); err == io.EOF {
-				break
-			} else if err != nil {
-				t.Fatalf("%v\n%s", err, text)
-			}
+		depth := spec.blocks().Depth()
+		if len(s.Widths) != depth || len(s.Stages) != depth || len(s.Line()) != depth || s.Stages[0] != 1 || s.Stages[depth-1] != len(spec.blocks().Stages) || !slices.IsSorted(s.Stages) {
+			t.Errorf("%d blocks in %d stages: %+v", depth, len(spec.blocks().Stages), s)
 		}
-		if bars, want := strings.Count(text, "<title>block "), spec.blocks().Depth(); bars != want {
-			t.Errorf("%d bars, want %d", bars, want)
-		}
-		if strings.Contains(text, "<b>") || strings.Contains(text, "NaN") || strings.Contains(text, "%!") {
-			t.Error(text)
+		if _, regnet := spec.Network.(RegNet); regnet != (s.FitError == nil) {
+			t.Errorf("%s: e_fit %v", spec.Family(), s.FitError)
 		}
 	}
 }

@@ -434,3 +434,25 @@ func (f *fitter) search() Fit {
 	}
 	return full
 }
+
+// Fit fits the widths of any network: see AnyNet.Fit. An EfficientNet is
+// fitted by its block widths alone. The error is Validate's.
+func (s Spec) Fit() (Fit, error) {
+	if err := s.Validate(); err != nil {
+		return Fit{}, err
+	}
+	return s.blocks().Fit(), nil
+}
+
+// blocks is the network as stages of blocks with widths, whatever its family.
+func (s Spec) blocks() AnyNet {
+	if n, ok := s.Network.(EffNet); ok {
+		a := AnyNet{Block: Basic}
+		for _, st := range n.Stages {
+			a.Stages = append(a.Stages, Stage{Depth: st.Depth, Width: st.Width, Stride: st.Stride})
+		}
+		return a
+	}
+	n, _ := s.AnyNet()
+	return n
+}

@@ -1,11 +1,6 @@
 package figure
 
-import (
-	"encoding/xml"
-	"math"
-	"strconv"
-	"strings"
-)
+import "math"
 
 // Chart is a plot area with two axes and marks in it. The zero margins are
 // chosen to fit the labels.
@@ -42,9 +37,10 @@ type Mark interface{ draw(*canvas) }
 // Steps is a step curve, right-continuous: from X[i] on it is Y[i]. It begins
 // at From with the value 0 and runs on to the right edge.
 type Steps struct {
-	Series int
+	Series int       // -1: the colour of text
 	X, Y   []float64 // X ascending
-	Title  string    // shown when the pointer is over it
+	Faint  bool
+	Title  string // shown when the pointer is over it
 }
 
 // StepBand is the area between two step curves over the same X; left of X[0]
@@ -99,7 +95,9 @@ type VLine struct {
 type Bars struct {
 	Series int
 	Y      []float64
-	Group  []int // bars of one group touch
+	Group  []int    // bars of one group touch
+	Titles []string // of the bars, shown when the pointer is over them; nil: none
+	Labels []string // of the bars, written above the middle of each group where there is room; nil: none
 }
 
 const (
@@ -109,21 +107,40 @@ const (
 
 // canvas draws one chart. Coordinates inside the plot area count from its upper left.
 type canvas struct {
-	strings.Builder
-	c     *Chart
-	t     Theme
-	w, h  float64 // of the plot area
-	small bool
+	*svg
+	c    *Chart
+	t    Theme
+	w, h float64 // of the plot area
 }
 
 // SVG draws the chart as an svg element. With standalone it carries the
 // namespace, and its size in pixels, and can be a file of its own.
 func (c *Chart) SVG(t Theme, standalone bool) string {
-	k := &canvas{c: c, t: t, small: c.Width < 340}
-	size := fontSize
-	if k.small {
-		size = smallSize
+	w := &svg{}
+	w.root(c.Width, c.Height, standalone, append([]any{"font-family", t.Font}, c.attributes(t)...)...)
+	w.background(t)
+	c.draw(w, t)
+	w.close("svg")
+	return w.String()
+}
+
+// textSize is that of the chart's labels in pixels.
+func (c *Chart) textSize() float64 {
+	if c.Width < 340 {
+		return smallSize
 	}
+	return fontSize
+}
+
+// attributes are those of the element that holds the chart.
+func (c *Chart) attributes(t Theme) []any {
+	return []any{"font-size", c.textSize(), "fill", t.Ink, "aria-label", c.Alt}
+}
+
+// draw draws the chart into the element that holds it.
+func (c *Chart) draw(out *svg, t Theme) {
+	k := &canvas{svg: out, c: c, t: t}
+	size := c.textSize()
 	xs, ys := c.X.ticks(), c.Y.ticks()
 	widest := 0.0
 	for _, v := range ys {
@@ -144,91 +161,62 @@ func (c *Chart) SVG(t Theme, standalone bool) string {
 	}
 	k.w, k.h = c.Width-left-right, c.Height-top-bottom
 
-	k.raw(`<svg role="img"`)
-	if standalone {
-		k.raw(` xmlns="http://www.w3.org/2000/svg" width="`, num(c.Width), `" height="`, num(c.Height), `"`)
-	}
-	k.raw(` viewBox="0 0 `, num(c.Width), ` `, num(c.Height), `" font-family="`, t.Font, `" font-size="`, num(size), `" fill="`, t.Ink, `" aria-label="`, escape(c.Alt), `">`)
-	if t.Surface != "none" {
-		k.raw(`<rect width="100%" height="100%" fill="`, t.Surface, `"/>`)
-	}
-	if c.Title != "" {
-		k.text(left, size+4, "start", t.Ink, `font-weight="600"`, c.Title)
-	}
-	if c.Note != "" {
-		k.text(c.Width-right, size+4, "end", t.Muted, "", c.Note)
-	}
-	k.raw(`<g transform="translate(`, num(left), ` `, num(top), `)">`)
+	k.text(left, size+4, "start", t.Ink, c.Title, "font-weight", "600")
+	k.text(c.Width-right, size+4, "end", t.Muted, c.Note)
+	k.open("g", "transform", "translate("+num(left)+" "+num(top)+")")
 	k.grid(xs, ys)
 	// A nested svg clips to the plot area and needs no id.
-	k.raw(`<svg width="`, num(k.w), `" height="`, num(k.h), `">`)
+	k.open("svg", "width", k.w, "height", k.h)
 	for _, m := range c.Marks {
 		m.draw(k)
 	}
-	k.raw(`</svg>`)
+	k.close("svg")
 	k.axes(xs, ys, size)
 	k.legend(size)
-	if c.X.Label != "" {
-		k.text(k.w/2, k.h+2*size+13, "middle", t.Ink, "", c.X.Label)
-	}
-	k.raw(`</g>`)
-	if c.Y.Label != "" {
-		y := top + k.h/2
-		k.text(size, y, "middle", t.Ink, `transform="rotate(-90 `+num(size)+` `+num(y)+`)"`, c.Y.Label)
-	}
-	k.raw(`</svg>`)
-	return k.String()
-}
-
-func (k *canvas) raw(parts ...string) {
-	for _, p := range parts {
-		k.WriteString(p)
-	}
-}
-
-func (k *canvas) text(x, y float64, anchor, fill, attrs, s string) {
-	k.raw(`<text x="`, num(x), `" y="`, num(y), `" fill="`, fill, `"`)
-	if anchor != "start" {
-		k.raw(` text-anchor="`, anchor, `"`)
-	}
-	if attrs != "" {
-		k.raw(` `, attrs)
-	}
-	k.raw(`>`, escape(s), `</text>`)
+	k.text(k.w/2, k.h+2*size+13, "middle", t.Ink, c.X.Label)
+	k.close("g")
+	y := top + k.h/2
+	k.text(size, y, "middle", t.Ink, c.Y.Label, "transform", "rotate(-90 "+num(size)+" "+num(y)+")")
 }
 
 func (k *canvas) x(v float64) float64 { return k.c.X.place(v) * k.w }
 func (k *canvas) y(v float64) float64 { return (1 - k.c.Y.place(v)) * k.h }
 
 func (k *canvas) grid(xs, ys []float64) {
-	var d strings.Builder
+	var d path
 	if !k.c.Y.NoGrid {
 		for _, v := range ys {
-			d.WriteString("M0 " + num(k.y(v)) + "h" + num(k.w))
+			d.move(0, k.y(v))
+			d.right(k.w)
 		}
 	}
 	if !k.c.X.NoGrid {
 		for _, v := range xs {
-			d.WriteString("M" + num(k.x(v)) + " 0v" + num(k.h))
+			d.move(k.x(v), 0)
+			d.down(k.h)
 		}
 	}
 	if d.Len() > 0 {
-		k.raw(`<path d="`, d.String(), `" stroke="`, k.t.Grid, `" fill="none"/>`)
+		k.element("path", "", "d", d.String(), "stroke", k.t.Grid, "fill", "none")
 	}
 }
 
 func (k *canvas) axes(xs, ys []float64, size float64) {
-	var d strings.Builder
-	d.WriteString("M0 0V" + num(k.h) + "H" + num(k.w))
+	var d path
+	d.move(0, 0)
+	d.v(k.h)
+	d.h(k.w)
 	for _, v := range ys {
-		d.WriteString("M0 " + num(k.y(v)) + "h-4")
+		d.move(0, k.y(v))
+		d.right(-4)
 	}
 	for _, v := range xs {
-		d.WriteString("M" + num(k.x(v)) + " " + num(k.h) + "v4")
+		d.move(k.x(v), k.h)
+		d.down(4)
 	}
-	k.raw(`<path d="`, d.String(), `" stroke="`, k.t.Muted, `" stroke-width=".8" fill="none"/>`)
+	k.element("path", "", "d", d.String(), "stroke", k.t.Muted, "stroke-width", ".8", "fill", "none")
 	for _, v := range ys {
-		k.text(-7, k.y(v)+size*0.35, "end", k.t.Muted, "", k.c.Y.format(v))
+		k.text(-7, k.y(v)+size*0.35, "end", k.t.Muted, k.c.Y.format(v))
 	}
 	last := math.Inf(-1)
 	for _, v := range xs {
@@ -238,7 +226,7 @@ func (k *canvas) axes(xs, ys []float64, size float64) {
 			continue
 		}
 		last = x + half
-		k.text(x, k.h+size+5, "middle", k.t.Muted, "", label)
+		k.text(x, k.h+size+5, "middle", k.t.Muted, label)
 	}
 }
 
@@ -261,57 +249,22 @@ func (k *canvas) legend(size float64) {
 	if k.c.Corner == TopRight {
 		y = 6
 	}
-	k.raw(`<rect x="`, num(x-8), `" y="`, num(y-4), `" width="`, num(w+14), `" height="`, num(h+8), `" fill="`, k.t.Halo, `" fill-opacity=".88"/>`)
+	k.element("rect", "", "x", x-8, "y", y-4, "width", w+14, "height", h+8, "fill", k.t.Halo, "fill-opacity", ".88")
 	for i, e := range k.c.Legend {
 		at := y + line*(float64(i)+0.5)
-		k.raw(`<path d="M`, num(x), ` `, num(at), `h20" stroke="`, k.t.series(e.Series), `" stroke-width="2.4"`, k.dashAttr(k.t.dash(e.Series)), `/>`)
-		k.text(x+28, at+size*0.35, "start", k.t.Ink, "", e.Text)
-		if e.Note != "" {
-			k.text(x+28+wide+12, at+size*0.35, "start", k.t.Muted, `font-size="`+num(size-1)+`"`, e.Note)
-		}
+		var d path
+		d.move(x, at)
+		d.right(20)
+		k.element("path", "", "d", d.String(), "stroke", k.t.series(e.Series), "stroke-width", "2.4", "stroke-dasharray", k.t.dash(e.Series))
+		k.text(x+28, at+size*0.35, "start", k.t.Ink, e.Text)
+		k.text(x+28+wide+12, at+size*0.35, "start", k.t.Muted, e.Note, "font-size", size-1)
 	}
 }
 
-func (k *canvas) dashAttr(d string) string {
-	if d == "" {
-		return ""
+// stroke is the colour of a line: that of a series, or of text for -1.
+func (k *canvas) stroke(series int) string {
+	if series < 0 {
+		return k.t.Ink
 	}
-	return ` stroke-dasharray="` + d + `"`
-}
-
-// textWidth is about how wide s is set in a sans serif of the given size.
-func textWidth(s string, size float64) float64 {
-	w := 0.0
-	for _, r := range s {
-		switch {
-		case strings.ContainsRune(" .,:;|'ijlftr()-", r):
-			w += 0.33
-		case r >= 'A' && r <= 'Z' || strings.ContainsRune("mwMW%", r):
-			w += 0.72
-		default:
-			w += 0.56
-		}
-	}
-	return w * size
-}
-
-// num writes a coordinate with a tenth of a pixel.
-func num(v float64) string {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return "0"
-	}
-	s := strconv.FormatFloat(v, 'f', 1, 64)
-	s = strings.TrimSuffix(s, ".0")
-	if s == "-0" {
-		return "0"
-	}
-	return s
-}
-
-// escape makes s the text of an element or an attribute; what XML has no
-// character for becomes U+FFFD.
-func escape(s string) string {
-	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a Builder never fails
-	return b.String()
+	return k.t.series(series)
 }

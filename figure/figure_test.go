@@ -104,15 +104,28 @@ func chart() *Chart {
 			Line{Series: -1, X: []float64{11, 13, 19}, Y: []float64{0.1, math.NaN(), 0.4}, Dashed: true},
 			Points{Series: 1, X: []float64{11, 12, 13}, Y: []float64{0.1, 1.7, 0.3}, Titles: []string{"x", "y", "z"}, Failed: []bool{false, false, true}},
 			VSpan{Series: 0, Lo: 13, Best: 14, Hi: 16}, VLine{X: 18, Label: "area to 18 %"},
-			Bars{Series: 2, Y: []float64{0.2, 0.2, 0.6}, Group: []int{0, 0, 1}},
+			Bars{Series: 2, Y: []float64{0.2, 0.2, 0.6}, Group: []int{0, 0, 1}, Titles: []string{"16", "16", "<32>"}, Labels: []string{"16", "16", "too wide for the bar"}},
+			Steps{Series: -1, X: []float64{13}, Y: []float64{1}, Faint: true},
 		},
 	}
 }
 
-// The drawing of every mark, as text that can be reviewed.
+// The drawing of every mark, and of a grid, as text that can be reviewed.
 func TestGolden(t *testing.T) {
-	got := strings.ReplaceAll(chart().SVG(Print(), true), "><", ">\n<") + "\n"
-	path := filepath.Join("testdata", "chart.svg")
+	small := func(title string) *Chart {
+		return &Chart{Width: 120, Height: 80, Title: title, X: Axis{Max: 1, Ticks: 2}, Y: Axis{Max: 1, Ticks: 2}}
+	}
+	for name, d := range map[string]Drawing{
+		"chart.svg": chart(),
+		"grid.svg":  &Grid{Title: "a grid of <charts>", Columns: 2, Rows: [][]*Chart{{small("a"), small("b"), small("c")}, nil, {small("d")}}},
+	} {
+		golden(t, name, strings.ReplaceAll(string(File(d)), "><", ">\n<"))
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
@@ -133,8 +146,8 @@ func TestGolden(t *testing.T) {
 func TestMarks(t *testing.T) {
 	svg := chart().SVG(Print(), true)
 	n := elements(t, svg)
-	if n["circle"] != 1 || n["svg"] != 2 {
-		t.Errorf("elements %v; want one circle (two of three points are crosses) in a plot area of its own", n)
+	if n["circle"] != 1 || n["svg"] != 2 || n["title"] != 2+3 {
+		t.Errorf("elements %v; want one circle (two of three points are crosses), titles of it, of a curve and of three bars, in a plot area of its own", n)
 	}
 	for _, want := range []string{
 		`xmlns="http://www.w3.org/2000/svg" width="400" height="300"`, // a file of its own
@@ -159,7 +172,7 @@ func TestMarks(t *testing.T) {
 // to its last value at the right edge.
 func TestStepsAreSteps(t *testing.T) {
 	c := &Chart{Width: 100, Height: 100, X: Axis{Min: 0, Max: 10}, Y: Axis{Min: 0, Max: 1}, Marks: []Mark{Steps{X: []float64{5}, Y: []float64{0.5}}}}
-	k := &canvas{c: c, t: Print(), w: 100, h: 100}
+	k := &canvas{svg: &svg{}, c: c, t: Print(), w: 100, h: 100}
 	c.Marks[0].draw(k)
 	if want := `d="M0 100H50V50H100"`; !strings.Contains(k.String(), want) {
 		t.Errorf("%s; want %s", k.String(), want)
@@ -174,6 +187,7 @@ func TestAnyNumbers(t *testing.T) {
 		x := rapid.SliceOfN(number, n, n).Draw(t, "x")
 		y := rapid.SliceOfN(number, n, n).Draw(t, "y")
 		group := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "group")
+		labels := rapid.SliceOfN(rapid.String(), n, n).Draw(t, "labels")
 		lo := rapid.Float64Range(-10, 100).Draw(t, "lo")
 		hi := lo + rapid.Float64Range(0, 1e6).Draw(t, "width")
 		if rapid.Bool().Draw(t, "no wider than the numbers are fine") {
@@ -185,7 +199,7 @@ func TestAnyNumbers(t *testing.T) {
 			Y: Axis{Min: lo, Max: hi, Log: rapid.Bool().Draw(t, "log y")},
 			Marks: []Mark{
 				Steps{Series: 9, X: x, Y: y}, StepBand{X: x, Lo: y, Hi: y}, Band{X: x, Lo: y, Hi: y}, Line{X: x, Y: y},
-				Points{X: x, Y: y, Jitter: 3}, Bars{Y: y, Group: group}, VSpan{Lo: lo, Best: lo, Hi: hi}, VLine{X: lo},
+				Points{X: x, Y: y, Jitter: 3}, Bars{Y: y, Group: group, Titles: labels, Labels: labels}, VSpan{Lo: lo, Best: lo, Hi: hi}, VLine{X: lo},
 			},
 		}
 		svg := c.SVG(Print(), true)
@@ -197,6 +211,19 @@ func TestAnyNumbers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A grid holds every chart at a place of its own, and a grid without charts is a drawing too.
+func TestGrid(t *testing.T) {
+	c := &Chart{Width: 100, Height: 50}
+	svg := (&Grid{Title: "t", Columns: 2, Rows: [][]*Chart{{c, c, c}, {c}}}).SVG(Print(), true)
+	elements(t, svg)
+	for _, want := range []string{`width="200" height="180"`, "translate(0 30)", "translate(100 30)", "translate(0 80)", "translate(0 130)"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("no %s in %s", want, svg)
+		}
+	}
+	elements(t, (&Grid{Columns: 1}).SVG(Page(), false))
 }
 
 func TestSeriesRepeatWithDashes(t *testing.T) {

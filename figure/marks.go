@@ -1,23 +1,6 @@
 package figure
 
-import (
-	"math"
-	"strings"
-)
-
-// path writes an SVG path of steps or segments.
-type path struct{ strings.Builder }
-
-func (p *path) move(x, y float64) { p.WriteString("M" + num(x) + " " + num(y)) }
-func (p *path) line(x, y float64) { p.WriteString("L" + num(x) + " " + num(y)) }
-func (p *path) h(x float64)       { p.WriteString("H" + num(x)) }
-func (p *path) v(y float64)       { p.WriteString("V" + num(y)) }
-
-func (k *canvas) title(s string) {
-	if s != "" {
-		k.raw(`<title>`, escape(s), `</title>`)
-	}
-}
+import "math"
 
 func (s Steps) draw(k *canvas) {
 	var p path
@@ -27,9 +10,12 @@ func (s Steps) draw(k *canvas) {
 		p.v(k.y(s.Y[i]))
 	}
 	p.h(k.w)
-	k.raw(`<path d="`, p.String(), `" fill="none" stroke="`, k.t.series(s.Series), `" stroke-width="2" stroke-linejoin="round"`, k.dashAttr(k.t.dash(s.Series)), `>`)
-	k.title(s.Title)
-	k.raw(`</path>`)
+	width := "2"
+	if s.Faint {
+		width = "1"
+	}
+	k.titled("path", s.Title, "d", p.String(), "fill", "none", "stroke", k.stroke(s.Series), "stroke-width", width,
+		"stroke-linejoin", "round", "stroke-opacity", opacity(s.Faint), "stroke-dasharray", k.t.dash(s.Series))
 }
 
 func (b StepBand) draw(k *canvas) {
@@ -51,7 +37,8 @@ func (b StepBand) draw(k *canvas) {
 	}
 	p.v(k.y(b.Lo0))
 	p.h(0)
-	k.raw(`<path d="`, p.String(), `Z" fill="`, k.t.series(b.Series), `" fill-opacity=".13"/>`)
+	p.close()
+	k.element("path", "", "d", p.String(), "fill", k.t.series(b.Series), "fill-opacity", ".13")
 }
 
 func (b Band) draw(k *canvas) {
@@ -66,7 +53,8 @@ func (b Band) draw(k *canvas) {
 	for i := len(b.X) - 1; i >= 0; i-- {
 		p.line(k.x(b.X[i]), k.y(b.Lo[i]))
 	}
-	k.raw(`<path d="`, p.String(), `Z" fill="`, k.t.series(b.Series), `" fill-opacity=".13"/>`)
+	p.close()
+	k.element("path", "", "d", p.String(), "fill", k.t.series(b.Series), "fill-opacity", ".13")
 }
 
 func (l Line) draw(k *canvas) {
@@ -84,23 +72,15 @@ func (l Line) draw(k *canvas) {
 		}
 		pen = true
 	}
-	colour, width := k.t.Ink, l.Width
-	if l.Series >= 0 {
-		colour = k.t.series(l.Series)
-	}
+	width, dashes := l.Width, ""
 	if width == 0 {
 		width = 1.6
 	}
-	k.raw(`<path d="`, p.String(), `" fill="none" stroke="`, colour, `" stroke-width="`, num(width), `" stroke-linejoin="round" stroke-linecap="round"`)
-	if l.Faint {
-		k.raw(` stroke-opacity=".22"`)
-	}
 	if l.Dashed {
-		k.raw(` stroke-dasharray="1.5 3.5"`)
+		dashes = "1.5 3.5"
 	}
-	k.raw(`>`)
-	k.title(l.Title)
-	k.raw(`</path>`)
+	k.titled("path", l.Title, "d", p.String(), "fill", "none", "stroke", k.stroke(l.Series), "stroke-width", width,
+		"stroke-linejoin", "round", "stroke-linecap", "round", "stroke-opacity", opacity(l.Faint), "stroke-dasharray", dashes)
 }
 
 func (s Points) draw(k *canvas) {
@@ -110,7 +90,7 @@ func (s Points) draw(k *canvas) {
 	}
 	colour := k.t.series(s.Series)
 	var dots, crosses path
-	k.raw(`<g fill="`, colour, `" fill-opacity=".72">`)
+	k.open("g", "fill", colour, "fill-opacity", ".72")
 	for i, v := range s.X {
 		x, y := k.x(v), k.y(s.Y[i])
 		if s.Jitter > 0 {
@@ -120,22 +100,21 @@ func (s Points) draw(k *canvas) {
 		}
 		if y < 0 || (s.Failed != nil && s.Failed[i]) {
 			y = math.Max(y, 6)
-			crosses.WriteString("M" + num(x-3) + " " + num(y-3) + "l6 6m0-6l-6 6")
+			crosses.cross(x, y)
 			continue
 		}
 		if s.Titles == nil {
-			// A line of no length with round ends is a dot, in a few bytes.
-			dots.WriteString("M" + num(x) + " " + num(y) + "h0")
+			dots.dot(x, y)
 			continue
 		}
-		k.raw(`<circle cx="`, num(x), `" cy="`, num(y), `" r="`, num(size), `"><title>`, escape(s.Titles[i]), `</title></circle>`)
+		k.titled("circle", s.Titles[i], "cx", x, "cy", y, "r", size)
 	}
-	k.raw(`</g>`)
+	k.close("g")
 	if dots.Len() > 0 {
-		k.raw(`<path d="`, dots.String(), `" stroke="`, colour, `" stroke-opacity=".72" stroke-width="`, num(2*size), `" stroke-linecap="round"/>`)
+		k.element("path", "", "d", dots.String(), "stroke", colour, "stroke-opacity", ".72", "stroke-width", 2*size, "stroke-linecap", "round")
 	}
 	if crosses.Len() > 0 {
-		k.raw(`<path d="`, crosses.String(), `" stroke="`, colour, `" stroke-width="1.4" fill="none"/>`)
+		k.element("path", "", "d", crosses.String(), "stroke", colour, "stroke-width", "1.4", "fill", "none")
 	}
 }
 
@@ -144,21 +123,34 @@ func (s VSpan) draw(k *canvas) {
 	if hi-lo < 3 { // a range of one value is still seen
 		lo, hi = lo-1.5, hi+1.5
 	}
-	k.raw(`<rect x="`, num(lo), `" y="0" width="`, num(hi-lo), `" height="`, num(k.h), `" fill="`, k.t.series(s.Series), `" fill-opacity=".14"/>`)
-	k.raw(`<path d="M`, num(k.x(s.Best)), ` 0v`, num(k.h), `" stroke="`, k.t.series(s.Series), `" stroke-width="1.4"/>`)
+	k.element("rect", "", "x", lo, "y", 0.0, "width", hi-lo, "height", k.h, "fill", k.t.series(s.Series), "fill-opacity", ".14")
+	k.vertical(k.x(s.Best), "stroke", k.t.series(s.Series), "stroke-width", "1.4")
 }
 
 func (l VLine) draw(k *canvas) {
 	x := k.x(l.X)
-	k.raw(`<path d="M`, num(x), ` 0v`, num(k.h), `" stroke="`, k.t.Muted, `" stroke-dasharray="3 3"/>`)
-	if l.Label == "" {
-		return
-	}
+	k.vertical(x, "stroke", k.t.Muted, "stroke-dasharray", "3 3")
 	anchor, at := "start", x+5
 	if x > k.w*0.7 {
 		anchor, at = "end", x-5
 	}
-	k.text(at, 13, anchor, k.t.Muted, `font-size="`+num(smallSize)+`"`, l.Label)
+	k.text(at, 13, anchor, k.t.Muted, l.Label, "font-size", smallSize)
+}
+
+// vertical draws a line over the height of the plot area.
+func (k *canvas) vertical(x float64, attrs ...any) {
+	var p path
+	p.move(x, 0)
+	p.down(k.h)
+	k.element("path", "", append([]any{"d", p.String()}, attrs...)...)
+}
+
+// opacity is that of a faint line, "" for others.
+func opacity(faint bool) string {
+	if faint {
+		return ".22"
+	}
+	return ""
 }
 
 func (b Bars) draw(k *canvas) {
@@ -177,12 +169,26 @@ func (b Bars) draw(k *canvas) {
 		area.v(y)
 		area.h(right)
 		area.v(k.h)
-		area.WriteString("Z")
+		area.close()
 		top.move(left, y)
 		top.h(right)
-		dots.WriteString("M" + num(k.x(float64(i)+1)) + " " + num(y) + "h0")
+		dots.dot(k.x(float64(i)+1), y)
 	}
-	k.raw(`<path d="`, area.String(), `" fill="`, colour, `" fill-opacity=".16"/>`)
-	k.raw(`<path d="`, top.String(), `" stroke="`, colour, `" stroke-width="1.6"/>`)
-	k.raw(`<path d="`, dots.String(), `" stroke="`, colour, `" stroke-width="4.4" stroke-linecap="round"/>`)
+	k.element("path", "", "d", area.String(), "fill", colour, "fill-opacity", ".16")
+	k.element("path", "", "d", top.String(), "stroke", colour, "stroke-width", "1.6")
+	k.element("path", "", "d", dots.String(), "stroke", colour, "stroke-width", "4.4", "stroke-linecap", "round")
+	for i, title := range b.Titles { // unseen, over the whole height
+		left := k.x(float64(i) + 0.5)
+		k.titled("rect", title, "x", left, "y", 0.0, "width", k.x(float64(i)+1.5)-left, "height", k.h, "fill-opacity", "0")
+	}
+	for i, first := 0, 0; i < len(b.Labels); i++ {
+		if i+1 < len(b.Labels) && b.Group[i+1] == b.Group[first] {
+			continue
+		}
+		left, right := k.x(float64(first)+0.5), k.x(float64(i)+1.5)
+		if textWidth(b.Labels[i], smallSize) < right-left {
+			k.text((left+right)/2, k.y(b.Y[i])-8, "middle", colour, b.Labels[i], "font-size", smallSize)
+		}
+		first = i + 1
+	}
 }

@@ -1,7 +1,8 @@
-// Package figure draws charts of statistics as SVG: step curves, bands,
-// scatters, ranges, on linear or logarithmic axes. It writes SVG text directly,
-// so that a figure is small, takes its colours from the page around it (light
-// or dark), and comes out the same on every machine.
+// Package figure draws charts as SVG, alone or in grids: step curves, bands,
+// scatters, ranges, the blocks of a network, on linear or logarithmic axes. It
+// knows nothing of what it shows. It writes SVG text directly, so that a figure is
+// small, takes its colours from the page around it (light or dark), and comes
+// out the same on every machine.
 package figure
 
 import "fmt"
@@ -17,7 +18,7 @@ type Theme struct {
 	Font    string
 }
 
-const sans = `system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif`
+const sans = `system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif`
 
 // Print is a theme with its colours written out, for files that stand alone.
 // The series are those of Okabe and Ito, who chose them for colour-blind
@@ -27,7 +28,7 @@ func Print() Theme {
 	return Theme{
 		Ink: "#1c2126", Muted: "#5b6570", Grid: "#e6e9ec", Surface: "#ffffff", Halo: "#ffffff",
 		Series: []string{"#0072b2", "#d55e00", "#009e73", "#b5609a", "#e69f00", "#56b4e9", "#44515c", "#8c564b"},
-		Font:   "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif",
+		Font:   "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif",
 	}
 }
 

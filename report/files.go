@@ -1,6 +1,13 @@
+// Package report shows what analysis found: as text for a terminal, as one
+// self-contained HTML page, and as figures. It also draws single networks and
+// samples of spaces.
+//
+// Nothing is computed here but where things stand: the numbers come as values
+// from package analysis. The same values give the same bytes.
 package report
 
 import (
+	"netspace/analysis"
 	"netspace/figure"
 )
 
@@ -10,31 +17,29 @@ type File struct {
 	Data []byte
 }
 
-// Figures draws the page's figures of the comparison as SVG files with their
-// colours written out, for a README or a paper: edf.svg, search.svg,
-// edf-by-params.svg (where the populations overlap), flops.svg, params.svg,
-// acts.svg, and for each space curves-SPACE.svg and best-SPACE.svg, its best
-// network.
-func (c Comparison) Figures() []File {
+// Figures draws the page's figures as SVG files with their colours written out,
+// for a README or a paper: edf.svg, search.svg, edf-by-params.svg (where the
+// populations overlap), flops.svg, params.svg, acts.svg, and for each space
+// curves-SPACE.svg and best-SPACE.svg, its best network.
+func Figures(f analysis.Findings) []File {
 	var files []File
 	add := func(name string, ch *figure.Chart) {
 		if ch != nil {
-			files = append(files, File{name + ".svg", []byte(ch.SVG(figure.Print(), true) + "\n")})
+			files = append(files, File{name + ".svg", figure.File(ch)})
 		}
 	}
-	add("edf", c.edf())
-	add("search", c.search())
-	normalised, _ := c.normalised(complexities()[1])
-	add("edf-by-params", normalised)
-	for _, by := range complexities() {
-		add(by.name, c.against(by))
+	add("edf", edf(f))
+	add("search", search(f))
+	add("edf-by-params", normalised(f))
+	for i, r := range f.Relations {
+		add(r.Measure, against(f, i))
 	}
-	drawn := c.bestNetworks()
-	for i, s := range c.Spaces {
+	axes := outlineAxes(f)
+	for i, s := range f.Spaces {
 		name := fileName(s.Label)
-		add("curves-"+name, c.curves(i))
-		if len(drawn.best[i]) > 0 {
-			add("best-"+name, drawn.chart(i, 0))
+		add("curves-"+name, curves(f, i))
+		if len(f.Best[i]) > 0 {
+			add("best-"+name, axes.chart(f, i, 0))
 		}
 	}
 	return files

@@ -6,11 +6,11 @@ import (
 	"html/template"
 	"io"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 
+	"netspace/analysis"
 	"netspace/figure"
 	"netspace/stats"
 	"netspace/study"
@@ -22,14 +22,14 @@ var pageTemplate string
 //go:embed page.css
 var pageStyle string
 
-// Page writes the page of the comparison: one HTML file that refers to nothing
+// Page writes the page of what was found: one HTML file that refers to nothing
 // outside itself and needs no script.
-func (c Comparison) Page(w io.Writer) error {
+func Page(w io.Writer, f analysis.Findings) error {
 	t, err := template.New("page").Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("the page's template: %w", err)
 	}
-	p, err := c.page()
+	p, err := newPage(f)
 	if err != nil {
 		return err
 	}
@@ -45,9 +45,8 @@ type page struct {
 	EMax, Delta    string
 	HasPending     bool
 
-	Rows   []rowPart
-	Pairs  []pairPart
-	Fewest int
+	Rows  []rowPart
+	Pairs []pairPart
 
 	EDF        template.HTML
 	Bands      bool // in the overlay
@@ -62,6 +61,7 @@ type page struct {
 	Networks   []networksPart
 	Failures   []failurePart
 	Ranking    []rankPart
+	Measures   []string
 	Unranked   int
 	Flags      string
 	Seed       uint64
@@ -123,107 +123,111 @@ type failurePart struct {
 }
 
 type rankPart struct {
-	Rank, Series                 int
-	Space, Error, Numbers, ID    string
-	Flops, Params, Acts, Seconds string
+	Rank, Series                       int
+	Space, Error, Numbers, ID, Seconds string
+	Costs                              []string // by measure
 }
 
 const listedTrials = 1000 // in the ranking
 
-func (c Comparison) page() (page, error) {
+func newPage(f analysis.Findings) (page, error) {
 	p := page{
-		Reading: strings.ReplaceAll(c.Reading(), " %", "\u00a0%"), Style: template.CSS(pageStyle),
-		EMax: percent0(c.EMax), Delta: trimmed(c.Delta), Seed: c.options.Seed,
-		Fewest: c.Spaces[0].N,
+		Reading: strings.ReplaceAll(reading(f.Comparison, f.Reading), " %", "\u00a0%"), Style: template.CSS(pageStyle),
+		EMax: percent0(f.EMax), Delta: trimmed(f.Options.Delta), Seed: f.Options.Seed,
 	}
 	var names, dirs []string
-	for _, s := range c.sources {
-		names, dirs = append(names, s.Config.Name), append(dirs, shellWord(s.Dir))
-		protocol, err := s.protocol()
+	for _, s := range f.Sources {
+		names, dirs = append(names, s.Name), append(dirs, shellWord(s.Dir))
+		items, err := protocol(s)
 		if err != nil {
 			return page{}, err
 		}
-		p.Studies = append(p.Studies, studyPart{s.Config.Name, shellWord(s.Dir), s.File, protocol})
+		p.Studies = append(p.Studies, studyPart{s.Name, shellWord(s.Dir), s.File, items})
 	}
 	p.Title = strings.Join(names, ", ")
 	p.Flags = strings.Join(dirs, " ")
-	if c.options.EMax != 0 {
-		p.Flags += " --emax " + trimmed(c.options.EMax)
+	if f.Options.EMax != 0 {
+		p.Flags += " --emax " + trimmed(f.Options.EMax)
 	}
-	if c.Delta != DefaultDelta {
-		p.Flags += " --delta " + trimmed(c.Delta)
+	if f.Options.Delta != analysis.DefaultDelta {
+		p.Flags += " --delta " + trimmed(f.Options.Delta)
 	}
-	if c.options.Seed != 0 {
-		p.Flags += fmt.Sprintf(" --seed %d", c.options.Seed)
+	if f.Options.Seed != 0 {
+		p.Flags += fmt.Sprintf(" --seed %d", f.Options.Seed)
 	}
-	if diff := Comparable(c.sources); diff != nil {
-		p.Warnings = append(p.Warnings, "The studies compared here differ in more than their spaces: "+diff.Error())
+	if f.Different != nil {
+		p.Warnings = append(p.Warnings, "The studies compared here differ in more than their spaces: "+f.Different.Error())
 	}
-	for _, s := range c.Spaces {
-		p.Fewest = min(p.Fewest, s.N)
-		p.HasPending = p.HasPending || s.Pending > 0
+	for _, s := range f.Spaces {
 		if s.Pending > 0 {
+			p.HasPending = true
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is not complete: %d of %d networks have finished, and the numbers are of these alone.", s.Label, s.N, s.N+s.Pending))
 		}
 	}
-	for _, name := range c.Omitted {
+	for _, name := range f.Omitted {
 		p.Warnings = append(p.Warnings, name+" is left out: none of its networks has finished.")
 	}
-	p.Rows, p.Pairs = c.rows(), c.pairRows()
+	p.Rows, p.Pairs = rows(f), pairRows(f)
+	drawFigures(&p, f)
+	var err error
+	if p.Networks, err = networks(f); err != nil {
+		return page{}, err
+	}
+	for _, m := range analysis.Measures() {
+		p.Measures = append(p.Measures, m.Name)
+	}
+	p.Failures = failures(f)
+	p.Ranking, p.Unranked = ranking(f)
+	return p, nil
+}
 
-	draw := func(ch *figure.Chart) template.HTML {
-		if ch == nil {
-			return ""
+// draw is a figure in the colours of the page; nothing if there is none.
+func draw(ch *figure.Chart) template.HTML {
+	if ch == nil {
+		return ""
+	}
+	return template.HTML(ch.SVG(figure.Page(), false))
+}
+
+func drawFigures(p *page, f analysis.Findings) {
+	p.EDF, p.Bands = draw(edf(f)), banded(f)
+	if len(f.Spaces) > 1 || !p.Bands {
+		for i := range f.Spaces {
+			p.EDFs = append(p.EDFs, draw(edfEach(f, i)))
 		}
-		return template.HTML(ch.SVG(figure.Page(), false))
 	}
-	p.EDF, p.Bands = draw(c.edf()), c.banded()
-	if len(c.Spaces) > 1 || !p.Bands {
-		for i := range c.Spaces {
-			p.EDFs = append(p.EDFs, draw(c.edfEach(i)))
+	if n := f.Normalised; n != nil {
+		all := 0
+		for _, s := range f.Spaces {
+			all += s.N
 		}
+		p.Normalised = draw(normalised(f))
+		p.NormNote = fmt.Sprintf("%d of %d bins of %s hold networks of every space; the %d of %d networks in them are weighed so that each bin counts alike.", n.SharedBins, n.Bins, n.Measure, n.Networks, all)
 	}
-	normalised, note := c.normalised(complexities()[1])
-	p.Normalised, p.NormNote = draw(normalised), note
-	p.Search = draw(c.search())
-	for _, by := range complexities() {
-		p.Against = append(p.Against, draw(c.against(by)))
+	p.Search = draw(search(f))
+	for i := range f.Relations {
+		p.Against = append(p.Against, draw(against(f, i)))
 	}
-	first, _ := c.best()
-	for i := range c.Spaces {
-		p.Curves = appendNonEmpty(p.Curves, draw(c.curves(i)))
-		part := parametersPart{Series: slot(i), Label: c.Spaces[i].Label, Open: i == first}
-		if c.Spaces[i].N > 1 {
-			for _, col := range parameters(c.Spaces[i].Finished) {
-				part.Figures = append(part.Figures, draw(c.parameter(i, col)))
-			}
+	for i, s := range f.Spaces {
+		if ch := curves(f, i); ch != nil {
+			p.Curves = append(p.Curves, draw(ch))
+		}
+		part := parametersPart{Series: slot(i), Label: s.Label, Open: i == f.Reading.First}
+		for _, q := range f.Parameters[i] {
+			part.Figures = append(part.Figures, draw(parameter(f, i, q)))
 		}
 		if len(part.Figures) > 0 {
 			p.Parameters = append(p.Parameters, part)
 		}
 	}
-	var err error
-	if p.Networks, err = c.networks(draw); err != nil {
-		return page{}, err
-	}
-	p.Failures = c.failures()
-	p.Ranking, p.Unranked = c.ranking()
-	return p, nil
 }
 
 // slot is the number of the page's colour for a series.
 func slot(i int) int { return i % len(figure.Print().Series) }
 
-func appendNonEmpty(to []template.HTML, h template.HTML) []template.HTML {
-	if h == "" {
-		return to
-	}
-	return append(to, h)
-}
-
-func (c Comparison) rows() []rowPart {
+func rows(f analysis.Findings) []rowPart {
 	var rows []rowPart
-	for i, s := range c.Spaces {
+	for i, s := range f.Spaces {
 		of := func(e stats.Estimate) cell {
 			cl := cell{Value: signed(e.Value, 2)}
 			if e.Known() {
@@ -240,31 +244,30 @@ func (c Comparison) rows() []rowPart {
 		return rows
 	}
 	for _, column := range []struct {
-		value func(Space) float64
+		value func(analysis.Space) float64
 		of    func(*rowPart) *cell
 	}{
-		{func(s Space) float64 { return s.Min.Value }, func(r *rowPart) *cell { return &r.Min }},
-		{func(s Space) float64 { return s.Mean.Value }, func(r *rowPart) *cell { return &r.Mean }},
-		{func(s Space) float64 { return s.Median.Value }, func(r *rowPart) *cell { return &r.Median }},
-		{func(s Space) float64 { return -s.Area.Value }, func(r *rowPart) *cell { return &r.Area }},
+		{func(s analysis.Space) float64 { return s.Min.Value }, func(r *rowPart) *cell { return &r.Min }},
+		{func(s analysis.Space) float64 { return s.Mean.Value }, func(r *rowPart) *cell { return &r.Mean }},
+		{func(s analysis.Space) float64 { return s.Median.Value }, func(r *rowPart) *cell { return &r.Median }},
+		{func(s analysis.Space) float64 { return -s.Area.Value }, func(r *rowPart) *cell { return &r.Area }},
 	} {
 		best := math.Inf(1)
-		for _, s := range c.Spaces {
+		for _, s := range f.Spaces {
 			best = math.Min(best, column.value(s))
 		}
-		for i, s := range c.Spaces {
+		for i, s := range f.Spaces {
 			column.of(&rows[i]).Best = column.value(s) == best
 		}
 	}
 	return rows
 }
 
-func (c Comparison) pairRows() []pairPart {
+func pairRows(f analysis.Findings) []pairPart {
 	var rows []pairPart
-	for _, p := range c.Pairs {
-		a, b := c.Spaces[p.A], c.Spaces[p.B]
+	for _, p := range f.Pairs {
 		r := pairPart{
-			A: a.Label, B: b.Label, SeriesA: slot(p.A), SeriesB: slot(p.B),
+			A: p.LabelA, B: p.LabelB, SeriesA: slot(p.A), SeriesB: slot(p.B),
 			Mean: difference(p.Mean.Value, 2), MeanIv: interval(p.Mean.Estimate, 2), PMean: probability(p.Mean.Better),
 			Median: difference(p.Median.Value, 2), MedianIv: interval(p.Median.Estimate, 2), PMedian: probability(p.Median.Better),
 			Area: difference(p.Area.Value, 2), AreaIv: interval(p.Area.Estimate, 2), PArea: probability(p.Area.Better),
@@ -272,8 +275,8 @@ func (c Comparison) pairRows() []pairPart {
 			NotWorse: probability(p.NotWorse.P), NotWorseArea: probability(p.NotWorseArea.P), Needed: "–",
 			Decided: p.Area.Lo > 0 || p.Area.Hi < 0, // false without an interval
 		}
-		if n := c.needed(p.A, p.B); n > 0 && a.N > 1 && b.N > 1 {
-			r.Needed = fmt.Sprint(n)
+		if p.Needed > 0 {
+			r.Needed = fmt.Sprint(p.Needed)
 		}
 		rows = append(rows, r)
 	}
@@ -281,25 +284,26 @@ func (c Comparison) pairRows() []pairPart {
 }
 
 // networks draws the best of each space.
-func (c Comparison) networks(draw func(*figure.Chart) template.HTML) ([]networksPart, error) {
-	drawn := c.bestNetworks()
+func networks(f analysis.Findings) ([]networksPart, error) {
+	axes := outlineAxes(f)
 	var parts []networksPart
-	for i, s := range c.Spaces {
+	for i, s := range f.Spaces {
 		part := networksPart{Series: slot(i), Label: s.Label}
-		for rank, t := range drawn.best[i] {
+		for rank, o := range f.Best[i] {
+			t := s.Finished[o.Network]
 			spec, err := yaml.Marshal(t.Spec)
 			if err != nil {
 				return nil, fmt.Errorf("network %d of %s: %w", t.Index, s.Label, err)
 			}
 			fit := ""
-			if t.fitted {
-				fit = fmt.Sprintf("%.3f", t.efit)
+			if e := o.Silhouette.FitError; e != nil {
+				fit = fmt.Sprintf("%.3f", *e)
 			}
 			part.Networks = append(part.Networks, networkPart{
 				Fit:    fit,
-				Figure: draw(drawn.chart(i, rank)),
+				Figure: draw(axes.chart(f, i, rank)),
 				Rank:   rank + 1, Error: percent(t.Error),
-				Cost:    costs(t.Trial),
+				Cost:    costs(t),
 				Numbers: describe(t.Spec),
 				Spec:    string(spec),
 			})
@@ -312,59 +316,42 @@ func (c Comparison) networks(draw func(*figure.Chart) template.HTML) ([]networks
 }
 
 func costs(t study.Trial) string {
-	return fmt.Sprintf("%s flops · %s params · %s acts",
-		figure.SI(float64(t.Complexity.Flops)), figure.SI(float64(t.Complexity.Params)), figure.SI(float64(t.Complexity.Acts)))
+	var parts []string
+	for _, m := range analysis.Measures() {
+		parts = append(parts, figure.SI(float64(m.Of(t.Complexity)))+" "+m.Name)
+	}
+	return strings.Join(parts, " · ")
 }
 
-func (c Comparison) failures() []failurePart {
+func failures(f analysis.Findings) []failurePart {
 	var parts []failurePart
-	for _, s := range c.Spaces {
-		for _, t := range s.Finished {
-			if t.State == study.Failed {
-				parts = append(parts, failurePart{Space: s.Label, Index: t.Index, Reason: t.Reason, Network: describe(t.Spec), ID: t.ID})
-			}
-		}
+	for _, at := range f.Failures {
+		t := f.Network(at)
+		parts = append(parts, failurePart{Space: f.Spaces[at.Space].Label, Index: t.Index, Reason: t.Reason, Network: describe(t.Spec), ID: t.ID})
 	}
 	return parts
 }
 
-// ranking lists the trials of all spaces, the best first, and how many are not
+// ranking lists the networks of all spaces, the best first, and how many are not
 // listed because a page has its limits.
-func (c Comparison) ranking() (parts []rankPart, more int) {
-	type ranked struct {
-		series int
-		label  string
-		t      study.Trial
-	}
-	var all []ranked
-	for i, s := range c.Spaces {
-		for _, t := range s.Ranked() {
-			all = append(all, ranked{slot(i), s.Label, t})
+func ranking(f analysis.Findings) (parts []rankPart, more int) {
+	for i, at := range f.Ranking[:min(len(f.Ranking), listedTrials)] {
+		t := f.Network(at)
+		part := rankPart{
+			Rank: i + 1, Series: slot(at.Space), Space: f.Spaces[at.Space].Label, Error: fmt.Sprintf("%.2f", t.Error),
+			Numbers: describe(t.Spec), ID: t.ID, Seconds: fmt.Sprintf("%.1f", t.Seconds),
 		}
-	}
-	slices.SortStableFunc(all, func(a, b ranked) int {
-		switch {
-		case a.t.Error < b.t.Error:
-			return -1
-		case a.t.Error > b.t.Error:
-			return 1
+		for _, m := range analysis.Measures() {
+			part.Costs = append(part.Costs, figure.SI(float64(m.Of(t.Complexity))))
 		}
-		return 0
-	})
-	for i, r := range all[:min(len(all), listedTrials)] {
-		parts = append(parts, rankPart{
-			Rank: i + 1, Series: r.series, Space: r.label, Error: fmt.Sprintf("%.2f", r.t.Error),
-			Numbers: describe(r.t.Spec), ID: r.t.ID,
-			Flops: figure.SI(float64(r.t.Complexity.Flops)), Params: figure.SI(float64(r.t.Complexity.Params)), Acts: figure.SI(float64(r.t.Complexity.Acts)),
-			Seconds: fmt.Sprintf("%.1f", r.t.Seconds),
-		})
+		parts = append(parts, part)
 	}
-	return parts, len(all) - len(parts)
+	return parts, len(f.Ranking) - len(parts)
 }
 
 func short(v float64) string { return fmt.Sprintf("%.4g", v) }
 
-func shortRange(r stats.Range) string {
+func shortRange(r analysis.BestRange) string {
 	if r.Lo == r.Hi {
 		return short(r.Lo)
 	}

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"flag"
@@ -16,123 +15,44 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"netspace/analysis"
+	"netspace/analysis/analysistest"
 	"netspace/arch"
+	"netspace/figure"
 	"netspace/graph"
 	"netspace/stats"
 	"netspace/study"
-	"netspace/trial"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func mustCompare(t testing.TB, o Options, sources ...Source) Comparison {
+var quick = analysis.Options{Delta: analysis.DefaultDelta, Resamples: 500}
+
+func mustCompare(t testing.TB, o analysis.Options, sources ...analysis.Source) analysis.Comparison {
 	t.Helper()
-	c, err := Compare(sources, o)
+	c, err := analysis.Compare(sources, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func mustPage(t testing.TB, c Comparison) string {
+func mustFind(t testing.TB, o analysis.Options, sources ...analysis.Source) analysis.Findings {
+	t.Helper()
+	f, err := mustCompare(t, o, sources...).Findings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func mustPage(t testing.TB, f analysis.Findings) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := c.Page(&b); err != nil {
+	if err := Page(&b, f); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
-}
-
-var quick = Options{Delta: DefaultDelta, Resamples: 500}
-
-// A failed trial stays in its population with the error of chance; one that has
-// not finished does not count, and is said to be missing.
-func TestFailedStayPendingDoNot(t *testing.T) {
-	s := synthetic(t, "demo", 6, "anynetx-a", "regnetx", "anynetx-e")
-	for i := range s.Populations[0].Trials {
-		tr := &s.Populations[0].Trials[i]
-		tr.State, tr.Error = study.Done, 20
-	}
-	a := s.Populations[0].Trials
-	a[0].State, a[0].Error, a[0].Reason = study.Failed, 90, "out of memory"
-	a[1].State, a[1].Error = study.Pending, 0
-	a[2].State, a[2].Error = study.Running, 0
-	for i := range s.Populations[2].Trials {
-		s.Populations[2].Trials[i].State = study.Pending
-	}
-	c := mustCompare(t, quick, s)
-	if len(c.Spaces) != 2 || !cmp.Equal(c.Omitted, []string{"anynetx-e"}) {
-		t.Fatalf("%d spaces, omitted %v", len(c.Spaces), c.Omitted)
-	}
-	got := c.Spaces[0]
-	if got.N != 4 || got.Failed != 1 || got.Pending != 2 {
-		t.Errorf("n %d, failed %d, pending %d; want 4, 1, 2", got.N, got.Failed, got.Pending)
-	}
-	if want := (3*20.0 + 90) / 4; got.Mean.Value != want {
-		t.Errorf("mean %v, want %v: the failure counts with 90", got.Mean.Value, want)
-	}
-	if len(got.Ranked()) != 3 {
-		t.Errorf("%d networks are ranked, want the 3 that were done", len(got.Ranked()))
-	}
-	page := mustPage(t, c)
-	for _, want := range []string{"out of memory", "4 of 6 networks have finished", "anynetx-e is left out"} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page does not say %q", want)
-		}
-	}
-}
-
-func TestNothingFinished(t *testing.T) {
-	s := synthetic(t, "demo", 2, "regnetx")
-	for i := range s.Populations[0].Trials {
-		s.Populations[0].Trials[i].State = study.Pending
-	}
-	if _, err := Compare([]Source{s}, quick); !errors.Is(err, ErrNothing) {
-		t.Errorf("error %v, want ErrNothing", err)
-	}
-}
-
-func TestLabels(t *testing.T) {
-	a, b := synthetic(t, "a", 2, "anynetx-a", "regnetx"), synthetic(t, "b", 2, "regnetx")
-	c := mustCompare(t, quick, a, b)
-	var got []string
-	for _, s := range c.Spaces {
-		got = append(got, s.Label)
-	}
-	if want := []string{"anynetx-a", "a/regnetx", "b/regnetx"}; !cmp.Equal(got, want) {
-		t.Errorf("labels %v, want %v", got, want)
-	}
-	b.Config.Name, b.Populations[0].Study, b.Dir = "a", "a", "elsewhere/a"
-	if c = mustCompare(t, quick, a, b); c.Spaces[2].Label != "a/regnetx (elsewhere/a)" {
-		t.Errorf("two studies of one name: %q", c.Spaces[2].Label)
-	}
-}
-
-func TestComparable(t *testing.T) {
-	a, b := synthetic(t, "a", 2, "regnetx"), synthetic(t, "b", 3, "anynetx-a")
-	b.Config.Seed, b.Config.Network.Stages = 7, 4
-	if err := Comparable([]Source{a, b}); err != nil {
-		t.Errorf("another seed, sample and template: %v", err)
-	}
-	b.Config.Recipe.Epochs = 10
-	b.Config.Regime.Flops.Max = 9e6
-	b.Config.Data.Train = 5000
-	err := Comparable([]Source{a, b})
-	var different *DifferentError
-	if !errors.As(err, &different) {
-		t.Fatalf("error %v, want a *DifferentError", err)
-	}
-	want := []string{
-		"data.train: 10000 in studies/a, 5000 in studies/b",
-		"recipe.epochs: 5 in studies/a, 10 in studies/b",
-		"regime.flops: 4M..5M in studies/a, 4M..9M in studies/b",
-	}
-	if d := cmp.Diff(want, different.Changes); d != "" {
-		t.Error(d)
-	}
-	if page := mustPage(t, mustCompare(t, quick, a, b)); !strings.Contains(page, "recipe.epochs: 5 in studies/a") {
-		t.Error("a page of studies that differ does not warn")
-	}
 }
 
 func TestReading(t *testing.T) {
@@ -157,8 +77,8 @@ func TestReading(t *testing.T) {
 		"one value": {[]study.Population{one("good", 13)}, `^good has one network, with an error of 13\.00 %`},
 		"one each":  {[]study.Population{one("good", 13), one("bad", 14)}, `^good is ahead of bad, but one network says nothing`},
 	} {
-		s := Source{Input: trial.Input{Classes: 10}, Populations: c.populations}
-		if got := mustCompare(t, quick, s).Reading(); !regexp.MustCompile(c.want).MatchString(got) {
+		comparison := mustCompare(t, quick, analysis.Source{Populations: c.populations})
+		if got := reading(comparison, comparison.Reading()); !regexp.MustCompile(c.want).MatchString(got) {
 			t.Errorf("%s: %s\nwant %s", name, got, c.want)
 		}
 	}
@@ -167,12 +87,11 @@ func TestReading(t *testing.T) {
 // The page refers to nothing outside itself, runs no script, closes its
 // elements, and holds what was made up.
 func TestPage(t *testing.T) {
-	s := synthetic(t, "demo", 30, "anynetx-a", "regnetx")
+	s := analysistest.Study(t, "demo", 30, "anynetx-a", "regnetx")
 	s.Populations[0].Trials[3].State = study.Failed
 	s.Populations[0].Trials[3].Error = 90
 	s.Populations[0].Trials[3].Reason = "the loss is <script>alert(1)</script>"
-	c := mustCompare(t, quick, s)
-	page := mustPage(t, c)
+	page := mustPage(t, mustFind(t, quick, s))
 	for _, bad := range []string{"<script", "http:", "https:", "src=", "url(", "@import", "<link", "NaN", "Inf", "%!", "ZgotmplZ"} {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page holds %q", bad)
@@ -213,51 +132,50 @@ func TestPage(t *testing.T) {
 			open = open[:len(open)-1]
 		}
 	}
-	if again := mustPage(t, mustCompare(t, quick, s)); again != page {
+	if again := mustPage(t, mustFind(t, quick, s)); again != page {
 		t.Error("the same results gave another page")
 	}
 }
 
 // Pages of the smallest and oddest populations.
 func TestPageEdges(t *testing.T) {
-	fail := func(s Source) Source {
+	fail := func(s analysis.Source) analysis.Source {
 		for i := range s.Populations[0].Trials {
 			tr := &s.Populations[0].Trials[i]
 			tr.State, tr.Error, tr.Reason, tr.Epochs = study.Failed, 90, "crashed", nil
 		}
 		return s
 	}
-	eff := synthetic(t, "eff", 3, "regnetx")
+	eff := analysistest.Study(t, "eff", 3, "regnetx")
 	for i := range eff.Populations[0].Trials {
 		eff.Populations[0].Trials[i].Spec = arch.EffNet{
 			Common: arch.Common{Stem: arch.Stem{Width: 8}, Activation: graph.SiLU},
 			Stages: []arch.EffStage{{Depth: 1 + i, Width: 8, Stride: 1, Expand: 1, Kernel: 3}, {Depth: 2, Width: 16, Stride: 2, Expand: 6, Kernel: 5}},
 		}.Spec()
 	}
-	many := synthetic(t, "many", 1, "anynetx-a", "anynetx-b", "anynetx-c", "anynetx-d", "anynetx-e", "regnetx", "a", "b", "c", "d")
-	for name, sources := range map[string][]Source{
-		"one network":             {synthetic(t, "one", 1, "regnetx")},
-		"two networks":            {synthetic(t, "two", 2, "regnetx", "anynetx-a")},
-		"all failed":              {fail(synthetic(t, "failed", 4, "anynetx-a"))},
-		"one space all failed":    {fail(synthetic(t, "failed", 4, "anynetx-a", "regnetx"))},
+	many := analysistest.Study(t, "many", 1, "anynetx-a", "anynetx-b", "anynetx-c", "anynetx-d", "anynetx-e", "regnetx", "a", "b", "c", "d")
+	for name, sources := range map[string][]analysis.Source{
+		"one network":             {analysistest.Study(t, "one", 1, "regnetx")},
+		"two networks":            {analysistest.Study(t, "two", 2, "regnetx", "anynetx-a")},
+		"all failed":              {fail(analysistest.Study(t, "failed", 4, "anynetx-a"))},
+		"one space all failed":    {fail(analysistest.Study(t, "failed", 4, "anynetx-a", "regnetx"))},
 		"another family":          {eff},
 		"more spaces than colour": {many},
-		"two studies":             {synthetic(t, "a", 12, "anynetx-a"), synthetic(t, "b", 12, "anynetx-e")},
+		"two studies":             {analysistest.Study(t, "a", 12, "anynetx-a"), analysistest.Study(t, "b", 12, "anynetx-e")},
 	} {
-		c := mustCompare(t, quick, sources...)
-		page := mustPage(t, c)
+		f := mustFind(t, quick, sources...)
+		page := mustPage(t, f)
 		for _, bad := range []string{"NaN", "Inf", "%!", "ZgotmplZ"} {
 			if strings.Contains(page, bad) {
 				t.Errorf("%s: the page holds %q", name, bad)
 			}
 		}
-		if files := c.Figures(); len(files) < 5 {
+		if files := Figures(f); len(files) < 5 {
 			t.Errorf("%s: %d figures", name, len(files))
 		}
-		if err := c.Text(io.Discard); err != nil {
+		if err := Text(io.Discard, f.Comparison); err != nil {
 			t.Error(err)
 		}
-		c.JSON()
 	}
 }
 
@@ -266,7 +184,7 @@ func TestPageSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a page of 3000 networks")
 	}
-	page := mustPage(t, mustCompare(t, Options{Delta: 0.5, Resamples: 100}, synthetic(t, "large", 500, "anynetx-a", "anynetx-b", "anynetx-c", "anynetx-d", "anynetx-e", "regnetx")))
+	page := mustPage(t, mustFind(t, analysis.Options{Delta: 0.5, Resamples: 100}, analysistest.Study(t, "large", 500, "anynetx-a", "anynetx-b", "anynetx-c", "anynetx-d", "anynetx-e", "regnetx")))
 	if mb := float64(len(page)) / 1e6; mb > 2.5 {
 		t.Errorf("the page of 3000 networks has %.1f MB", mb)
 	}
@@ -276,9 +194,9 @@ func TestPageSize(t *testing.T) {
 }
 
 func TestFigures(t *testing.T) {
-	c := mustCompare(t, quick, synthetic(t, "demo", 40, "anynetx-a", "regnetx"))
+	found := mustFind(t, quick, analysistest.Study(t, "demo", 40, "anynetx-a", "regnetx"))
 	var names []string
-	for _, f := range c.Figures() {
+	for _, f := range Figures(found) {
 		names = append(names, f.Name)
 		var any struct{ XMLName xml.Name }
 		if err := xml.Unmarshal(f.Data, &any); err != nil || any.XMLName.Space != "http://www.w3.org/2000/svg" {
@@ -297,12 +215,18 @@ func TestFigures(t *testing.T) {
 // The text for a terminal, to be reviewed as it is printed.
 func TestText(t *testing.T) {
 	var b bytes.Buffer
-	if err := mustCompare(t, Options{Delta: 0.5}, synthetic(t, "demo", 20, "anynetx-a", "anynetx-e", "regnetx")).Text(&b); err != nil {
+	if err := Text(&b, mustCompare(t, analysis.Options{Delta: 0.5}, analysistest.Study(t, "demo", 20, "anynetx-a", "anynetx-e", "regnetx"))); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "compare.txt")
+	golden(t, "compare.txt", b.String())
+}
+
+// golden compares with a file of testdata, which -update writes.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -310,65 +234,75 @@ func TestText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(string(want), b.String()); d != "" {
-		t.Errorf("the text changed; look at it, then go test ./report -update\n%s", d)
+	if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); d != "" {
+		t.Errorf("%s changed; look at it, then go test ./report -update\n%s", name, d)
 	}
 }
 
-func TestJSON(t *testing.T) {
-	spaces, pairs := mustCompare(t, quick, synthetic(t, "demo", 20, "anynetx-a", "regnetx")).JSON()
-	if len(spaces) != 2 || len(pairs) != 1 {
-		t.Fatalf("%d spaces, %d pairs", len(spaces), len(pairs))
-	}
-	for _, s := range spaces {
-		for _, name := range []string{"min", "mean", "median", "area"} {
-			if r, ok := s.Intervals[name]; !ok || r.Lo > r.Hi {
-				t.Errorf("%s: interval of %s is %+v", s.Space, name, r)
-			}
-		}
-	}
-	if got := spaces[1].Mean - spaces[0].Mean; math.Abs(got-pairs[0].Mean.Difference) > 1e-9 {
-		t.Errorf("the pair differs by %v, the means by %v", pairs[0].Mean.Difference, got)
-	}
-	// One network each: no intervals, and JSON all the same.
-	spaces, pairs = mustCompare(t, quick, synthetic(t, "demo", 1, "anynetx-a", "regnetx")).JSON()
-	text, err := json.Marshal([]any{spaces, pairs})
+// The drawings of a network and of a sample: a title per block, and the name as it is.
+func TestDrawings(t *testing.T) {
+	r := arch.RegNet{Depth: 13, W0: 24, WA: 36, WM: 2.5, GroupWidth: 8, Bottleneck: 1, Common: arch.Common{Stem: arch.Stem{Width: 32}, Activation: graph.ReLU}}
+	silhouette, err := r.Spec().Silhouette()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(spaces[0].Intervals) != 0 || !bytes.Contains(text, []byte(`"better":null`)) {
-		t.Errorf("%s", text)
+	network := string(figure.File(Network("RegNet <X>", silhouette)))
+	if strings.Count(network, "<title>block ") != 13 || !strings.Contains(network, "RegNet &lt;X&gt;") {
+		t.Errorf("%s", network)
+	}
+	golden(t, "network.svg", strings.ReplaceAll(network, "><", ">\n<"))
+
+	bars := func(edges ...float64) stats.Histogram {
+		return stats.Histogram{Edges: edges, Counts: []int{3, 1, 2}[:len(edges)-1], Log: edges[0] > 0}
+	}
+	sample := analysis.Sample{Space: "a<b", Networks: 6, Complexity: []analysis.Numbers{{Name: "flops", Histogram: bars(1e6, 2e6, 4e6, 8e6)}}, Parameters: []analysis.Numbers{
+		{Name: "stages[0].width", Histogram: bars(6, 12, 24, 48)}, {Name: "stages[1].width", Histogram: bars(6, 12)},
+		{Name: "group_width", Shared: true, Histogram: bars(0, 1, 2)}, {Name: "recipe.lr", Histogram: bars(0.00005, 0.0002, 0.0004)},
+	}}
+	grid := string(figure.File(Sample(sample)))
+	for _, want := range []string{"a&lt;b: 6 networks", ">flops<", ">stages[1].width<", ">group_width of all stages<"} {
+		if !strings.Contains(grid, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	golden(t, "sample.svg", strings.ReplaceAll(grid, "><", ">\n<"))
+	for _, empty := range []analysis.Sample{{Space: "none"}, {Space: "none", Complexity: []analysis.Numbers{{Name: "flops"}}}} {
+		if err := xml.Unmarshal(figure.File(Sample(empty)), new(struct{})); err != nil {
+			t.Errorf("an empty sample: %v", err)
+		}
 	}
 }
 
-func TestParameters(t *testing.T) {
-	names := func(space string) []string {
-		var out []string
-		for _, c := range parameters(synthetic(t, "demo", 60, space).Populations[0].Trials) {
-			out = append(out, c.Label)
-		}
-		return out
+// The page says what is missing, what failed and what differs.
+func TestPageWarns(t *testing.T) {
+	a, b := analysistest.Study(t, "a", 6, "anynetx-a", "regnetx"), analysistest.Study(t, "b", 6, "anynetx-e")
+	trials := a.Populations[0].Trials
+	trials[0].State, trials[0].Error, trials[0].Reason = study.Failed, 90, "out of memory"
+	trials[1].State, trials[2].State = study.Pending, study.Running
+	for i := range a.Populations[1].Trials {
+		a.Populations[1].Trials[i].State = study.Pending
 	}
-	for space, want := range map[string]string{
-		"anynetx-a": "depth d|depth d₁|depth d₂|depth d₃|width w₁|width w₂|width w₃|bottleneck ratio b₁|bottleneck ratio b₂|bottleneck ratio b₃|group width g₁|group width g₂|group width g₃",
-		// One b for all stages; the g of narrow stages is cut to their width.
-		"anynetx-b": "depth d|depth d₁|depth d₂|depth d₃|width w₁|width w₂|width w₃|bottleneck ratio b|group width g₁|group width g₂|group width g₃",
-		"regnetx":   "depth d|initial width w₀|slope wₐ|quantisation wₘ|bottleneck ratio b|group width g",
-	} {
-		if d := cmp.Diff(strings.Split(want, "|"), names(space)); d != "" {
-			t.Errorf("%s: %s", space, d)
+	b.Protocol.Recipe.Epochs = 10
+	page := mustPage(t, mustFind(t, quick, a, b))
+	for _, want := range []string{"out of memory", "4 of 6 networks have finished", "regnetx is left out", "recipe.epochs: 5 in studies/a"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
 		}
 	}
+}
 
-	// What is drawn of the recipe is a parameter; what does not vary is none.
-	trials := synthetic(t, "demo", 3, "regnetx").Populations[0].Trials
-	for i := range trials {
-		trials[i].Spec = trials[0].Spec
-		trials[i].Spec.Recipe = map[string]any{"lr": 0.05 * float64(i+1), "epochs": uint64(5), "schedule": "cosine"}
-	}
-	got := parameters(trials)
-	if len(got) != 1 || got[0].Label != "lr" || got[0].Value[1] != 0.1 {
-		t.Errorf("parameters %+v, want lr", got)
+func TestSymbol(t *testing.T) {
+	for _, c := range []struct {
+		p    analysis.Parameter
+		want string
+	}{
+		{analysis.Parameter{Name: analysis.Blocks}, "depth d"}, {analysis.Parameter{Name: "depth"}, "depth d"}, {analysis.Parameter{Name: "depth", Shared: true}, "depth d of each stage"},
+		{analysis.Parameter{Name: "stages[0].width"}, "width w₁"}, {analysis.Parameter{Name: "stages[11].group_width"}, "group width g₁₂"},
+		{analysis.Parameter{Name: "group_width", Shared: true}, "group width g"}, {analysis.Parameter{Name: "recipe.weight_decay"}, "weight decay"}, {analysis.Parameter{Name: "stem_width"}, "stem width"},
+	} {
+		if got := symbol(c.p); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.p, got, c.want)
+		}
 	}
 }
 
@@ -394,23 +328,5 @@ func TestFormat(t *testing.T) {
 		if c[0] != c[1] {
 			t.Errorf("got %q, want %q", c[0], c[1])
 		}
-	}
-}
-
-// testdata/tiny is the folder of a study that was really run.
-func TestLoad(t *testing.T) {
-	s, err := Load(filepath.Join("testdata", "tiny"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Config.Name != "tiny" || s.TrainImages != 64 || s.Input.Classes != 10 || len(s.Populations) != 2 || !strings.Contains(s.File, "samples: 3") {
-		t.Errorf("%+v", s)
-	}
-	c := mustCompare(t, quick, s)
-	if len(c.Spaces) != 2 || c.Spaces[0].N != 3 {
-		t.Errorf("%+v", c.Spaces)
-	}
-	if _, err := Load(t.TempDir()); !errors.Is(err, study.ErrNoStudy) {
-		t.Errorf("an empty folder: %v", err)
 	}
 }

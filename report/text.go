@@ -5,11 +5,13 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"netspace/analysis"
 )
 
-// Text writes the comparison for a terminal: the reading, one line per space,
-// one line per pair.
-func (c Comparison) Text(w io.Writer) error {
+// Text writes a comparison for a terminal: one line per space, one line per pair,
+// and its reading.
+func Text(w io.Writer, c analysis.Comparison) error {
 	pending := false
 	for _, s := range c.Spaces {
 		pending = pending || s.Pending > 0
@@ -18,7 +20,7 @@ func (c Comparison) Text(w io.Writer) error {
 	if pending {
 		head = append(head, "to come")
 	}
-	iv := fmt.Sprintf("%.0f %%", 100*level)
+	iv := fmt.Sprintf("%.0f %%", 100*analysis.Level)
 	spaces := table{left: 1, rows: [][]string{append(head, "min", "mean", iv, "median", iv, "area to "+percent0(c.EMax), iv)}}
 	for _, s := range c.Spaces {
 		row := []string{s.Label, fmt.Sprint(s.N), fmt.Sprint(s.Failed)}
@@ -34,11 +36,11 @@ func (c Comparison) Text(w io.Writer) error {
 	spaces.write(&b)
 	if len(c.Pairs) > 0 {
 		b.WriteString("\n")
-		d := trimmed(c.Delta)
+		d := trimmed(c.Options.Delta)
 		pairs := table{left: 1, rows: [][]string{{"B against A", "mean", iv, "P", "median", "P", "area", iv, "P", "KS p", "not worse by " + d}}}
 		for _, p := range c.Pairs {
 			pairs.rows = append(pairs.rows, []string{
-				c.Spaces[p.B].Label + " against " + c.Spaces[p.A].Label,
+				p.LabelB + " against " + p.LabelA,
 				difference(p.Mean.Value, 2), interval(p.Mean.Estimate, 2), probability(p.Mean.Better),
 				difference(p.Median.Value, 2), probability(p.Median.Better),
 				difference(p.Area.Value, 2), interval(p.Area.Estimate, 2), probability(p.Area.Better),
@@ -52,9 +54,37 @@ func (c Comparison) Text(w io.Writer) error {
 	for _, name := range c.Omitted {
 		fmt.Fprintf(&b, "%s is left out: none of its networks has finished.\n", name)
 	}
-	fmt.Fprintf(&b, "\n%s\n", c.Reading())
+	fmt.Fprintf(&b, "\n%s\n", reading(c, c.Reading()))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// reading says in one sentence what the numbers show, and how sure they are.
+func reading(c analysis.Comparison, r analysis.Reading) string {
+	a := c.Spaces[r.First]
+	switch r.Verdict {
+	case analysis.OneNetwork:
+		return fmt.Sprintf("%s has one network, with an error of %s; nothing can be said of the space.", a.Label, percent(a.Mean.Value))
+	case analysis.OneSpace:
+		return fmt.Sprintf("%s: half of its networks are below %s, the best of %d is at %s; the mean is %s (%.0f %% interval %s).",
+			a.Label, percent(a.Median.Value), a.N, percent(a.Min.Value), percent(a.Mean.Value), 100*analysis.Level, interval(a.Mean, 2))
+	}
+	b, d := c.Spaces[r.Second], r.Area
+	switch r.Verdict {
+	case analysis.Unsure:
+		return fmt.Sprintf("%s is ahead of %s, but one network says nothing of a space.", a.Label, b.Label)
+	case analysis.Best:
+		return fmt.Sprintf("%s is best: its EDF has the largest area up to %s, ahead of %s with probability %s (by %.2f, %.0f %% interval %s); its median error is %s.",
+			a.Label, percent0(c.EMax), b.Label, probability(d.Better), d.Value, 100*analysis.Level, interval(d.Estimate, 2), percent(a.Median.Value))
+	}
+	text := fmt.Sprintf("Undecided at the top: %s has the largest area under its EDF up to %s, but is ahead of %s only with probability %s (by %.2f, %.0f %% interval %s).",
+		a.Label, percent0(c.EMax), b.Label, probability(d.Better), d.Value, 100*analysis.Level, interval(d.Estimate, 2))
+	if r.Alike {
+		text += fmt.Sprintf(" The two areas differ by less than %s points.", trimmed(c.Options.Delta))
+	} else if r.Needed > 0 {
+		text += fmt.Sprintf(" A decision to within %s points takes about %d networks of each.", trimmed(c.Options.Delta), r.Needed)
+	}
+	return text
 }
 
 // table is columns of text, the first left of them flush left, the rest right.

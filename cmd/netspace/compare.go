@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"netspace/analysis"
 	"netspace/report"
 )
 
@@ -22,33 +23,33 @@ type compareFlags struct {
 
 func (o *compareFlags) add(f *pflag.FlagSet) {
 	f.Float64Var(&o.emax, "emax", 0, "error in percent up to which the area under an EDF is taken\n(default the third quartile of all errors, rounded up)")
-	f.Float64Var(&o.delta, "delta", report.DefaultDelta, "margin in percentage points of the test that a space is not worse")
+	f.Float64Var(&o.delta, "delta", analysis.DefaultDelta, "margin in percentage points of the test that a space is not worse")
 	f.Uint64Var(&o.seed, "seed", 0, "seed of the bootstrap")
 	f.BoolVar(&o.force, "force", false, "compare studies that differ in data, regime or recipe")
 }
 
-func (o compareFlags) options() (report.Options, error) {
+func (o compareFlags) options() (analysis.Options, error) {
 	if !(o.emax >= 0 && o.emax <= 100) {
-		return report.Options{}, usagef("--emax %v: must be above 0 and at most 100, or 0 for the default", o.emax)
+		return analysis.Options{}, usagef("--emax %v: must be above 0 and at most 100, or 0 for the default", o.emax)
 	}
 	if !(o.delta > 0) || math.IsInf(o.delta, 0) {
-		return report.Options{}, usagef("--delta %v: must be above 0", o.delta)
+		return analysis.Options{}, usagef("--delta %v: must be above 0", o.delta)
 	}
-	return report.Options{EMax: o.emax, Delta: o.delta, Seed: o.seed}, nil
+	return analysis.Options{EMax: o.emax, Delta: o.delta, Seed: o.seed}, nil
 }
 
 // load reads the studies in dirs and refuses those that cannot be compared.
-func (o compareFlags) load(a *app, dirs []string) ([]report.Source, error) {
-	var sources []report.Source
+func (o compareFlags) load(a *app, dirs []string) ([]analysis.Source, error) {
+	var sources []analysis.Source
 	for _, dir := range dirs {
-		s, err := report.Load(dir)
+		s, err := analysis.Load(dir)
 		if err != nil {
 			return nil, studyError(err)
 		}
 		sources = append(sources, s)
 	}
-	err := report.Comparable(sources)
-	var different *report.DifferentError
+	err := analysis.Comparable(sources)
+	var different *analysis.DifferentError
 	switch {
 	case errors.As(err, &different) && !o.force:
 		return nil, usagef("%w\n--force compares them nevertheless", err)
@@ -62,7 +63,7 @@ func (o compareFlags) load(a *app, dirs []string) ([]report.Source, error) {
 
 // unfinished says what to do about studies without results.
 func unfinished(err error, dirs []string) error {
-	if errors.Is(err, report.ErrNothing) {
+	if errors.Is(err, analysis.ErrNothing) {
 		return usagef("%s: %w; netspace study run trains them", strings.Join(dirs, ", "), err)
 	}
 	return err
@@ -102,21 +103,20 @@ func (o compareFlags) compare(a *app, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := report.Compare(sources, options)
+	c, err := analysis.Compare(sources, options)
 	if err != nil {
 		return unfinished(err, dirs)
 	}
 	if !a.json {
-		return c.Text(a.out)
+		return report.Text(a.out, c)
 	}
-	spaces, pairs := c.JSON()
-	for _, s := range spaces {
-		if err := a.emit(s); err != nil {
+	for _, s := range c.Spaces {
+		if err := a.emit(s.JSON()); err != nil {
 			return fmt.Errorf("print the comparison: %w", err)
 		}
 	}
-	for _, p := range pairs {
-		if err := a.emit(p); err != nil {
+	for _, p := range c.Pairs {
+		if err := a.emit(p.JSON()); err != nil {
 			return fmt.Errorf("print the comparison: %w", err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"netspace/report"
+	"netspace/analysis"
 )
 
 // tinyStudy copies the folder of a study that was run, with its file changed by
@@ -16,7 +16,7 @@ import (
 func tinyStudy(t *testing.T, changes ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tiny")
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "report", "testdata", "tiny"))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "analysis", "testdata", "tiny"))); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "study.yaml")
@@ -49,18 +49,18 @@ func TestCompareJSON(t *testing.T) {
 	if status != exitOK || len(lines) != 3 {
 		t.Fatalf("status %d, %d lines; want two spaces and a pair\n%s", status, len(lines), out)
 	}
-	var s report.SpaceJSON
+	var s analysis.SpaceJSON
 	if err := json.Unmarshal([]byte(lines[1]), &s); err != nil {
 		t.Fatal(err)
 	}
 	if s.Space != "regnetx" || s.N != 3 || s.EMax != 95 || s.Mean <= 0 || s.Mean > 100 || s.Intervals["mean"].Lo > s.Mean {
 		t.Errorf("%+v", s)
 	}
-	var p report.PairJSON
+	var p analysis.PairJSON
 	if err := json.Unmarshal([]byte(lines[2]), &p); err != nil {
 		t.Fatal(err)
 	}
-	if p.A != "anynetx-a" || p.B != "regnetx" || p.NotWorse.Delta != report.DefaultDelta {
+	if p.A != "anynetx-a" || p.B != "regnetx" || p.NotWorse.Delta != analysis.DefaultDelta {
 		t.Errorf("%+v", p)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -11,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
-	"netspace/internal/atomicfile"
+	"netspace/report"
 )
 
 type explainOptions struct {
@@ -61,7 +60,11 @@ func runExplain(c *cobra.Command, a *app, o explainOptions, model string) error 
 		return usagef("%s: %w", model, err)
 	}
 	if o.svg != "" {
-		if err := atomicfile.Write(o.svg, 0o644, func(w io.Writer) error { return m.Spec.Draw(w, m.Name) }); err != nil {
+		drawing, err := m.Spec.Silhouette()
+		if err != nil {
+			return usagef("%s: %w", model, err)
+		}
+		if err := writeSVG(o.svg, report.Network(m.Name, drawing)); err != nil {
 			return err
 		}
 		if !a.quiet {

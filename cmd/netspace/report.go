@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"netspace/analysis"
+	"netspace/figure"
 	"netspace/internal/atomicfile"
 	"netspace/report"
 )
@@ -59,21 +61,25 @@ func (o reportOptions) run(a *app, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := report.Compare(sources, options)
+	c, err := analysis.Compare(sources, options)
 	if err != nil {
 		return unfinished(err, dirs)
 	}
+	f, err := c.Findings()
+	if err != nil {
+		return err
+	}
 	if o.out == "-" {
-		err = c.Page(a.out)
+		err = report.Page(a.out, f)
 	} else {
-		err = atomicfile.Write(o.out, 0o644, func(w io.Writer) error { return c.Page(w) })
+		err = atomicfile.Write(o.out, 0o644, func(w io.Writer) error { return report.Page(w, f) })
 	}
 	if err != nil {
 		return err
 	}
 	line := reportLine{Report: o.out}
 	if o.figures != "" {
-		if line.Figures, err = o.writeFigures(c); err != nil {
+		if line.Figures, err = o.writeFigures(f); err != nil {
 			return err
 		}
 	}
@@ -89,14 +95,19 @@ func (o reportOptions) run(a *app, dirs []string) error {
 	return nil
 }
 
-func (o reportOptions) writeFigures(c report.Comparison) ([]string, error) {
+// writeSVG writes a drawing to a file of its own.
+func writeSVG(path string, d figure.Drawing) error {
+	return atomicfile.WriteFile(path, figure.File(d), 0o644)
+}
+
+func (o reportOptions) writeFigures(f analysis.Findings) ([]string, error) {
 	if err := os.MkdirAll(o.figures, 0o755); err != nil {
 		return nil, err
 	}
 	var paths []string
-	for _, f := range c.Figures() {
-		path := filepath.Join(o.figures, f.Name)
-		if err := atomicfile.WriteFile(path, f.Data, 0o644); err != nil {
+	for _, file := range report.Figures(f) {
+		path := filepath.Join(o.figures, file.Name)
+		if err := atomicfile.WriteFile(path, file.Data, 0o644); err != nil {
 			return nil, err
 		}
 		paths = append(paths, path)

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"netspace/analysis"
 	"netspace/arch"
-	"netspace/internal/atomicfile"
+	"netspace/report"
 	"netspace/space"
-	"netspace/space/draw"
 )
 
 type sampleOptions struct {
@@ -88,7 +88,7 @@ func runSample(ctx context.Context, a *app, name string, o sampleOptions) error 
 	}
 	cfg.Seed, cfg.Workers, cfg.Effort = o.seed, o.workers, o.effort
 	cfg.Progress = sampleProgress(a, o.n)
-	networks, report, err := s.Sample(ctx, cfg, o.n)
+	networks, acceptance, err := s.Sample(ctx, cfg, o.n)
 	if cfg.Progress != nil {
 		fmt.Fprint(a.err, "\r\x1b[K")
 	}
@@ -105,11 +105,15 @@ func runSample(ctx context.Context, a *app, name string, o sampleOptions) error 
 		}
 	}
 	if o.plot != "" {
-		if err := atomicfile.WriteFile(o.plot, draw.Population(s.Name, networks), 0o666); err != nil {
+		drawn, err := analysis.NewSample(s.Name, networks)
+		if err != nil {
+			return err
+		}
+		if err := writeSVG(o.plot, report.Sample(drawn)); err != nil {
 			return err
 		}
 	}
-	return printSample(a, networks, report, o)
+	return printSample(a, networks, acceptance, o)
 }
 
 // sampleProgress shows on a terminal how far a sample is, once it takes a while.
@@ -127,7 +131,7 @@ func sampleProgress(a *app, n int) func(int, int64) {
 	}
 }
 
-func printSample(a *app, networks []space.Network, report space.Report, o sampleOptions) error {
+func printSample(a *app, networks []space.Network, acceptance space.Report, o sampleOptions) error {
 	if a.json {
 		for _, n := range networks {
 			if err := a.emit(sampledNetwork{n.Spec, n.Complexity.Flops, n.Complexity.Params, n.Complexity.Acts}); err != nil {
@@ -135,7 +139,7 @@ func printSample(a *app, networks []space.Network, report space.Report, o sample
 			}
 		}
 		if o.stats {
-			return a.emit(map[string]any{"stats": report})
+			return a.emit(map[string]any{"stats": acceptance})
 		}
 		return nil
 	}
@@ -149,13 +153,13 @@ func printSample(a *app, networks []space.Network, report space.Report, o sample
 			return err
 		}
 	} else if !a.quiet {
-		fmt.Fprintf(a.err, "%d networks of %s are in %s\n", len(networks), report.Space, o.out)
+		fmt.Fprintf(a.err, "%d networks of %s are in %s\n", len(networks), acceptance.Space, o.out)
 	}
 	if o.plot != "" && !a.quiet {
 		fmt.Fprintf(a.err, "their histograms are in %s\n", o.plot)
 	}
 	if o.stats {
-		return printStats(a, report)
+		return printStats(a, acceptance)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
-package report
+package analysis
 
 import (
+	"encoding/json"
 	"math"
 
 	"netspace/stats"
@@ -57,34 +58,57 @@ type PairJSON struct {
 	} `json:"not_worse"`
 }
 
-// JSON gives the lines of the spaces, then those of the pairs.
-func (c Comparison) JSON() ([]SpaceJSON, []PairJSON) {
-	var spaces []SpaceJSON
-	for _, s := range c.Spaces {
-		line := SpaceJSON{
-			Study: s.Population.Study, Space: s.Label, N: s.N, Failed: s.Failed, Pending: s.Pending,
-			Min: s.Min.Value, Mean: s.Mean.Value, Median: s.Median.Value, Area: s.Area.Value,
-			EMax: c.EMax, Level: level, Intervals: map[string]Range{},
-		}
-		for name, e := range map[string]stats.Estimate{"min": s.Min, "mean": s.Mean, "median": s.Median, "area": s.Area} {
-			if e.Known() {
-				line.Intervals[name] = Range{e.Lo, e.Hi}
-			}
-		}
-		spaces = append(spaces, line)
+// JSON is the space as a line of machine-readable output.
+func (s Space) JSON() SpaceJSON {
+	line := SpaceJSON{
+		Study: s.Study, Space: s.Label, N: s.N, Failed: s.Failed, Pending: s.Pending,
+		Min: s.Min.Value, Mean: s.Mean.Value, Median: s.Median.Value, Area: s.Area.Value,
+		EMax: s.EMax, Level: Level, Intervals: map[string]Range{},
 	}
-	var pairs []PairJSON
-	for _, p := range c.Pairs {
-		line := PairJSON{
-			A: c.Spaces[p.A].Label, B: c.Spaces[p.B].Label,
-			Min: differenceJSON(p.Min), Mean: differenceJSON(p.Mean), Median: differenceJSON(p.Median), Area: differenceJSON(p.Area),
+	for name, e := range map[string]stats.Estimate{"min": s.Min, "mean": s.Mean, "median": s.Median, "area": s.Area} {
+		if e.Known() {
+			line.Intervals[name] = Range{e.Lo, e.Hi}
 		}
-		line.KS.D, line.KS.P, line.KS.PHolm = p.KS.D, p.KS.P, p.PHolm
-		line.NotWorse.Delta = c.Delta
-		line.NotWorse.PMean, line.NotWorse.PArea = known(p.NotWorse.P), known(p.NotWorseArea.P)
-		pairs = append(pairs, line)
 	}
-	return spaces, pairs
+	return line
+}
+
+// MarshalJSON writes a SpaceJSON.
+func (s Space) MarshalJSON() ([]byte, error) { return json.Marshal(s.JSON()) }
+
+// JSON is the pair as a line of machine-readable output.
+func (p Pair) JSON() PairJSON {
+	line := PairJSON{
+		A: p.LabelA, B: p.LabelB,
+		Min: differenceJSON(p.Min), Mean: differenceJSON(p.Mean), Median: differenceJSON(p.Median), Area: differenceJSON(p.Area),
+	}
+	line.KS.D, line.KS.P, line.KS.PHolm = p.KS.D, p.KS.P, p.PHolm
+	line.NotWorse.Delta = p.NotWorse.Delta
+	line.NotWorse.PMean, line.NotWorse.PArea = known(p.NotWorse.P), known(p.NotWorseArea.P)
+	return line
+}
+
+// MarshalJSON writes a PairJSON.
+func (p Pair) MarshalJSON() ([]byte, error) { return json.Marshal(p.JSON()) }
+
+// readingJSON is a Reading in JSON.
+type readingJSON struct {
+	Verdict Verdict         `json:"verdict"`
+	First   int             `json:"first"`
+	Second  *int            `json:"second"` // null: there is one space only
+	Area    *DifferenceJSON `json:"area"`   // null with it
+	Alike   bool            `json:"alike"`
+	Needed  int             `json:"needed"`
+}
+
+// MarshalJSON writes the reading with null for what there is not.
+func (r Reading) MarshalJSON() ([]byte, error) {
+	out := readingJSON{Verdict: r.Verdict, First: r.First, Alike: r.Alike, Needed: r.Needed}
+	if r.Second >= 0 {
+		area := differenceJSON(r.Area)
+		out.Second, out.Area = &r.Second, &area
+	}
+	return json.Marshal(out)
 }
 
 func differenceJSON(d stats.Difference) DifferenceJSON {

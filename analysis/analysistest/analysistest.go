@@ -1,4 +1,5 @@
-package report
+// Package analysistest makes up studies for tests of what is said of them.
+package analysistest
 
 import (
 	"fmt"
@@ -6,6 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"netspace/analysis"
 	"netspace/arch"
 	"netspace/space"
 	"netspace/study"
@@ -13,39 +15,46 @@ import (
 	"netspace/trial"
 )
 
-// synthetic is a study of made-up results over real networks: the error depends on
-// depth, on how the widths grow, and on chance; a few networks fail.
-func synthetic(t testing.TB, name string, n int, spaces ...string) Source {
+// Study is a study of made-up results over real networks, n of each space: the
+// error depends on depth, on how the widths grow, and on chance; a few networks
+// fail. The spaces anynetx-a … anynetx-e and regnetx are drawn as their names
+// say, others as anynetx-b. The same arguments give the same study.
+func Study(t testing.TB, name string, n int, spaces ...string) analysis.Source {
 	t.Helper()
 	in := arch.Input{Channels: 1, Height: 28, Width: 28, Classes: 10}
-	s := Source{
-		Dir:         "studies/" + name,
-		Input:       trial.Input{Channels: 1, Height: 28, Width: 28, Classes: 10},
-		TrainImages: 10000, ValImages: 5000,
-		Config: study.Config{Name: name, Samples: n, Spaces: spaces, Data: trial.Data{Name: "fashion-mnist", Train: 10000, Validation: 5000}, Settings: study.Settings{
-			Network: space.Template{Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
-			Regime:  space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}},
-			Recipe:  train.DefaultRecipe(), Seed: 1,
-		}},
+	s := analysis.Source{
+		Name: name, Dir: "studies/" + name,
+		Protocol: &analysis.Protocol{
+			Data:        trial.Data{Name: "fashion-mnist", Train: 10000, Validation: 5000},
+			Input:       trial.Input{Channels: 1, Height: 28, Width: 28, Classes: 10},
+			TrainImages: 10000, ValImages: 5000,
+			Settings: study.Settings{
+				Network: space.Template{Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
+				Regime:  space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}},
+				Recipe:  train.DefaultRecipe(), Seed: 1,
+			},
+			Samples: n,
+		},
 		File: "name: " + name + "\nspaces: [" + fmt.Sprint(spaces) + "]\n",
 	}
-	s.Config.Recipe.Epochs = 5
-	for k, name := range spaces {
-		rng := rand.New(rand.NewPCG(uint64(n), uint64(len(name)*31+k)))
-		p := study.Population{Study: s.Config.Name, Space: name}
+	s.Protocol.Recipe.Epochs = 5
+	for k, space := range spaces {
+		rng := rand.New(rand.NewPCG(uint64(n), uint64(len(space)*31+k)))
+		p := study.Population{Study: name, Space: space}
 		for i := range n {
-			p.Trials = append(p.Trials, syntheticTrial(t, rng, name, i, in))
+			p.Trials = append(p.Trials, made(t, rng, space, i, in))
 		}
 		s.Populations = append(s.Populations, p)
 	}
 	return s
 }
 
-func syntheticTrial(t testing.TB, rng *rand.Rand, name string, i int, in arch.Input) study.Trial {
-	spec := syntheticSpec(rng, name)
+func made(t testing.TB, rng *rand.Rand, name string, i int, in arch.Input) study.Trial {
+	spec := draw(rng, name)
 	if err := spec.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	drawn := asked(spec)
 	spec = spec.Adjusted()
 	cost, err := spec.Complexity(in)
 	if err != nil {
@@ -62,7 +71,7 @@ func syntheticTrial(t testing.TB, rng *rand.Rand, name string, i int, in arch.In
 	e := 13.2 + bad + 0.7*math.Exp(0.8*rng.NormFloat64())
 	tr := study.Trial{
 		ID: fmt.Sprintf("%s%012x", name[:1], rng.Uint64()>>16), Space: name, Index: i, Seed: rng.Uint64(),
-		Spec: spec, Complexity: cost, State: study.Done, Error: math.Round(e*50) / 50, Seconds: 20 + 5*rng.Float64(), ImagesPerSecond: 2100,
+		Spec: spec, Asked: drawn, Complexity: cost, State: study.Done, Error: math.Round(e*50) / 50, Seconds: 20 + 5*rng.Float64(), ImagesPerSecond: 2100,
 	}
 	for k := 1; k <= 5; k++ {
 		v := tr.Error + 22*math.Pow(0.45, float64(k))*(1+0.2*rng.NormFloat64()) - 22*math.Pow(0.45, 5)
@@ -75,7 +84,7 @@ func syntheticTrial(t testing.TB, rng *rand.Rand, name string, i int, in arch.In
 	return tr
 }
 
-func syntheticSpec(rng *rand.Rand, name string) arch.Spec {
+func draw(rng *rand.Rand, name string) arch.Spec {
 	pick := func(v ...int) int { return v[rng.IntN(len(v))] }
 	stem := arch.Stem{Type: arch.CIFARStem, Width: 16}
 	if name == "regnetx" {
@@ -100,4 +109,22 @@ func syntheticSpec(rng *rand.Rand, name string) arch.Spec {
 		n.Stages = append(n.Stages, s)
 	}
 	return n.Spec()
+}
+
+// asked are the numbers of a network that has not been adjusted, by the names
+// that the spaces give them.
+func asked(s arch.Spec) space.Asked {
+	if n, ok := s.Network.(arch.RegNet); ok {
+		return space.Asked{{Name: "depth", Value: float64(n.Depth)}, {Name: "w0", Value: n.W0}, {Name: "wa", Value: n.WA}, {Name: "wm", Value: n.WM},
+			{Name: "bottleneck", Value: n.Bottleneck}, {Name: "group_width", Value: float64(n.GroupWidth)}}
+	}
+	var all space.Asked
+	n, _ := s.Network.(arch.AnyNet) // there are no others here
+	for i, st := range n.Stages {
+		for _, d := range []space.Drawn{{Name: "depth", Value: float64(st.Depth)}, {Name: "width", Value: float64(st.Width)},
+			{Name: "bottleneck", Value: st.Bottleneck}, {Name: "group_width", Value: float64(st.GroupWidth)}} {
+			all = append(all, space.Drawn{Name: fmt.Sprintf("stages[%d].%s", i, d.Name), Value: d.Value})
+		}
+	}
+	return all
 }

@@ -1,0 +1,165 @@
+// Package analysis says what populations of networks show: which of them may be
+// compared, how their error distributions compare, what the drawn numbers of
+// good networks have in common, how networks trained, which were best.
+//
+// Everything is a value that marshals to JSON, in plain numbers: errors and
+// their differences in percent and percentage points, complexities as counts,
+// times in seconds; what is not known is null. How it is shown, as text, in
+// figures or on a page, is the business of package report: nothing here knows
+// of it, and nothing there computes.
+//
+// Everything derives from the populations. The same ones give the same values:
+// there is no date in them, and what is resampled is seeded.
+package analysis
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"netspace/study"
+)
+
+// Source is where populations come from: a study folder, or anything else that
+// gives networks and their errors.
+type Source struct {
+	Name string `json:"name"` // of the study
+	Dir  string `json:"dir"`  // as the user named it
+	// Protocol is under what conditions the errors were measured; nil: not known.
+	Protocol    *Protocol          `json:"protocol,omitempty"`
+	File        string             `json:"file,omitempty"` // the study file as it was given; "" if there is none
+	Populations []study.Population `json:"-"`
+}
+
+// Load reads the study in a folder. It changes nothing there, and may be called
+// while the study runs. The error is that of study.Open.
+func Load(dir string) (Source, error) {
+	s, err := study.Open(dir)
+	if err != nil {
+		return Source{}, err
+	}
+	populations, err := s.Populations()
+	if err != nil {
+		return Source{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	file, err := os.ReadFile(filepath.Join(dir, "study.yaml"))
+	if err != nil {
+		return Source{}, err
+	}
+	return Source{
+		Name: s.Config.Name, Dir: dir, File: string(file), Populations: populations,
+		Protocol: &Protocol{
+			Data: s.Config.Data, Input: s.Input, TrainImages: s.TrainImages, ValImages: s.ValImages,
+			Settings: s.Config.Settings, Samples: s.Config.Samples,
+		},
+	}, nil
+}
+
+// Finished is how many networks of each population have a result, failed ones
+// included.
+func (s Source) Finished() []int {
+	out := make([]int, len(s.Populations))
+	for i, p := range s.Populations {
+		out[i] = len(newSpace("", p).Finished)
+	}
+	return out
+}
+
+// ErrNothing says that no trial of the studies has finished yet.
+var ErrNothing = errors.New("no trial has finished yet")
+
+// DifferentError says that studies were made under different conditions, so
+// that their errors do not tell spaces apart.
+type DifferentError struct {
+	A       string   `json:"a"`       // a folder
+	B       string   `json:"b"`       // another
+	Changes []string `json:"changes"` // "recipe.epochs: 5 in a, 10 in b"
+}
+
+func (e *DifferentError) Error() string {
+	return fmt.Sprintf("%s and %s were not made under the same conditions, so a difference of their errors may come from these and not from the spaces:\n  %s",
+		e.A, e.B, strings.Join(e.Changes, "\n  "))
+}
+
+// Comparable checks that all sources share data, complexity regime, recipe and
+// engine; the error is a *DifferentError. (What their networks share, such as the
+// stem or the number of stages, may be the very thing that is compared; and the
+// seed only says which networks were drawn.) A source whose conditions are not
+// known is comparable with others of its kind alone.
+func Comparable(sources []Source) error {
+	for _, s := range sources[min(1, len(sources)):] {
+		first := sources[0]
+		if (first.Protocol == nil) != (s.Protocol == nil) {
+			known, unknown := first.Dir, s.Dir
+			if first.Protocol == nil {
+				known, unknown = unknown, known
+			}
+			return &DifferentError{first.Dir, s.Dir, []string{fmt.Sprintf("conditions: stated in %s, not stated in %s", known, unknown)}}
+		}
+		if s.Protocol == nil {
+			continue
+		}
+		a, err := first.Protocol.conditions()
+		if err != nil {
+			return err
+		}
+		b, err := s.Protocol.conditions()
+		if err != nil {
+			return err
+		}
+		var changes []string
+		for _, key := range unionKeys(a, b) {
+			if a[key] != b[key] {
+				changes = append(changes, fmt.Sprintf("%s: %s in %s, %s in %s", key, orNone(a[key]), first.Dir, orNone(b[key]), s.Dir))
+			}
+		}
+		if len(changes) > 0 {
+			return &DifferentError{first.Dir, s.Dir, changes}
+		}
+	}
+	return nil
+}
+
+// leaves are the values in the JSON of v by their paths, texts without their
+// quotes and without what is null.
+func leaves(v any) (map[string]string, error) {
+	all, err := study.Leaves(v)
+	if err != nil {
+		return nil, err
+	}
+	for path, value := range all {
+		var text string
+		switch {
+		case value == "null":
+			delete(all, path)
+		case json.Unmarshal([]byte(value), &text) == nil:
+			all[path] = text
+		}
+	}
+	return all, nil
+}
+
+func unionKeys(a, b map[string]string) []string {
+	var keys []string
+	for k := range a {
+		keys = append(keys, k)
+	}
+	for k := range b {
+		if _, both := a[k]; !both {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not stated"
+	}
+	return s
+}
