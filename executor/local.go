@@ -79,16 +79,15 @@ func (l Local) Execute(ctx context.Context, run *study.Run) error {
 
 // slot trains one task after the other.
 func (l Local) slot(ctx context.Context, slot int, run *study.Run) error {
-	for ctx.Err() == nil {
-		task, ok := run.Next()
-		if !ok {
-			return nil
+	for {
+		task, ok, err := run.Next(ctx)
+		if err != nil || !ok {
+			return err
 		}
 		if err := l.trial(ctx, slot, task, run); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // trial tries a task until it has ended: done, or failed.

@@ -44,11 +44,14 @@ func (x inProcess) Execute(ctx context.Context, run *Run) error {
 	for slot := range x.workers {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				task, ok := run.Next()
+				task, ok, err := run.Next(ctx)
+				if err != nil {
+					cancel(err)
+				}
 				if !ok {
 					return
 				}
-				err := Work(ctx, task, x.trainer, func(e Event) { e.Worker = slot; run.Report(e) })
+				err = Work(ctx, task, x.trainer, func(e Event) { e.Worker = slot; run.Report(e) })
 				if err == nil {
 					_, _, err = run.Ended(slot, task, "")
 				}

@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
+	"slices"
+	"strings"
+	"time"
 
 	"netspace/arch"
 	"netspace/graph"
@@ -44,37 +48,91 @@ type outcome struct {
 	failed  *failedRecord
 	lost    []lostRecord // in the order read
 	forgive int          // attempts up to this count for nothing
-	started int          // attempts begun
-	running bool         // a living process has begun and not ended it
+	claims  []claim      // not released; the latest of each session
 	epochs  []Epoch      // of a trial that is not done, for viewers
 	at      string       // time of done, to settle which of two counts
+	maker   *Maker       // who wrote done; nil if the journal does not say
 }
 
-// history is the content of all journals of a folder.
+// claim is a claim on a trial.
+type claim struct {
+	session *session
+	attempt int
+}
+
+// session is one run, as far as others need to know it.
+type session struct {
+	sessionRecord
+	host     string
+	file     string    // its journal
+	until    time.Time // end of its lease
+	over     bool      // no claim of it holds: it gave them back, or its journal has another writer
+	released bool      // it gave them back: their attempts may be gone on with
+}
+
+// follower is one journal, read up to a position.
+type follower struct {
+	file    string
+	host    string
+	at      position
+	session *session // the last one in the file
+	maker   *Maker   // the last one in the file
+	last    string   // the trial that its writer began and has not ended
+	held    lockState
+}
+
+// history is the content of all journals of a folder, as far as it was read.
 type history struct {
+	dir      string
+	host     string // this machine
 	study    *studyRecord
 	samples  map[string][]trialRecord // by space, in sample order
+	spaces   map[string]spaceRecord   // by name
 	outcomes map[string]*outcome      // by trial
-	torn     map[string]int64         // bytes of torn ends by file
+	makers   []*Maker                 // different ones, in the order found
+
+	found    map[string]map[int]trialRecord
+	files    map[string]*follower
+	sessions map[string]*session
+	working  map[string]bool // trials that living processes of this host are at
+	ended    []string        // trials with a new end since takeEnded was called
+	now      time.Time       // of the last refresh
 }
 
 // readHistory replays the journals of a folder. The order of files, and of
 // records in different files, does not matter.
-func readHistory(dir string) (*history, error) {
-	files, err := journalFiles(dir)
+func readHistory(dir, host string) (*history, error) {
+	h := &history{dir: dir, host: host, samples: map[string][]trialRecord{}, spaces: map[string]spaceRecord{},
+		outcomes: map[string]*outcome{}, found: map[string]map[int]trialRecord{}, files: map[string]*follower{}, sessions: map[string]*session{}}
+	return h, h.refresh()
+}
+
+// refresh reads what was added to the journals.
+func (h *history) refresh() error {
+	files, err := journalFiles(h.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h := &history{samples: map[string][]trialRecord{}, outcomes: map[string]*outcome{}, torn: map[string]int64{}}
-	found := map[string]map[int]trialRecord{}
 	for _, file := range files {
-		if err := h.readFile(file, found); err != nil {
-			return nil, err
+		f := h.files[file]
+		if f == nil {
+			f = &follower{file: file}
+			h.files[file] = f
+		}
+		if err := h.follow(f); err != nil {
+			return err
 		}
 	}
-	for name, byIndex := range found {
+	h.now = time.Now()
+	h.working = map[string]bool{}
+	for _, f := range h.files {
+		if f.last != "" && f.host == h.host && f.held == lockHeld {
+			h.working[f.last] = true
+		}
+	}
+	for name, byIndex := range h.found {
 		// A crash may have torn the record of a sample; what follows a gap is sampled again.
-		for i := 0; ; i++ {
+		for i := len(h.samples[name]); ; i++ {
 			t, ok := byIndex[i]
 			if !ok {
 				break
@@ -82,75 +140,154 @@ func readHistory(dir string) (*history, error) {
 			h.samples[name] = append(h.samples[name], t)
 		}
 	}
-	return h, nil
+	return nil
 }
 
-func (h *history) readFile(file string, found map[string]map[int]trialRecord) error {
-	f, err := os.Open(file)
+// follow reads what was added to a journal.
+func (h *history) follow(f *follower) error {
+	in, err := os.Open(f.file)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	alive := locked(f) // before reading: a trial that ends meanwhile then counts as done, not as lost
-	var last string    // the trial that this file's writer is at
-	whole, err := scanJournal(f, file, func(r record) error {
-		switch {
-		case r.Study != nil:
-			return h.addStudy(file, r.Study)
-		case r.Trial != nil:
-			t := *r.Trial
-			if found[t.Space] == nil {
-				found[t.Space] = map[int]trialRecord{}
-			}
-			if old, ok := found[t.Space][t.Index]; ok && old.ID != t.ID {
-				return fmt.Errorf("%s: network %d of space %s is trial %s, another record of this folder says %s", file, t.Index, t.Space, t.ID, old.ID)
-			}
-			found[t.Space][t.Index] = t
-		case r.Start != nil:
-			o := h.outcome(r.Start.Trial)
-			o.started = max(o.started, r.Start.Attempt)
-			last = r.Start.Trial
-		case r.Epoch != nil:
-			h.outcome(r.Epoch.Trial).addEpoch(r.Epoch.Epoch)
-		case r.Done != nil:
-			o := h.outcome(r.Done.Trial)
-			if o.done == nil || r.Time < o.at {
-				o.done, o.at = r.Done, r.Time
-			}
-			last = ""
-		case r.Failed != nil:
-			h.outcome(r.Failed.Trial).failed = r.Failed
-			last = ""
-		case r.Lost != nil:
-			o := h.outcome(r.Lost.Trial)
-			o.lost = append(o.lost, *r.Lost)
-		case r.Forgive != nil:
-			o := h.outcome(r.Forgive.Trial)
-			o.forgive = max(o.forgive, r.Forgive.Attempt)
-		}
-		return nil
-	})
+	defer in.Close()
+	info, err := in.Stat()
 	if err != nil {
 		return err
 	}
-	if info, err := f.Stat(); err == nil && info.Size() > whole {
-		h.torn[file] = info.Size() - whole
+	grown := info.Size() > f.at.bytes
+	if grown || f.last != "" || f.session != nil && !f.session.over {
+		f.held = lockOf(in) // before reading: a trial that ends meanwhile then counts as done, not as lost
 	}
-	if alive && last != "" {
-		h.outcome(last).running = true
+	if !grown {
+		return nil
+	}
+	if _, err := in.Seek(f.at.bytes, io.SeekStart); err != nil {
+		return err
+	}
+	f.at, err = readRecords(in, f.file, f.at, func(r record) error { return h.add(f, r) })
+	return err
+}
+
+// add takes note of a record.
+func (h *history) add(f *follower, r record) error {
+	switch {
+	case r.Journal != nil:
+		f.host = r.Journal.Host
+	case r.Study != nil:
+		return h.addStudy(f.file, r.Study)
+	case r.Space != nil:
+		h.spaces[r.Space.Name] = *r.Space
+	case r.Trial != nil:
+		t := *r.Trial
+		if h.found[t.Space] == nil {
+			h.found[t.Space] = map[int]trialRecord{}
+		}
+		if old, ok := h.found[t.Space][t.Index]; ok && old.ID != t.ID {
+			return fmt.Errorf("%s: network %d of space %s is trial %s, another record of this folder says %s", f.file, t.Index, t.Space, t.ID, old.ID)
+		}
+		h.found[t.Space][t.Index] = t
+	case r.Session != nil:
+		if f.session != nil { // a journal has one writer at a time
+			f.session.over = true
+		}
+		f.last = ""
+		f.session = &session{sessionRecord: *r.Session, host: f.host, file: f.file}
+		h.sessions[r.Session.ID] = f.session
+	case r.Claim != nil:
+		h.addClaim(*r.Claim)
+	case r.Lease != nil:
+		if s := h.sessions[r.Lease.Session]; s != nil {
+			s.until = r.Lease.Until
+		}
+	case r.Release != nil:
+		h.release(*r.Release)
+	case r.Maker != nil:
+		f.maker = h.maker(*r.Maker, f.host)
+	case r.Start != nil:
+		if f.session != nil { // workers and runs have journals of their own
+			f.session.over = true
+		}
+		f.last = r.Start.Trial
+	case r.Epoch != nil:
+		h.outcome(r.Epoch.Trial).addEpoch(r.Epoch.Epoch)
+	case r.Done != nil:
+		o := h.outcome(r.Done.Trial)
+		if o.done == nil || r.Time < o.at {
+			o.done, o.at, o.maker, o.epochs = r.Done, r.Time, f.maker, nil
+		}
+		f.last = ""
+		h.ended = append(h.ended, r.Done.Trial)
+	case r.Failed != nil:
+		h.outcome(r.Failed.Trial).failed = r.Failed
+		f.last = ""
+		h.ended = append(h.ended, r.Failed.Trial)
+	case r.Lost != nil:
+		o := h.outcome(r.Lost.Trial)
+		o.lost = append(o.lost, *r.Lost)
+	case r.Forgive != nil:
+		o := h.outcome(r.Forgive.Trial)
+		o.forgive = max(o.forgive, r.Forgive.Attempt)
 	}
 	return nil
 }
 
+// addStudy takes note of the settings. Another program may state a field that is
+// at its default, or not: that is no difference.
 func (h *history) addStudy(file string, s *studyRecord) error {
 	if h.study != nil && !reflect.DeepEqual(h.study, s) {
-		return fmt.Errorf("%s: its settings are not those of the other journals in this folder", file)
+		changes, err := s.changes(*h.study)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if len(changes) > 0 {
+			return fmt.Errorf("%s: its settings are not those of the other journals in this folder: %s", file, strings.Join(changes, "; "))
+		}
 	}
 	h.study = s
 	return nil
+}
+
+func (h *history) addClaim(r claimRecord) {
+	s := h.sessions[r.Session]
+	if s == nil {
+		return // of a session whose record was deleted
+	}
+	s.until = r.Until
+	o := h.outcome(r.Trial)
+	for i := range o.claims {
+		if o.claims[i].session == s {
+			o.claims[i].attempt = r.Attempt
+			return
+		}
+	}
+	o.claims = append(o.claims, claim{session: s, attempt: r.Attempt})
+}
+
+func (h *history) release(r releaseRecord) {
+	s := h.sessions[r.Session]
+	switch {
+	case s == nil:
+	case r.Trial == "":
+		s.over, s.released = true, true
+	default:
+		o := h.outcome(r.Trial)
+		o.claims = slices.DeleteFunc(o.claims, func(c claim) bool { return c.session == s })
+	}
+}
+
+// maker gives the one entry of makers for what a journal of a host says.
+func (h *history) maker(m Maker, host string) *Maker {
+	m.Host = host
+	for _, known := range h.makers {
+		if *known == m {
+			return known
+		}
+	}
+	h.makers = append(h.makers, &m)
+	return &m
 }
 
 func (h *history) outcome(trial string) *outcome {
@@ -160,6 +297,34 @@ func (h *history) outcome(trial string) *outcome {
 		h.outcomes[trial] = o
 	}
 	return o
+}
+
+// takeEnded gives the trials that have ended since it was called before.
+func (h *history) takeEnded() []string {
+	ended := h.ended
+	h.ended = nil
+	return ended
+}
+
+// alive tells whether the claims of a session hold: its lease has not run out, and where
+// that can be known, on this host, its process lives.
+func (h *history) alive(s *session) bool {
+	if s.over || h.now.After(s.until) {
+		return false
+	}
+	return s.host != h.host || h.files[s.file].held != lockFree
+}
+
+// claimant is a session other than the given one whose claim on a trial holds, nil if there is none.
+func (h *history) claimant(trial, except string) *session {
+	if o := h.outcomes[trial]; o != nil {
+		for _, c := range o.claims {
+			if c.session.ID != except && h.alive(c.session) {
+				return c.session
+			}
+		}
+	}
+	return nil
 }
 
 // addEpoch keeps one entry per epoch: an attempt that starts over repeats some.
@@ -184,7 +349,8 @@ func (o *outcome) losses() int {
 	return n
 }
 
-// nextAttempt is the number of the attempt to come, from 1.
+// nextAttempt is the number of the attempt to come, from 1: none that another run has
+// used, unless it gave that back.
 func (o *outcome) nextAttempt() int {
 	n := max(o.forgive, 0)
 	for _, l := range o.lost {
@@ -192,6 +358,11 @@ func (o *outcome) nextAttempt() int {
 	}
 	if o.failed != nil {
 		n = max(n, o.failed.Attempt)
+	}
+	for _, c := range o.claims {
+		if !c.session.released {
+			n = max(n, c.attempt)
+		}
 	}
 	return n + 1
 }
@@ -202,6 +373,12 @@ func (o *outcome) failure() (reason string, ok bool) {
 		return o.failed.Reason, true
 	}
 	return "", false
+}
+
+// hasEnded tells whether a trial has a result, or failed for good.
+func (o *outcome) hasEnded() bool {
+	_, failed := o.failure()
+	return o.done != nil || failed
 }
 
 // trial joins a place in a population with what is known of its trial.
@@ -226,7 +403,7 @@ func (h *history) trial(r trialRecord) Trial {
 		t.Seconds, t.Epochs = o.failed.Seconds, o.failed.Epochs
 		return t
 	}
-	if o.running {
+	if h.working[r.ID] || h.claimant(r.ID, "") != nil {
 		t.State = Running
 	}
 	t.Epochs = o.epochs

@@ -56,7 +56,13 @@ type record struct {
 	Time    string         `json:"time"` // RFC 3339, UTC
 	Journal *headerRecord  `json:"journal,omitempty"`
 	Study   *studyRecord   `json:"study,omitempty"`
+	Space   *spaceRecord   `json:"space,omitempty"`
 	Trial   *trialRecord   `json:"trial,omitempty"`
+	Session *sessionRecord `json:"session,omitempty"`
+	Claim   *claimRecord   `json:"claim,omitempty"`
+	Lease   *leaseRecord   `json:"lease,omitempty"`
+	Release *releaseRecord `json:"release,omitempty"`
+	Maker   *Maker         `json:"maker,omitempty"`
 	Start   *startRecord   `json:"start,omitempty"`
 	Epoch   *epochRecord   `json:"epoch,omitempty"`
 	Done    *doneRecord    `json:"done,omitempty"`
@@ -69,6 +75,42 @@ type record struct {
 type headerRecord struct {
 	Version int    `json:"version"`
 	Host    string `json:"host"`
+}
+
+// sessionRecord says that a run writes this journal from here on. The sessions before it in the
+// same file are over.
+type sessionRecord struct {
+	ID  string `json:"id"` // of the run, random
+	PID int    `json:"pid"`
+	// Differs says how the numbers of what trains here may differ from those of the
+	// results that were there.
+	Differs string `json:"differs,omitempty"`
+}
+
+// claimRecord says that the run of a session sees to an attempt at a trial, until the session's
+// lease ends or it releases the trial.
+type claimRecord struct {
+	Session string `json:"session"`
+	Trial   string `json:"trial"`
+	Attempt int    `json:"attempt"`
+	leaseEnd
+}
+
+// leaseRecord extends the lease of a session, and so of all its claims.
+type leaseRecord struct {
+	Session string `json:"session"`
+	leaseEnd
+}
+
+// leaseEnd is when a claim ends that is not renewed, by the clock of the claimant.
+type leaseEnd struct {
+	Until time.Time `json:"until"`
+}
+
+// releaseRecord gives back a claim, or all of a session.
+type releaseRecord struct {
+	Session string `json:"session"`
+	Trial   string `json:"trial,omitempty"` // "": all
 }
 
 // startRecord says that a worker began, or went on with, a trial.
@@ -132,66 +174,79 @@ func encodeRecord(r record) ([]byte, error) {
 	return append(line, '\n'), nil
 }
 
-// decodeRecord reads a line without its line end.
-func decodeRecord(line []byte) (record, error) {
-	var r record
+// checkLine gives what is wrong with a line, without its line end, or "".
+func checkLine(line []byte) string {
 	if len(line) < crcLength || !bytes.HasPrefix(line, []byte(crcPrefix)) || string(line[crcLength-2:crcLength]) != `",` {
-		return r, fmt.Errorf("the line does not start with a checksum")
+		return "the line does not start with a checksum"
 	}
-	rest := line[crcLength:]
 	stated := string(line[len(crcPrefix) : len(crcPrefix)+8])
-	if sum := fmt.Sprintf("%08x", crc32.Checksum(rest, castagnoli)); sum != stated {
-		return r, fmt.Errorf("checksum is %s, the line states %s", sum, stated)
+	if sum := fmt.Sprintf("%08x", crc32.Checksum(line[crcLength:], castagnoli)); sum != stated {
+		return fmt.Sprintf("checksum is %s, the line states %s", sum, stated)
 	}
-	if err := json.Unmarshal(line, &r); err != nil {
-		return r, fmt.Errorf("checksum is right but %w", err)
-	}
-	return r, nil
+	return ""
 }
 
-// readJournal calls visit for every whole record of a journal, in order, and
-// returns the length of the part of the file that they fill; what follows is a
+// kindOf names the record that a line with a right checksum holds.
+func kindOf(line []byte) string {
+	_, rest, _ := bytes.Cut(line[crcLength:], []byte(`","`)) // behind the time
+	kind, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(kind)
+}
+
+// position is a place in a journal: behind so many whole lines, of so many bytes.
+type position struct {
+	lines int
+	bytes int64
+}
+
+// scanJournal reads the rest of a journal from a position on, f being there, and gives to visit every
+// whole line without its end, in order. It returns the position behind them; what follows is a
 // torn end. A damaged line with a whole one after it is a *CorruptionError.
-func readJournal(path string, visit func(record) error) (whole int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	return scanJournal(f, path, visit)
-}
-
-func scanJournal(f io.Reader, path string, visit func(record) error) (whole int64, err error) {
+func scanJournal(f io.Reader, path string, from position, visit func(line []byte) error) (position, error) {
 	in := bufio.NewReaderSize(f, 1<<16)
 	var damaged *CorruptionError // the first bad line, an error only if a good one follows
-	var offset int64
-	for number := 1; ; number++ {
-		line, readErr := in.ReadBytes('\n')
-		if readErr != nil && readErr != io.EOF {
-			return whole, fmt.Errorf("read journal %s: %w", path, readErr)
+	for at := from; ; {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF { // no line end: nothing, or torn
+			return from, nil
 		}
-		if readErr == io.EOF { // no line end: empty, or torn
-			return whole, nil
+		if err != nil {
+			return from, fmt.Errorf("read journal %s: %w", path, err)
 		}
-		r, err := decodeRecord(line[:len(line)-1])
-		switch {
-		case err != nil && damaged == nil:
-			damaged = &CorruptionError{File: path, Line: number, Offset: offset, Reason: err.Error()}
-		case err == nil && damaged != nil:
-			return whole, damaged
-		case err == nil:
-			if number == 1 {
-				if err := checkHeader(path, r); err != nil {
-					return 0, err
-				}
+		here := at
+		at = position{here.lines + 1, here.bytes + int64(len(line))}
+		line = line[:len(line)-1]
+		switch reason := checkLine(line); {
+		case reason != "" && damaged == nil:
+			damaged = &CorruptionError{File: path, Line: at.lines, Offset: here.bytes, Reason: reason}
+		case reason != "":
+		case damaged != nil:
+			return from, damaged
+		default:
+			if err := visit(line); err != nil {
+				return from, err
 			}
-			if err := visit(r); err != nil {
-				return whole, err
-			}
-			whole = offset + int64(len(line))
+			from = at
 		}
-		offset += int64(len(line))
 	}
+}
+
+// readRecords is scanJournal for records. Their first one in the file must be a header.
+func readRecords(f io.Reader, path string, from position, visit func(record) error) (position, error) {
+	at := from
+	return scanJournal(f, path, from, func(line []byte) error {
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil { // no crash leaves a right checksum
+			return &CorruptionError{File: path, Line: at.lines + 1, Offset: at.bytes, Reason: "the checksum is right but " + err.Error()}
+		}
+		if at.lines == 0 {
+			if err := checkHeader(path, r); err != nil {
+				return err
+			}
+		}
+		at = position{at.lines + 1, at.bytes + int64(len(line)) + 1}
+		return visit(r)
+	})
 }
 
 func checkHeader(path string, r record) error {
@@ -226,14 +281,24 @@ func journalFiles(dir string) ([]string, error) {
 // journal is the writing end. It is not safe for concurrent use.
 type journal struct {
 	f        *os.File
-	size     int64 // of the whole records
-	repaired int64 // bytes of a torn end that opening cut off
+	size     int64  // of the whole records
+	repaired int64  // bytes of a torn end that opening cut off
+	maker    *Maker // the last one in it, nil if there is none
 }
 
 // What locking a journal can run into.
 var (
 	errLocked  = errors.New("another process writes this journal")
 	errNoLocks = errors.New("the file system has no locks")
+)
+
+// lockState is what is known of the lock of a journal.
+type lockState uint8
+
+const (
+	lockUnknown lockState = iota
+	lockFree              // its writer is no more
+	lockHeld
 )
 
 var unsafeName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
@@ -252,8 +317,7 @@ func hostName() string {
 // files as there ever were writers at once, and a name never needs to be
 // agreed on: the lock goes with the process, however it ends. On a file system
 // without locks every writer makes a file of its own.
-func openFreeJournal(dir string) (*journal, error) {
-	host := hostName()
+func openFreeJournal(dir, host string) (*journal, error) {
 	for n := 0; ; n++ {
 		path := filepath.Join(dir, journalDir, fmt.Sprintf("%s-%d.jsonl", host, n))
 		j, err := openJournal(path, host, lockFile)
@@ -283,7 +347,25 @@ func openJournal(path, host string, lock func(*os.File) error) (_ *journal, err 
 	if err := lock(f); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	whole, err := scanJournal(f, path, func(record) error { return nil })
+	j := &journal{f: f}
+	// Few lines are decoded: a worker opens a journal for every trial, and there may be many in it.
+	header := true
+	whole, err := scanJournal(f, path, position{}, func(line []byte) error {
+		if !header && kindOf(line) != "maker" {
+			return nil
+		}
+		var r record
+		err := json.Unmarshal(line, &r)
+		switch {
+		case err != nil:
+			return &CorruptionError{File: path, Reason: "the checksum is right but " + err.Error()}
+		case header:
+			header = false
+			return checkHeader(path, r)
+		}
+		j.maker = r.Maker
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +373,7 @@ func openJournal(path, host string, lock func(*os.File) error) (_ *journal, err 
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{f: f, size: whole, repaired: size - whole}
+	j.size, j.repaired = whole.bytes, size-whole.bytes
 	if j.repaired > 0 {
 		if err := j.cut(); err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package study
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ func newJournal(t *testing.T) (dir, path string) {
 	if err := os.Mkdir(filepath.Join(dir, journalDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	j, err := openFreeJournal(dir)
+	j, err := openFreeJournal(dir, "here")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +37,16 @@ func newJournal(t *testing.T) (dir, path string) {
 
 func lostOf(trial string, attempt int) record {
 	return record{Lost: &lostRecord{Trial: trial, Attempt: attempt, Reason: "test"}}
+}
+
+// readJournal reads a journal from its beginning.
+func readJournal(path string, visit func(record) error) (position, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return position{}, err
+	}
+	defer f.Close()
+	return readRecords(f, path, position{}, visit)
 }
 
 // attempts reads the attempts of the lost records of a journal.
@@ -56,7 +67,7 @@ func TestJournalRoundTrip(t *testing.T) {
 		t.Fatalf("read %v, %v", got, err)
 	}
 	// A closed journal is free again and goes on in the same file.
-	j, err := openFreeJournal(dir)
+	j, err := openFreeJournal(dir, "here")
 	if err != nil || j.f.Name() != path {
 		t.Fatalf("opened %v, %v; want %s", j, err, path)
 	}
@@ -64,7 +75,7 @@ func TestJournalRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	// While it is open the next writer gets another file.
-	other, err := openFreeJournal(dir)
+	other, err := openFreeJournal(dir, "here")
 	if err != nil || other.f.Name() == path {
 		t.Fatalf("second writer got %v, %v; want another file than %s", other, err, path)
 	}
@@ -151,7 +162,7 @@ func TestJournalCorruption(t *testing.T) {
 				if corrupt.Offset != int64(wantOffset) {
 					t.Fatalf("damage at byte %d; want %d", corrupt.Offset, wantOffset)
 				}
-				if _, err := openFreeJournal(dir); !errors.As(err, &corrupt) {
+				if _, err := openFreeJournal(dir, "here"); !errors.As(err, &corrupt) {
 					t.Fatalf("opened a damaged journal for appending: %v", err)
 				}
 				if now, _ := os.ReadFile(path); !bytes.Equal(now, damaged) {
@@ -162,7 +173,7 @@ func TestJournalCorruption(t *testing.T) {
 			if err != nil || !cmp.Equal(got, c.want) {
 				t.Fatalf("read %v, %v; want %v", got, err, c.want)
 			}
-			j, err := openFreeJournal(dir)
+			j, err := openFreeJournal(dir, "here")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,8 +185,8 @@ func TestJournalCorruption(t *testing.T) {
 				t.Fatalf("after the next append read %v, %v; want %v", got, err, c.after)
 			}
 			whole, err := readJournal(path, func(record) error { return nil })
-			if info, statErr := os.Stat(path); err != nil || statErr != nil || info.Size() != whole {
-				t.Fatalf("after the next append %d bytes are whole of %v, %v", whole, info.Size(), errors.Join(err, statErr))
+			if info, statErr := os.Stat(path); err != nil || statErr != nil || info.Size() != whole.bytes {
+				t.Fatalf("after the next append %v are whole of %v, %v", whole, info.Size(), errors.Join(err, statErr))
 			}
 		})
 	}
@@ -197,7 +208,7 @@ func TestJournalSurvivesEveryCut(t *testing.T) {
 		for i := range max(0, bytes.Count(data[:cut], []byte("\n"))-1) {
 			want = append(want, i+1)
 		}
-		j, err := openFreeJournal(dir)
+		j, err := openFreeJournal(dir, "here")
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
@@ -213,7 +224,7 @@ func TestJournalSurvivesEveryCut(t *testing.T) {
 
 func TestRecordRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := record{Failed: &failedRecord{
+		want := record{Time: "2026-03-01T12:00:00.000Z", Failed: &failedRecord{
 			Trial:   rapid.StringMatching(`[0-9a-f]{16}`).Draw(t, "trial"),
 			Attempt: rapid.IntRange(1, 9).Draw(t, "attempt"),
 			Reason:  strings.ToValidUTF8(rapid.String().Draw(t, "reason"), ""),
@@ -226,8 +237,12 @@ func TestRecordRoundTrip(t *testing.T) {
 		if n := bytes.Count(line, []byte("\n")); n != 1 || line[len(line)-1] != '\n' {
 			t.Fatalf("%q is not one line", line)
 		}
-		got, err := decodeRecord(line[:len(line)-1])
-		if err != nil {
+		line = line[:len(line)-1]
+		if reason := checkLine(line); reason != "" || kindOf(line) != "failed" {
+			t.Fatalf("%q: %s", line, reason)
+		}
+		var got record
+		if err := json.Unmarshal(line, &got); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -23,11 +23,15 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-// locked tells whether another process holds the lock of a file.
-func locked(f *os.File) bool {
+// lockOf tells whether a living process holds the lock of a file.
+func lockOf(f *os.File) lockState {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if err == nil {
+	switch {
+	case err == nil:
 		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		return lockFree
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return lockHeld
 	}
-	return errors.Is(err, unix.EWOULDBLOCK)
+	return lockUnknown
 }

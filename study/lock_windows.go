@@ -22,12 +22,16 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-// locked tells whether another process holds the lock of a file.
-func locked(f *os.File) bool {
+// lockOf tells whether a living process holds the lock of a file.
+func lockOf(f *os.File) lockState {
 	at := &windows.Overlapped{OffsetHigh: lockByte}
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
-	if err == nil {
+	switch {
+	case err == nil:
 		_ = windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, at)
+		return lockFree
+	case errors.Is(err, windows.ERROR_LOCK_VIOLATION):
+		return lockHeld
 	}
-	return errors.Is(err, windows.ERROR_LOCK_VIOLATION)
+	return lockUnknown
 }

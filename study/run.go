@@ -2,15 +2,15 @@ package study
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,24 +36,46 @@ type Request struct {
 	Engine string
 	// Retry tries the trials again that failed.
 	Retry bool
+	// Data is the folder or name of the images where they are not where the study file says; "": there.
+	Data string
+	// Trainer that the workers use, to know whether its numbers may differ from those
+	// of results that are there; nil means trial.Builtin.
+	Trainer trial.Trainer
+	// Host is this machine's name in the journals; "" means the system's. No two machines
+	// that share a folder may have the same one.
+	Host string
+	// Lease is how long other runs respect the claims of this one after its last sign of
+	// life; 0 means DefaultLease.
+	Lease time.Duration
 	// Note is told what Start does that takes time, and what it repaired; nil: nobody.
 	Note func(format string, args ...any)
 }
 
-// Run is a study at work: the trials that remain to be trained.
+// DefaultLease is long against the time between two signs of life, a third of it, and the differences of clocks
+// between machines, and short against a training.
+const DefaultLease = 2 * time.Minute
+
+// Run is a study at work: the trials that remain to be trained. Several runs, on one machine
+// or on several that share the folder, may be at work on one study: each of them claims
+// the trials that it sees to.
 type Run struct {
 	Dir    string
 	Config Config
+	Host   string // this machine's name in the journals
 
-	mu     sync.Mutex
-	log    *journal
-	study  *studyRecord
-	queue  []Task
-	report func(Event)
+	lease  time.Duration
 	trials int // distinct ones of all populations
 	done   int // of them, when the run began
 	failed int
 	best   *Trial // the best one done when the run began
+
+	mu      sync.Mutex
+	log     *journal
+	history *history
+	session sessionRecord
+	queue   []Task          // not ended, as far as known, and not seen to by this run
+	held    map[string]bool // trials that this run has claimed
+	report  func(Event)
 }
 
 // Start prepares a study: it reads the study file, opens the data set, samples
@@ -85,28 +107,34 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	if err := waitForOthers(ctx, dir); err != nil {
-		return nil, err
+	host := req.Host
+	if host == "" {
+		host = hostName()
 	}
-	h, err := readHistory(dir)
+	if host = unsafeName.ReplaceAllString(host, "_"); req.Lease == 0 {
+		req.Lease = DefaultLease
+	}
+	h, err := readHistory(dir, host)
 	if err != nil {
 		return nil, err
+	}
+	if req.Data != "" {
+		config.Data.Name = req.Data
 	}
 	plan, fresh, err := makePlan(ctx, dir, config, h, req.Note)
 	if err != nil {
 		return nil, err
 	}
-	log, err := createFolder(dir, text, fresh)
+	log, err := createFolder(dir, host, text, fresh)
 	if err != nil {
 		return nil, err
 	}
 	if log.repaired > 0 {
 		req.Note("%s: cut off %d bytes that a crash left half written", log.f.Name(), log.repaired)
 	}
-	r := &Run{Dir: dir, Config: config, log: log, report: func(Event) {}}
-	if err := r.fill(h, plan, req.Retry); err != nil {
-		log.Close()
-		return nil, err
+	r := &Run{Dir: dir, Config: config, Host: host, lease: req.Lease, log: log, history: h, held: map[string]bool{}, report: func(Event) {}}
+	if err := r.fill(plan, req); err != nil {
+		return nil, errors.Join(err, log.Close())
 	}
 	return r, nil
 }
@@ -148,8 +176,10 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 	}
 	if h.study == nil {
 		fresh = append(fresh, record{Study: &p.study})
-	} else if err := p.study.compare(*h.study, dir); err != nil {
-		return p, nil, err
+	} else if changes, err := p.study.changes(*h.study); err != nil {
+		return p, nil, fmt.Errorf("%s: %w", dir, err)
+	} else if len(changes) > 0 {
+		return p, nil, &RequestError{&ChangedError{Dir: dir, Changes: changes}}
 	}
 	p.samples = map[string][]trialRecord{}
 	for _, name := range config.Spaces {
@@ -175,18 +205,19 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 	return p, fresh, nil
 }
 
-// compare checks that results made under old may stand beside new ones.
-func (s studyRecord) compare(old studyRecord, dir string) error {
+// changes says what of old is other in s: results made under the one may then not stand
+// beside those of the other.
+func (s studyRecord) changes(old studyRecord) ([]string, error) {
 	var was, is Settings
 	if err := json.Unmarshal(old.Settings, &was); err != nil {
-		return fmt.Errorf("%s: read the settings of the study: %w", dir, err)
+		return nil, fmt.Errorf("read the settings of the study: %w", err)
 	}
 	if err := json.Unmarshal(s.Settings, &is); err != nil {
-		return err
+		return nil, err
 	}
 	changes, err := is.changes(was)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case s.Input != old.Input:
@@ -198,14 +229,11 @@ func (s studyRecord) compare(old studyRecord, dir string) error {
 	case s.Data != old.Data:
 		changes = append(changes, "data: the images or their labels are other ones")
 	}
-	if len(changes) > 0 {
-		return &RequestError{&ChangedError{Dir: dir, Changes: changes}}
-	}
-	return nil
+	return changes, nil
 }
 
 // createFolder makes the study folder, or brings it up to date, and returns the run's own journal.
-func createFolder(dir string, text []byte, fresh []record) (*journal, error) {
+func createFolder(dir, host string, text []byte, fresh []record) (*journal, error) {
 	for _, d := range []string{dir, filepath.Join(dir, journalDir), filepath.Join(dir, checkpointDir)} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("make the study folder: %w", err)
@@ -217,7 +245,7 @@ func createFolder(dir string, text []byte, fresh []record) (*journal, error) {
 			return nil, err
 		}
 	}
-	log, err := openFreeJournal(dir)
+	log, err := openFreeJournal(dir, host)
 	if err != nil {
 		return nil, err
 	}
@@ -230,55 +258,18 @@ func createFolder(dir string, text []byte, fresh []record) (*journal, error) {
 	return log, nil
 }
 
-// waitForOthers returns when no process of this host writes a journal of the
-// folder: workers whose parent was killed stop within stopGrace.
-func waitForOthers(ctx context.Context, dir string) error {
-	deadline := time.Now().Add(2 * time.Second)
-	for {
-		file, err := busyJournal(dir)
-		if err != nil || file == "" {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("another netspace runs the study in %s (it has %s open): wait for it, or stop it", dir, file)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func busyJournal(dir string) (string, error) {
-	files, err := journalFiles(dir)
-	if err != nil {
-		return "", err
-	}
-	for _, file := range files {
-		f, err := os.Open(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		busy := locked(f)
-		f.Close()
-		if busy && strings.HasPrefix(filepath.Base(file), hostName()+"-") {
-			return file, nil
-		}
-	}
-	return "", nil
-}
-
 // fill makes the queue: the trials without an outcome, the first network of every space
 // first, so that the populations grow side by side.
-func (r *Run) fill(h *history, p plan, retry bool) error {
+func (r *Run) fill(p plan, req Request) error {
+	h := r.history
+	if err := h.refresh(); err != nil { // with what was just written
+		return err
+	}
+	if s := h.files[r.log.f.Name()].session; s != nil {
+		s.over = true // it had the lock that this run has now
+	}
 	seen := map[string]bool{}
-	var forgiven []record
-	h.study, h.samples = &p.study, p.samples
-	r.study = h.study
+	var records []record
 	for index := range r.Config.Samples {
 		for _, name := range r.Config.Spaces {
 			rec := p.samples[name][index]
@@ -287,14 +278,11 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 			}
 			seen[rec.ID] = true
 			t := h.trial(rec)
-			attempt := 1
-			if o := h.outcomes[rec.ID]; o != nil {
-				attempt = o.nextAttempt()
-				if retry && t.State == Failed {
-					o.forgive = attempt - 1
-					forgiven = append(forgiven, record{Forgive: &forgiveRecord{Trial: rec.ID, Attempt: o.forgive}})
-					t = h.trial(rec)
-				}
+			if req.Retry && t.State == Failed {
+				o := h.outcome(rec.ID)
+				o.forgive = o.nextAttempt() - 1
+				records = append(records, record{Forgive: &forgiveRecord{Trial: rec.ID, Attempt: o.forgive}})
+				t = h.trial(rec)
 			}
 			r.trials++
 			switch t.State {
@@ -311,7 +299,7 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 			task := Task{
 				Task: trial.Task{ID: rec.ID, Seed: rec.Seed, Spec: rec.Spec, Input: p.study.Input, Data: r.Config.Data,
 					DataKey: p.study.Data, Engine: r.Config.Engine},
-				Dir: r.Dir, Attempt: attempt, Space: name, Index: index, losses: h.outcome(rec.ID).losses(),
+				Dir: r.Dir, Host: r.Host, Space: name, Index: index, Attempt: h.outcome(rec.ID).nextAttempt(),
 			}
 			var err error
 			if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
@@ -320,12 +308,20 @@ func (r *Run) fill(h *history, p plan, retry bool) error {
 			r.queue = append(r.queue, task)
 		}
 	}
-	if len(forgiven) > 0 {
-		if err := r.log.append(true, forgiven...); err != nil {
-			return err
+	h.takeEnded()
+	if err := r.sweep(); err != nil || len(r.queue) == 0 {
+		return err
+	}
+	for _, s := range h.sessions {
+		if h.alive(s) {
+			req.Note("another run of this study is at work on %s: sharing what remains with it", s.host)
 		}
 	}
-	return r.sweep()
+	r.session = sessionRecord{ID: rand.Text(), PID: os.Getpid(), Differs: r.differs(req)}
+	if r.session.Differs != "" {
+		req.Note("warning: %s", r.session.Differs)
+	}
+	return r.log.append(true, append([]record{{Session: &r.session}}, records...)...)
 }
 
 // sweep removes checkpoints that nobody will go on from: of trials that ended
@@ -341,8 +337,8 @@ func (r *Run) sweep() error {
 		return err
 	}
 	for _, e := range entries {
-		if !wanted[e.Name()] {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if id := e.Name(); !wanted[id] && !r.history.working[id] && r.history.claimant(id, "") == nil {
+			if err := os.RemoveAll(filepath.Join(dir, id)); err != nil {
 				return err
 			}
 		}
@@ -369,8 +365,8 @@ func (r *Run) Pending() []Task {
 }
 
 // Execute trains what remains. report, if not nil, is told of every event, by
-// one goroutine at a time. It returns when every trial has ended, or with an
-// error that wraps context.Canceled when ctx was cancelled and all workers have stopped.
+// one goroutine at a time. It returns when every trial has ended, those too that other runs see
+// to, or with an error that wraps context.Canceled when ctx was cancelled and all workers have stopped.
 func (r *Run) Execute(ctx context.Context, x Executor, report func(Event)) error {
 	if report != nil {
 		r.report = report
@@ -378,19 +374,141 @@ func (r *Run) Execute(ctx context.Context, x Executor, report func(Event)) error
 	if len(r.queue) == 0 {
 		return nil
 	}
-	return x.Execute(ctx, r)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var renewing sync.WaitGroup
+	defer renewing.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	renewing.Go(func() {
+		tick := time.NewTicker(max(r.lease/3, time.Millisecond))
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+				if err := r.renew(); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		}
+	})
+	err := x.Execute(ctx, r)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
-// Next takes the next task; false if there are no more.
-func (r *Run) Next() (Task, bool) {
+// renew tells other runs that this one is alive.
+func (r *Run) renew() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		return Task{}, false
+	return r.log.append(true, record{Lease: &leaseRecord{Session: r.session.ID, leaseEnd: r.until()}})
+}
+
+func (r *Run) until() leaseEnd {
+	return leaseEnd{time.Now().Add(r.lease).UTC().Truncate(time.Millisecond)}
+}
+
+// lookAgain is the time between two looks at trials that other runs see to.
+const lookAgain = 500 * time.Millisecond
+
+// Next claims the next task. It waits while other runs see to all that remain, for they may
+// die; ok is false when nothing is left that this run does not see to already. It
+// returns ctx's error when ctx is done.
+func (r *Run) Next(ctx context.Context) (t Task, ok bool, err error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return t, false, context.Cause(ctx)
+		}
+		t, ok, left, err := r.claim()
+		if ok || !left || err != nil {
+			return t, ok, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookAgain/2 + mathrand.N(lookAgain)): // not all at once
+		}
 	}
-	t := r.queue[0]
-	r.queue = r.queue[1:]
-	return t, true
+}
+
+// claim claims the first task that nobody sees to; left tells whether there are tasks that others see to.
+//
+// A claim is a record in the run's own journal. It holds if no other run's claim on the trial is to be
+// seen after it was written: of two runs that claim at the same time at least one sees the
+// other's record and gives way, and if both do, both come back to the trial later. The times of records decide
+// nothing here: clocks differ, and who wrote first may have looked last. Should two runs train one trial after
+// all, because the file system showed one of them an old file, that costs time and changes nothing.
+func (r *Run) claim() (t Task, ok, left bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.history
+	if err := h.refresh(); err != nil {
+		return t, false, false, err
+	}
+	r.endedElsewhere()
+	for i := 0; i < len(r.queue); i++ {
+		t := r.queue[i]
+		if h.working[t.ID] || h.claimant(t.ID, r.session.ID) != nil {
+			continue
+		}
+		o := h.outcome(t.ID)
+		t.Attempt, t.losses = o.nextAttempt(), o.losses()
+		if err := r.write(claimRecord{Session: r.session.ID, Trial: t.ID, Attempt: t.Attempt, leaseEnd: r.until()}); err != nil {
+			return t, false, false, err
+		}
+		if err := h.refresh(); err != nil {
+			return t, false, false, err
+		}
+		if o.hasEnded() || h.claimant(t.ID, r.session.ID) != nil {
+			if err := r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: t.ID}}); err != nil {
+				return t, false, false, err
+			}
+			continue
+		}
+		r.queue = slices.Delete(r.queue, i, i+1)
+		r.held[t.ID] = true
+		return t, true, false, nil
+	}
+	return t, false, len(r.queue) > 0, nil
+}
+
+func (r *Run) write(c claimRecord, before ...record) error {
+	return r.log.append(true, append(before, record{Claim: &c})...)
+}
+
+// Elsewhere is the worker of events of trials that other runs have seen to.
+const Elsewhere = -1
+
+// endedElsewhere tells of trials that other runs have ended, and takes them out of the queue.
+func (r *Run) endedElsewhere() {
+	news := map[string]bool{}
+	for _, id := range r.history.takeEnded() {
+		news[id] = !r.held[id]
+	}
+	if len(news) == 0 {
+		return
+	}
+	r.queue = slices.DeleteFunc(r.queue, func(t Task) bool {
+		if !news[t.ID] || !r.history.outcome(t.ID).hasEnded() {
+			return false
+		}
+		r.report(r.end(Event{Worker: Elsewhere, Task: t}))
+		return true
+	})
+}
+
+// end completes the event of a trial's end.
+func (r *Run) end(e Event) Event {
+	t := r.history.trial(trialRecord{ID: e.Task.ID})
+	e.Kind, e.Error, e.Reason = TrialDone, t.Error, t.Reason
+	if t.State == Failed {
+		e.Kind = TrialFailed
+	}
+	return e
 }
 
 // Report tells how a trial goes: TrialStarted, TrialProgress, TrialEpoch. How it ended
@@ -403,29 +521,33 @@ func (r *Run) Report(e Event) {
 
 // Ended says that the worker of an attempt is gone: reason is why it died, "" if it
 // stopped in good order, as it was told. What came of the attempt is looked up in the journals: the
-// worker may have died after it wrote its result there. If the trial is to be tried again,
+// worker may have died after it wrote its result there. If this run is to try the trial again,
 // Ended gives the task for that; an attempt that died counts, and after the third one the trial has failed.
 func (r *Run) Ended(worker int, t Task, reason string) (next Task, again bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h, err := readHistory(r.Dir)
-	if err != nil {
+	h := r.history
+	if err := h.refresh(); err != nil {
 		return t, false, err
 	}
-	h.study = r.study
 	e := Event{Worker: worker, Task: t, Reason: reason}
-	switch is := h.trial(trialRecord{ID: t.ID}); {
-	case is.State == Done:
-		e.Kind, e.Error, e.ImagesPerSecond, e.Reason = TrialDone, is.Error, is.ImagesPerSecond, ""
-	case is.State == Failed:
-		e.Kind, e.Error, e.Reason = TrialFailed, is.Error, is.Reason
+	other := h.claimant(t.ID, r.session.ID)
+	switch {
+	case h.outcome(t.ID).hasEnded():
+		r.report(r.end(e))
+	case other != nil:
+		// The lease ran out, because this machine slept, say, and another run has claimed the trial.
+		e.Kind, e.Reason = TrialLost, "another run has taken it over, on "+other.host
+		r.queue = append(r.queue, t)
+		r.report(e)
+		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: t.ID}})
 	case reason == "":
 		return t, true, nil
 	default:
 		return r.lost(e)
 	}
-	r.report(e)
-	return t, false, nil
+	delete(r.held, t.ID)
+	return t, false, err
 }
 
 // lost takes note of an attempt whose worker died.
@@ -433,29 +555,35 @@ func (r *Run) lost(e Event) (next Task, again bool, err error) {
 	t := e.Task
 	t.losses++
 	e.Kind = TrialLost
-	rec := record{Lost: &lostRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}
-	final := t.losses >= maxAttempts
-	if final {
-		e.Kind, e.Error = TrialFailed, ChanceError(t.Input.Classes, 1)
-		e.Reason = fmt.Sprintf("%s (attempt %d of %d)", e.Reason, t.losses, maxAttempts)
-		rec = record{Failed: &failedRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}
+	if t.losses < maxAttempts {
+		lost := record{Lost: &lostRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}
+		t.Attempt++
+		err := r.write(claimRecord{Session: r.session.ID, Trial: t.ID, Attempt: t.Attempt, leaseEnd: r.until()}, lost)
+		if err == nil {
+			r.report(e)
+		}
+		return t, true, err
 	}
-	if err := r.log.append(true, rec); err != nil {
+	e.Kind, e.Error = TrialFailed, ChanceError(t.Input.Classes, 1)
+	e.Reason = fmt.Sprintf("%s (attempt %d of %d)", e.Reason, t.losses, maxAttempts)
+	if err := r.log.append(true, record{Failed: &failedRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}); err != nil {
 		return t, false, err
 	}
-	if final {
-		removeCheckpoints(r.Dir, t.ID)
-	}
+	removeCheckpoints(r.Dir, t.ID)
 	r.report(e)
-	t.Attempt++
-	return t, !final, nil
+	delete(r.held, t.ID)
+	return t, false, nil
 }
 
-// Close gives the folder back to others.
+// Close gives what the run has claimed to others.
 func (r *Run) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.log.Close()
+	var err error
+	if r.session.ID != "" {
+		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID}})
+	}
+	return errors.Join(err, r.log.Close())
 }
 
 func unionKeys(a, b map[string]string) []string {

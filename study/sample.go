@@ -91,3 +91,8 @@ func recipeOf(s arch.Spec, base train.Recipe) (train.Recipe, error) {
 	}
 	return train.DecodeFields(s.Recipe, "", base)
 }
+
+// spaceRecord is a space as it was when its first networks were sampled.
+type spaceRecord struct {
+	Name string `json:"name"` // in the study file
+}

@@ -60,7 +60,7 @@ func Open(dir string) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := readHistory(dir)
+	h, err := readHistory(dir, hostName())
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,10 @@ package study
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"netspace/train"
@@ -20,12 +22,20 @@ const progressEvery = 200 * time.Millisecond
 // A trial that fails is no error. An error is not the trial's fault, or that of ctx;
 // the trial then goes on from its last checkpoint.
 func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event)) error {
-	log, err := openFreeJournal(task.Dir)
+	engine, err := trainer.Describe(task.Task)
+	if err != nil {
+		return err
+	}
+	log, err := openFreeJournal(task.Dir, task.Host)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	if err := log.append(false, record{Start: &startRecord{Trial: task.ID, Attempt: task.Attempt, PID: os.Getpid()}}); err != nil {
+	if err := log.begin(makerHere(engine, task.Data.Name), startRecord{Trial: task.ID, Attempt: task.Attempt, PID: os.Getpid()}); err != nil {
+		return err
+	}
+	checkpoints, err := takeOver(filepath.Join(task.Dir, checkpointDir, task.ID), task.Attempt)
+	if err != nil {
 		return err
 	}
 	tell(Event{Kind: TrialStarted, Task: task})
@@ -46,7 +56,6 @@ func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event
 			tell(e)
 		}
 	}
-	checkpoints := filepath.Join(task.Dir, checkpointDir, task.ID)
 	result, err := trainer.Train(ctx, task.Task, checkpoints, report)
 	var damaged *train.CheckpointError
 	if errors.As(err, &damaged) { // start over: a checkpoint is only a shortcut
@@ -63,6 +72,8 @@ func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event
 			ImagesPerSecond: result.ImagesPerSecond, Epochs: epochsOf(result.Epochs)}
 	case errors.As(err, &failure):
 		end.Failed = &failedRecord{Trial: task.ID, Attempt: task.Attempt, Reason: err.Error(), Seconds: time.Since(began).Seconds(), Epochs: epochs}
+	case ctx.Err() == nil && superseded(task):
+		return nil // what the journals say counts
 	default:
 		return err
 	}
@@ -71,6 +82,65 @@ func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event
 	}
 	removeCheckpoints(task.Dir, task.ID)
 	return nil
+}
+
+// begin writes that a worker begins with a trial, and who it is where the journal does
+// not say so yet.
+func (j *journal) begin(m Maker, s startRecord) error {
+	records := []record{{Start: &s}}
+	if j.maker == nil || *j.maker != m {
+		records = []record{{Maker: &m}, {Start: &s}}
+	}
+	return j.append(false, records...)
+}
+
+// takeOver gives the folder for the checkpoints of an attempt at a trial, and moves there what the last
+// attempt before it left: in a folder of its own, or, in studies of version 1, beside these.
+// If that attempt's worker is still at work, on a machine that was taken for dead, its next checkpoint fails, and it stops.
+func takeOver(dir string, attempt int) (string, error) {
+	own := filepath.Join(dir, strconv.Itoa(attempt))
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return own, nil
+	}
+	if err != nil {
+		return own, err
+	}
+	before := 0
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		switch {
+		case n == attempt && err == nil:
+			return own, nil // it goes on
+		case err == nil && n < attempt:
+			before = max(before, n)
+		}
+	}
+	if before > 0 {
+		return own, os.Rename(filepath.Join(dir, strconv.Itoa(before)), own)
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			if err := os.MkdirAll(own, 0o755); err != nil {
+				return own, err
+			}
+			if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(own, e.Name())); err != nil {
+				return own, err
+			}
+		}
+	}
+	return own, nil
+}
+
+// superseded tells whether a trial has ended, or another run has claimed it, while this
+// worker was at it.
+func superseded(task Task) bool {
+	h, err := readHistory(task.Dir, task.Host)
+	if err != nil {
+		return false
+	}
+	o := h.outcome(task.ID)
+	return o.hasEnded() || o.nextAttempt() > task.Attempt+1
 }
 
 // removeCheckpoints removes what a trial that has ended no longer needs. It

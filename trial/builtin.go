@@ -35,12 +35,24 @@ func (b Builtin) Train(ctx context.Context, t Task, dir string, report func(trai
 	return result, err
 }
 
-func (b Builtin) train(ctx context.Context, t Task, dir string, report func(train.Progress)) (res train.Result, err error) {
-	open := b.Open
-	if open == nil {
-		open = func(name string) (engine.Engine, error) { return engines.Open(engines.Config{Name: name}) }
+// Describe implements Trainer.
+func (b Builtin) Describe(t Task) (engine.Description, error) {
+	e, err := b.open(t.Engine)
+	if err != nil {
+		return engine.Description{}, err
 	}
-	eng, err := open(t.Engine)
+	return e.Describe(), nil
+}
+
+func (b Builtin) open(name string) (engine.Engine, error) {
+	if b.Open != nil {
+		return b.Open(name)
+	}
+	return engines.Open(engines.Config{Name: name})
+}
+
+func (b Builtin) train(ctx context.Context, t Task, dir string, report func(train.Progress)) (res train.Result, err error) {
+	eng, err := b.open(t.Engine)
 	if err != nil {
 		return res, err
 	}

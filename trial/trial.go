@@ -12,6 +12,7 @@ import (
 
 	"netspace/arch"
 	"netspace/dataset"
+	"netspace/engine"
 	"netspace/graph"
 	"netspace/train"
 )
@@ -29,6 +30,8 @@ import (
 // that wraps ctx's. Any other error is not the network's fault (data, disk, engine): no other task would fare better.
 type Trainer interface {
 	Train(ctx context.Context, t Task, dir string, report func(train.Progress)) (train.Result, error)
+	// Describe says what Train would compute a task with, as far as its results depend on it.
+	Describe(t Task) (engine.Description, error)
 }
 
 // Task is one training of one network.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"netspace/engine"
 	"netspace/executor"
 	"netspace/train"
 	"netspace/trial"
@@ -53,6 +54,10 @@ func WorkerMain() {
 
 // pretender is a trial.Trainer that counts epochs instead of training.
 type pretender string
+
+func (p pretender) Describe(trial.Task) (engine.Description, error) {
+	return engine.Description{Name: "pretender"}, nil
+}
 
 func (p pretender) Train(ctx context.Context, t trial.Task, dir string, report func(train.Progress)) (res train.Result, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
