@@ -28,12 +28,24 @@ func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
 	for _, f := range p.recipe {
 		v.recipe[recipePrefix+f.name] = f.slot
 	}
+	cost := 0
+	compile := func(text string) (condition, error) {
+		c, err := v.compile(text)
+		if cost += c.cost; err == nil && cost > maxCost {
+			err = fmt.Errorf("takes %d steps to decide for one network, with the expressions before it: at most %d are allowed", cost, maxCost)
+		}
+		return c, err
+	}
+	if n := len(rest) + len(p.config.Regime.Rules); n > maxRules {
+		faults.Add(strict.Fault{Path: "rules", Rule: fmt.Sprintf("are %d: at most %d are allowed", n, maxRules)})
+		return
+	}
 	for _, r := range rest {
 		if r.Kind != Expression {
 			p.checks = append(p.checks, p.test(r))
 			continue
 		}
-		c, err := v.compile(r.Expression)
+		c, err := compile(r.Expression)
 		if err != nil {
 			faults.Add(r.fault("%v", err))
 			continue
@@ -55,7 +67,7 @@ func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
 		}
 	}
 	for _, text := range g.Rules {
-		c, err := v.compile(text)
+		c, err := compile(text)
 		if err != nil {
 			faults.Add(strict.Fault{Path: "regime.rules", Value: text, Rule: err.Error()})
 			continue

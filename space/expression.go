@@ -19,7 +19,16 @@ import (
 type condition struct {
 	holds func(env []float64) bool
 	phase phase // when it can be decided
+	cost  int   // steps that it takes on one candidate, at most
 }
+
+// The limits of conditions. What a person writes takes tens of characters and
+// of steps; a few nested loops take millions.
+const (
+	maxExpression = 4096   // bytes of its text
+	maxCost       = 20_000 // steps on one candidate, of all conditions of a space together
+	maxRules      = 1000   // of a space
+)
 
 // vocabulary is what expressions of a space may name.
 type vocabulary struct {
@@ -110,11 +119,14 @@ func (v vocabulary) options() []expr.Option {
 // allocates nothing: expr-lang reads and types it, and its tree becomes closures
 // with the loops over stages unrolled. The tests compare the two.
 func (v vocabulary) compile(text string) (condition, error) {
+	if len(text) > maxExpression {
+		return condition{}, fmt.Errorf("has %d characters: at most %d are allowed", len(text), maxExpression)
+	}
 	program, err := expr.Compile(text, v.options()...)
 	if err != nil {
 		return condition{}, v.explain(err)
 	}
-	c := compiler{vocabulary: v, phase: drawn}
+	c := compiler{vocabulary: v, phase: drawn, budget: &budget{}}
 	out, err := c.value(program.Node())
 	if err != nil {
 		return condition{}, err
@@ -122,7 +134,7 @@ func (v vocabulary) compile(text string) (condition, error) {
 	if out.truth == nil {
 		return condition{}, fmt.Errorf("is not a condition: compare two values")
 	}
-	return condition{holds: out.truth, phase: c.phase}, nil
+	return condition{holds: out.truth, phase: c.phase, cost: out.cost}, nil
 }
 
 // explain makes one line of an error of expr-lang, with the nearest names.
@@ -166,6 +178,7 @@ type value struct {
 	isList   bool
 	stage    []int // slots of the fields of a stage
 	recipe   bool
+	cost     int // steps to evaluate it, at most
 }
 
 func number(v float64) value {
@@ -178,7 +191,19 @@ type compiler struct {
 	phase  phase            // the latest number that was read
 	scopes []scope          // of the predicates around the node
 	names  map[string]value // of let
+	budget *budget
 }
+
+// budget is what compiling has spent. Loops are unrolled and names stand for
+// their expression, so both what is compiled and what is evaluated can be far
+// more than what is written.
+type budget struct {
+	nodes int // that were compiled
+	cost  int // of evaluating what was compiled so far, each part as often as it is used
+}
+
+// spend adds the steps of something that is evaluated once more.
+func (b *budget) spend(cost int) { b.cost = min(b.cost+cost, 1<<40) }
 
 type scope struct {
 	item  value
@@ -196,7 +221,22 @@ func (c *compiler) slot(slot int, scale float64, p phase) value {
 	return value{number: func(env []float64) float64 { return env[slot] / scale }}
 }
 
+// value compiles a node and counts what it costs.
 func (c *compiler) value(n ast.Node) (value, error) {
+	before := c.budget.cost
+	c.budget.nodes++
+	c.budget.spend(1)
+	v, err := c.node(n)
+	if err != nil {
+		return v, err
+	}
+	if v.cost = max(c.budget.cost-before, 1); v.cost > maxCost || c.budget.nodes > 10*maxCost {
+		return v, fmt.Errorf("takes more than %d steps to decide for one network: loops within loops, or names that stand for ever longer expressions", maxCost)
+	}
+	return v, nil
+}
+
+func (c *compiler) node(n ast.Node) (value, error) {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
 		return number(float64(n.Value)), nil
@@ -245,6 +285,7 @@ func (c *compiler) value(n ast.Node) (value, error) {
 
 func (c *compiler) name(name string) (value, error) {
 	if v, ok := c.names[name]; ok {
+		c.budget.spend(v.cost)
 		return v, nil
 	}
 	if slot, ok := c.shared[name]; ok {
@@ -356,6 +397,7 @@ func (c *compiler) binary(n *ast.BinaryNode) (value, error) {
 			out := value{isList: true}
 			for v := *x.constant; v <= *y.constant && len(out.list) <= maxUnrolled; v++ {
 				out.list = append(out.list, number(v))
+				c.budget.spend(1)
 			}
 			return out, nil
 		}
@@ -504,10 +546,12 @@ func (c *compiler) pointer(n *ast.PointerNode) (value, error) {
 	s := c.scopes[len(c.scopes)-1]
 	switch {
 	case n.Name == "":
+		c.budget.spend(s.item.cost)
 		return s.item, nil
 	case n.Name == "index":
 		return number(float64(s.index)), nil
 	case n.Name == "acc" && s.acc != nil:
+		c.budget.spend(s.acc.cost)
 		return *s.acc, nil
 	}
 	return value{}, fmt.Errorf("#%s: is not known here", n.Name)
@@ -550,10 +594,12 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (value, error) {
 }
 
 func (c *compiler) let(n *ast.VariableDeclaratorNode) (value, error) {
+	before := c.budget.cost
 	v, err := c.value(n.Value)
 	if err != nil {
 		return value{}, err
 	}
+	c.budget.cost = before // it is evaluated where its name stands
 	inner := *c
 	inner.names = map[string]value{n.Name: v}
 	for name, old := range c.names {

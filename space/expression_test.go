@@ -1,6 +1,7 @@
 package space
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -154,6 +155,43 @@ func TestExpressionErrors(t *testing.T) {
 	} {
 		if _, err := anynetWords().compile(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// What is short to write can be long to decide: it is refused before it is compiled.
+func TestExpensiveRulesAreRefused(t *testing.T) {
+	doubling := "let x0 = stages[0].width; "
+	for i := range 40 {
+		doubling += fmt.Sprintf("let x%d = x%d + x%d; ", i+1, i, i)
+	}
+	wide := "stages[0].width"
+	for range 11 {
+		wide = fmt.Sprintf("max(%s, %s)", wide, wide)
+	}
+	for name, text := range map[string]string{
+		"doubling names":         doubling + "x40 > 0",
+		"loops within loops":     "all(1..999, all(1..999, # > 0))",
+		"three loops":            "all(1..999, all(1..999, all(1..999, # > 0)))",
+		"a name that is unused":  "let x = all(1..999, all(1..999, # > 0)); stages[0].width > 8",
+		"loops over long items":  "let x = map(1..999, sum(1..900, #)); any(x, # > stages[0].width)",
+		"reducing twice as much": "reduce(1..60, #acc + #acc) > stages[0].width",
+		"written out":            wide + " > 0",
+		"very long":              strings.Repeat("(", 3000) + "1" + strings.Repeat(")", 3000) + " > 0",
+	} {
+		_, err := anynetWords().compile(text)
+		if err == nil || !strings.Contains(err.Error(), "steps") && !strings.Contains(err.Error(), "characters") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, text := range []string{
+		"all(1..999, # < stages[0].width * 1000)",
+		"reduce(1..999, #acc + #) > stages[0].width",
+		"let a = sum(stages, .depth); let b = a * 2; let c = b + a; c < 100 or all(0..2, stages[#].width <= stages[# + 1].width)",
+		"all(stages, {let w = .width; any(stages, .width == w * 2)})",
+	} {
+		if c, err := anynetWords().compile(text); err != nil && !strings.Contains(err.Error(), "no item") || c.cost > maxCost {
+			t.Errorf("%s: %v, %d steps", text, err, c.cost)
 		}
 	}
 }

@@ -158,7 +158,8 @@ func (c *compiler) reduce(n *ast.BuiltinNode, list value) (value, error) {
 			return value{}, err
 		}
 	}
-	for i := from; i < len(items); i++ {
+	for i, before := from, c.budget.cost; i < len(items); i++ {
+		c.budget.cost = before // the last round has all before it in #acc
 		v, err := c.inScope(scope{item: items[i], index: i, acc: &acc}, n.Arguments[1])
 		if err != nil {
 			return value{}, err

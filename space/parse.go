@@ -329,12 +329,17 @@ func (r *reader) distribution(v strict.Value, m *strict.Fields, d definition, p 
 			p.Weights, ok = readNumbers(w)
 			good = good && ok
 		}
-	case Normal:
-		m.Float("mean", &p.Center)
+	case Normal, LogNormal:
+		center := map[Kind]string{Normal: "mean", LogNormal: "median"}[p.Kind]
+		if m.Has(center) {
+			p.Center = new(float64)
+			m.Float(center, p.Center)
+		}
 		m.Float("std", &p.Std)
-	case LogNormal:
-		m.Float("median", &p.Center)
-		m.Float("std", &p.Std)
+		if m.Has("std") && p.Std <= 0 && !r.doc.Failed(m.Path("std")) {
+			r.doc.Fail(m.Path("std"), FormatNumber(p.Std), "must be more than 0")
+			good = false
+		}
 	}
 	if p.Kind != Values && p.Kind != PowerOfTwo {
 		m.Float("multiple", &p.Multiple)

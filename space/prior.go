@@ -40,7 +40,7 @@ type Prior struct {
 	Multiple float64   // the quantum: every value is a multiple of it; 0: continuous (Uniform and LogUniform only)
 	Values   []float64 // Values only, distinct
 	Weights  []float64 // Values only, as many, at least 0 with a sum over 0; nil: equal
-	Center   float64   // Normal: mean; LogNormal: median; 0: the (logarithmic) middle of the range
+	Center   *float64  // Normal: mean; LogNormal: median; nil: the (logarithmic) middle of the range
 	Std      float64   // Normal: standard deviation; LogNormal: that of the natural logarithm; 0: a sixth of the range
 }
 
@@ -88,7 +88,7 @@ func (p Prior) check(whole bool) error {
 		if p.Std < 0 {
 			return fmt.Errorf("must have a positive std")
 		}
-		if p.Kind == LogNormal && p.Center < 0 {
+		if p.Kind == LogNormal && p.Center != nil && *p.Center <= 0 {
 			return fmt.Errorf("must have a positive median")
 		}
 	}
@@ -182,16 +182,45 @@ func (p Prior) table() table {
 	case PowerOfTwoOrLogUniform:
 		t = p.powersOrMultiples()
 	default:
-		t.values = make([]float64, 0, 1+int((p.Max-p.Min)/p.Multiple+0.5))
-		t.weights = make([]float64, 0, cap(t.values))
-		last := math.Round(p.Max / p.Multiple)
-		for k := math.Round(p.Min / p.Multiple); k <= last; k++ {
-			v := multiple(k, p.Multiple)
-			t.add(v, p.mass(v))
+		if t = p.multiples(0); !(t.sum() >= math.SmallestNonzeroFloat64/epsilon) {
+			t = p.multiples(p.nearest())
+		}
+		if !(t.sum() > 0) { // so far away that only the nearest value has any
+			t.weights[0] = 1
+			if _, hi, mean, _ := p.normal(); mean > hi {
+				t.weights[0], t.weights[len(t.weights)-1] = 0, 1
+			}
 		}
 	}
 	t.normalize()
 	return t
+}
+
+// epsilon is the distance of 1 to the next number: below the smallest number
+// over it, sums have lost digits.
+const epsilon = 0x1p-52
+
+// multiples are the multiples of the quantum with their mass, relative to the
+// density at so many deviations from the mean.
+func (p Prior) multiples(scale float64) table {
+	var t table
+	t.values = make([]float64, 0, 1+int((p.Max-p.Min)/p.Multiple+0.5))
+	t.weights = make([]float64, 0, cap(t.values))
+	last := math.Round(p.Max / p.Multiple)
+	for k := math.Round(p.Min / p.Multiple); k <= last; k++ {
+		v := multiple(k, p.Multiple)
+		t.add(v, p.mass(v, scale))
+	}
+	return t
+}
+
+// nearest is how many deviations the range of a normal prior is away from its mean.
+func (p Prior) nearest() float64 {
+	if p.Kind != Normal && p.Kind != LogNormal {
+		return 0
+	}
+	lo, hi, mean, std := p.normal()
+	return max(0, (lo-mean)/std, (mean-hi)/std)
 }
 
 // powersOrMultiples is log-uniform over powers of two below the quantum and
@@ -214,9 +243,12 @@ func (p Prior) powersOrMultiples() table {
 	return t
 }
 
-// mass of the value v of a quantised prior, not normalised.
-func (p Prior) mass(v float64) float64 {
+// mass of the value v of a quantised prior, not normalised. For scale see gauss.
+func (p Prior) mass(v, scale float64) float64 {
 	q := p.Multiple
+	if p.Min == p.Max { // no width between its ends, and all of the mass
+		return 1
+	}
 	switch p.Kind {
 	case LogUniform:
 		if v-q < p.Min-q/2 { // the lowest value
@@ -224,25 +256,28 @@ func (p Prior) mass(v float64) float64 {
 		}
 		return portable.Log(v / (v - q))
 	case Normal:
-		mean, std := p.moments(p.Min, p.Max, p.Center)
-		return gauss((max(v-q/2, p.Min)-mean)/std, (min(v+q/2, p.Max)-mean)/std)
+		_, _, mean, std := p.normal()
+		return gauss((max(v-q/2, p.Min)-mean)/std, (min(v+q/2, p.Max)-mean)/std, scale)
 	case LogNormal:
-		median := p.Center
-		if median != 0 {
-			median = portable.Log(median)
-		}
-		mean, std := p.moments(portable.Log(p.Min), portable.Log(p.Max), median)
-		return gauss((portable.Log(max(v-q/2, p.Min))-mean)/std, (portable.Log(min(v+q/2, p.Max))-mean)/std)
+		_, _, mean, std := p.normal()
+		return gauss((portable.Log(max(v-q/2, p.Min))-mean)/std, (portable.Log(min(v+q/2, p.Max))-mean)/std, scale)
 	}
 	return 1
 }
 
-// moments gives centre and deviation; those not stated put ±3 deviations in the
+// normal gives range, centre and deviation of the normal distribution behind a
+// prior; a centre and a deviation that are not stated put ±3 deviations in the
 // range, as the paper authors' tool does.
-func (p Prior) moments(lo, hi, center float64) (mean, std float64) {
-	mean, std = center, p.Std
-	if p.Center == 0 {
+func (p Prior) normal() (lo, hi, mean, std float64) {
+	log := func(v float64) float64 { return v }
+	if p.Kind == LogNormal {
+		log = portable.Log
+	}
+	lo, hi, std = log(p.Min), log(p.Max), p.Std
+	if p.Center == nil {
 		mean = (lo + hi) / 2
+	} else {
+		mean = log(*p.Center)
 	}
 	if std == 0 {
 		std = (hi - lo) / 6
@@ -250,26 +285,37 @@ func (p Prior) moments(lo, hi, center float64) (mean, std float64) {
 	if std == 0 { // a range of one value
 		std = 1
 	}
-	return mean, std
+	return lo, hi, mean, std
 }
 
-// gauss is the integral of exp(-t²/2) from a to b, by five-point
-// Gauss-Legendre on pieces of at most a quarter: relative error below 1e-12.
-// A range of one value has no width; it gets mass 1.
-func gauss(a, b float64) float64 {
+// maxPieces of an integral: what is not 0 of a density has 3200 at most. Only
+// where floats are too far apart to tell its ends would there be more.
+const maxPieces = 4000
+
+// gauss is the integral of exp(-(t²-scale²)/2) from a to b, by five-point
+// Gauss-Legendre on pieces of at most a quarter, or 1/(4·scale) far from the mean,
+// where the density falls so fast: relative error below 1e-12.
+//
+// scale, at most the smallest |t| of the distribution's range, keeps a tail in
+// the numbers that a computer has: 0 for the density itself.
+func gauss(a, b, scale float64) float64 {
+	// Beyond, the integrand is 0 in floating point. Cut only what would take long.
+	if far := math.Sqrt(scale*scale + 1600); b-a > 80 || scale > 0 {
+		a, b = max(a, -far), min(b, far)
+	}
 	if !(b > a) {
-		return 1
+		return 0
 	}
 	nodes := [...]float64{0, 0.5384693101056831, -0.5384693101056831, 0.9061798459386640, -0.9061798459386640}
 	weights := [...]float64{0.5688888888888889, 0.4786286704993665, 0.4786286704993665, 0.2369268850561891, 0.2369268850561891}
-	n := math.Ceil((b - a) * 4)
+	n := min(math.Ceil((b-a)*4*max(1, scale)), maxPieces)
 	half := (b - a) / n / 2
 	sum := 0.0
 	for i := 0.0; i < n; i++ {
 		mid := a + float64(float64(2*i+1)*half)
 		for k := range nodes {
 			t := mid + float64(half*nodes[k])
-			sum += float64(weights[k] * portable.Exp(-0.5*float64(t*t)))
+			sum += float64(weights[k] * portable.Exp(-0.5*float64((t-scale)*(t+scale))))
 		}
 	}
 	return sum * half
@@ -291,12 +337,12 @@ func (p Prior) String() string {
 	if p.Multiple != 0 && p.Multiple != 1 {
 		s += ", multiples of " + FormatNumber(p.Multiple)
 	}
-	if p.Center != 0 {
+	if p.Center != nil {
 		word := ", mean "
 		if p.Kind == LogNormal {
 			word = ", median "
 		}
-		s += word + FormatNumber(p.Center)
+		s += word + FormatNumber(*p.Center)
 	}
 	if p.Std != 0 {
 		s += ", std " + FormatNumber(p.Std)

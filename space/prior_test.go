@@ -3,6 +3,7 @@ package space
 import (
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,19 +56,21 @@ func TestTables(t *testing.T) {
 func TestNormalTables(t *testing.T) {
 	for _, p := range []Prior{
 		{Kind: Normal, Min: 8, Max: 64, Multiple: 8},
-		{Kind: Normal, Min: 1, Max: 9, Multiple: 1, Center: 4, Std: 0.5},
-		{Kind: Normal, Min: 0, Max: 1, Multiple: 0.01, Center: 3, Std: 0.2},
+		{Kind: Normal, Min: 1, Max: 9, Multiple: 1, Center: new(4.0), Std: 0.5},
+		{Kind: Normal, Min: 0, Max: 1, Multiple: 0.01, Center: new(3.0), Std: 0.2},
+		{Kind: Normal, Min: 0, Max: 1, Multiple: 0.01, Center: new(0.0), Std: 0.2}, // a mean of 0 is stated, too
 		{Kind: LogNormal, Min: 8, Max: 1024, Multiple: 8},
-		{Kind: LogNormal, Min: 8, Max: 128, Multiple: 8, Center: 48, Std: 0.3},
+		{Kind: LogNormal, Min: 8, Max: 128, Multiple: 8, Center: new(48.0), Std: 0.3},
 	} {
 		var cdf func(float64) float64
-		mean, std := p.Center, p.Std
-		lo, hi := p.Min, p.Max
+		std := p.Std
+		lo, hi, log := p.Min, p.Max, func(v float64) float64 { return v }
 		if p.Kind == LogNormal {
-			lo, hi, mean = math.Log(lo), math.Log(hi), math.Log(p.Center)
+			lo, hi, log = math.Log(lo), math.Log(hi), math.Log
 		}
-		if p.Center == 0 {
-			mean = (lo + hi) / 2
+		mean := (lo + hi) / 2
+		if p.Center != nil {
+			mean = log(*p.Center)
 		}
 		if std == 0 {
 			std = (hi - lo) / 6
@@ -82,6 +85,61 @@ func TestNormalTables(t *testing.T) {
 			want := (cdf(min(v+p.Multiple/2, p.Max)) - cdf(max(v-p.Multiple/2, p.Min))) / all
 			if math.Abs(got.weights[i]-want) > 1e-9 {
 				t.Errorf("%v: weight of %v is %v, want %v", p, v, got.weights[i], want)
+			}
+		}
+	}
+}
+
+// A range far from the mean keeps the shape of the tail, whatever floating
+// point makes of its mass.
+func TestNormalTails(t *testing.T) {
+	for _, p := range []Prior{
+		{Kind: Normal, Min: 8, Max: 256, Multiple: 8, Center: new(300.0), Std: 1},
+		{Kind: Normal, Min: 8, Max: 256, Multiple: 1, Center: new(300.0), Std: 1.1},
+		{Kind: Normal, Min: 8, Max: 256, Multiple: 1, Center: new(-40.0), Std: 0.9},
+		{Kind: LogNormal, Min: 8, Max: 256, Multiple: 1, Center: new(1000.0), Std: 0.03},
+	} {
+		got, log := p.table(), func(v float64) float64 { return v }
+		if p.Kind == LogNormal {
+			log = math.Log
+		}
+		// Simpson's rule on many points, relative to the density at the near end.
+		mean := log(*p.Center)
+		near := log(p.Max)
+		if mean < log(p.Min) {
+			near = log(p.Min)
+		}
+		want, all := make([]float64, len(got.values)), 0.0
+		for i, v := range got.values {
+			a, b := log(max(v-p.Multiple/2, p.Min)), log(min(v+p.Multiple/2, p.Max))
+			const n = 20_000
+			for k := range n + 1 {
+				x := a + (b-a)*float64(k)/n
+				y := math.Exp(-((x-mean)*(x-mean) - (near-mean)*(near-mean)) / (2 * p.Std * p.Std))
+				want[i] += y * (b - a) * []float64{2, 4}[k%2]
+				if k == 0 || k == n {
+					want[i] -= y * (b - a)
+				}
+			}
+			all += want[i]
+		}
+		for i := range want {
+			if w := want[i] / all; math.Abs(got.weights[i]-w) > 1e-6*w+1e-300 {
+				t.Errorf("%v: weight of %v is %v, want %v", p, got.values[i], got.weights[i], w)
+			}
+		}
+	}
+}
+
+// Whatever the numbers, a prior has its mass near its mean, and soon.
+func TestExtremeNormals(t *testing.T) {
+	for _, center := range []float64{-1e300, -1e18, 1, 8, 99, 104.5, 256, 300, 1e9, 1e300} {
+		for _, std := range []float64{1e-300, 1e-6, 1e-3} {
+			p := Prior{Kind: Normal, Min: 8, Max: 256, Multiple: 8, Center: &center, Std: std}
+			table := p.table()
+			best := slices.Index(table.weights, slices.Max(table.weights))
+			if want := min(max(8, 8*math.Round(center/8)), 256); table.values[best] != want || math.Abs(table.sum()-1) > 1e-12 {
+				t.Errorf("%v: %v has the most, %v; want %v", p, table.values[best], table.weights[best], want)
 			}
 		}
 	}
