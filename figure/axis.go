@@ -126,7 +126,8 @@ func (a Axis) format(v float64) string {
 	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
-// SI writes a number with a metric suffix and three significant digits: 1.25M.
+// SI writes a number with a metric suffix and three significant digits: 1.25M. (Libraries
+// put a space before the suffix and count decimals, not digits.)
 func SI(v float64) string {
 	for _, u := range []struct {
 		size float64

@@ -104,7 +104,8 @@ func parseRegNetSearch(data []byte, filename string) (Model, error) {
 // iniKeys are the keys that the RegNet search writes.
 var iniKeys = [...]string{"initial_width", "slope", "quantized_param", "network_depth", "bottleneck_ratio", "group_width", "accuracy", "epochs", "lr", "wd"}
 
-// readINI reads what Python's configparser would give for section [net].
+// readINI reads what Python's configparser would give for section [net]. It is our own
+// because libraries for INI files do not say in which line a value stands.
 func readINI(data []byte, fail func(line int, path, value, format string, args ...any)) map[string]iniValue {
 	values := map[string]iniValue{}
 	section, number := "", 0

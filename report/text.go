@@ -87,7 +87,8 @@ func reading(c analysis.Comparison, r analysis.Reading) string {
 	return text
 }
 
-// table is columns of text, the first left of them flush left, the rest right.
+// table is columns of text, the first left of them flush left, the rest right: text/tabwriter
+// aligns all columns alike.
 type table struct {
 	left int
 	rows [][]string

@@ -242,7 +242,7 @@ func share(values []float64, v float64) float64 {
 }
 
 // quantileSorted is the p-quantile of ascending values, interpolated linearly
-// between order statistics (type 7 of Hyndman & Fan).
+// between order statistics (type 7 of Hyndman & Fan), which gonum's stat.Quantile does not offer.
 func quantileSorted(s []float64, p float64) float64 {
 	h := p * float64(len(s)-1)
 	i := int(h)

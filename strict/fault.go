@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hbollon/go-edlib"
 )
 
 // Fault is one thing that is wrong with a file or value.
@@ -147,7 +149,7 @@ func list(words []string) string {
 const maxWord = 100
 
 // Nearest gives up to n of the words that are spelt most like word, nearest
-// first: those that begin like it, within a third of its length in edits, and
+// first: those that begin like it, within a third of its length in edits (a swap of neighbours is one), and
 // those of which one contains the other.
 func Nearest(word string, words []string, n int) []string {
 	type near struct {
@@ -161,9 +163,9 @@ func Nearest(word string, words []string, n int) []string {
 	var found []near
 	for _, w := range words {
 		lw := strings.ToLower(w)
-		d := distance(low, lw)
+		d := edlib.OSADamerauLevenshteinDistance(low, lw)
 		if n := len(low); n >= 4 && n < len(lw) { // a misspelt beginning
-			d = min(d, distance(low, lw[:n])+1)
+			d = min(d, edlib.OSADamerauLevenshteinDistance(low, lw[:n])+1)
 		}
 		if d <= max(1, len(low)/3) || len(low) > 2 && strings.Contains(lw, low) || len(lw) > 2 && 2*len(lw) >= len(low) && strings.Contains(low, lw) {
 			found = append(found, near{w, d})
@@ -175,28 +177,4 @@ func Nearest(word string, words []string, n int) []string {
 		out = append(out, f.word)
 	}
 	return out
-}
-
-// distance is the number of insertions, deletions, replacements and swaps of
-// neighbours that turn a into b.
-func distance(a, b string) int {
-	prev2, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], prev2[j-2]+1)
-			}
-		}
-		prev2, prev, cur = prev, cur, prev2
-	}
-	return prev[len(b)]
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // progress shows how far a study run is: a block of lines that is drawn over
-// on a terminal, a line now and then elsewhere, one JSON object per event with --json.
+// on a terminal, a line now and then elsewhere, one JSON object per event with --json. Libraries
+// for progress bars have the first of these alone.
 type progress struct {
 	a       *app
 	run     *study.Run

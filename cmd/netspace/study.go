@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"netspace/engine/engines"
@@ -110,7 +110,7 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 		return err
 	case totals.Failed > 0:
 		return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (%s study status %s says why)",
-			totals.Failed, totals.Trials, shellQuote(os.Args[0]), shellQuote(displayPath(run.Dir)))}
+			totals.Failed, totals.Trials, shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(run.Dir)))}
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (e *stoppedError) Unwrap() error { return e.err }
 
 // again is the command that goes on with a study.
 func (o studyRunOptions) again(dir string) string {
-	command := fmt.Sprintf("%s study run %s", shellQuote(os.Args[0]), shellQuote(displayPath(dir)))
+	command := fmt.Sprintf("%s study run %s", shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(dir)))
 	if o.workers > 0 {
 		command += fmt.Sprintf(" --workers %d", o.workers)
 	}
@@ -153,14 +153,6 @@ func displayPath(path string) string {
 		return rel
 	}
 	return path
-}
-
-// shellQuote makes a path one word for a shell.
-func shellQuote(path string) string {
-	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:@%") == "" && path != "" {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // studyError gives errors of what was asked for their exit status.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
@@ -263,7 +264,7 @@ func explainTrain(err error, o trainOptions) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w; nothing is kept without --out DIR", err)
 	case errors.As(err, &mismatch):
-		return usagef("--init %s: %w (netspace init %s --data %s -o FILE writes initial weights of this network)", o.init, err, shellQuote(o.model), shellQuote(o.data.name))
+		return usagef("--init %s: %w (netspace init %s --data %s -o FILE writes initial weights of this network)", o.init, err, shellescape.Quote(o.model), shellescape.Quote(o.data.name))
 	case errors.As(err, &initial):
 		return usagef("--init: %w", initial.Err)
 	case errors.As(err, &checkpoint):
@@ -276,12 +277,12 @@ func explainTrain(err error, o trainOptions) error {
 
 // resumeCommand is the command line of this process with --resume.
 func resumeCommand() string {
-	words := []string{shellQuote(os.Args[0])}
+	words := []string{shellescape.Quote(os.Args[0])}
 	for _, w := range os.Args[1:] {
 		if w == "--restart" || w == "--resume" {
 			continue
 		}
-		words = append(words, shellQuote(w))
+		words = append(words, shellescape.Quote(w))
 	}
 	return strings.Join(append(words, "--resume"), " ")
 }

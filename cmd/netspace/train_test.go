@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"netspace/weights/safetensors"
 )
 
@@ -197,7 +199,7 @@ func TestTrainInterruptAndResume(t *testing.T) {
 	if took := time.Since(asked); c.ProcessState.ExitCode() != exitInterrupted || took > 2*time.Second {
 		t.Fatalf("status %d after %v: %s", c.ProcessState.ExitCode(), took, errs.String())
 	}
-	if want := "continue with:\n  " + shellQuote(c.Path) + " train "; !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), "context canceled") {
+	if want := "continue with:\n  " + shellescape.Quote(c.Path) + " train "; !strings.Contains(errs.String(), want) || strings.Contains(errs.String(), "context canceled") {
 		t.Errorf("said %q; want %q", errs.String(), want)
 	}
 	if want := "--out '" + dir + "' --resume"; !strings.Contains(errs.String(), want) {
