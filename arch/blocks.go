@@ -84,6 +84,14 @@ type blockParams struct {
 	kernel int     // of an MBConv's depthwise convolution
 }
 
+// strides are those of a bottleneck's first 1×1 and of its 3×3.
+func (b blockParams) strides() (first, second int) {
+	if b.stride1x1 {
+		return b.stride, 1
+	}
+	return 1, b.stride
+}
+
 // residual puts a shortcut beside a branch, and the activation behind both. The
 // shortcut is the identity where shapes agree, else a strided 1×1 with BN.
 func (b blockParams) residual(sink graph.Sink, p at, x graph.Value, branch func(b blockParams, sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value) graph.Value {
@@ -114,10 +122,7 @@ func (b blockParams) linear(sink graph.Sink, p at, x graph.Value) graph.Value {
 // bottleneck is the branch of X: 1×1 to w_b, 3×3 with groups and (unless the
 // 1×1 has it) stride, SE if any, 1×1 to the output width; no activation at the end.
 func (b blockParams) bottleneck(sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value {
-	first, second := 1, b.stride
-	if b.stride1x1 {
-		first, second = b.stride, 1
-	}
+	first, second := b.strides()
 	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.mid, Kernel: 1, Stride: first, Groups: 1})
 	y = sink.BatchNorm(p.name("f.a_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)

@@ -18,6 +18,7 @@ const (
 	Vanilla
 	VanillaResidual
 	BottleneckLinear
+	BottleneckPreact
 	numBlocks
 )
 
@@ -55,6 +56,8 @@ var blocks = [...]block{
 		Has{Branch: true}, Basic, blockParams.basic, nothing},
 	BottleneckLinear: {"bottleneck-linear", "", "X without the activation after the addition, and with an identity shortcut or none",
 		Has{Bottleneck: true, Groups: true, SE: true, Stride1x1: true, Branch: true}, BottleneckLinear, blockParams.linear, nothing},
+	BottleneckPreact: {"bottleneck-preact", "", "X with BN and activation in front of each convolution; the body ends with both",
+		Has{Bottleneck: true, Groups: true, SE: true, Stride1x1: true, Branch: true}, BottleneckPreact, blockParams.preact, preactEnd},
 }
 
 // Every kind has a row: this does not compile otherwise.

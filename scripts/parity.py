@@ -74,6 +74,8 @@ CASES = [
     ("R-resnet-stem", anynet(RESNET, [(1, 24, 1), (2, 40, 2)], block="basic"), SMOOTH + NO_DECAY),
     ("V", anynet(CIFAR, [(1, 16, 2), (1, 32, 2)], block="vanilla"), SMOOTH + DECAY),
     ("linear-X", anynet(CIFAR, [(1, 16, 2, 0.25, 1), (2, 24, 2, 0.25, 1)], block="bottleneck-linear"), NESTEROV + NO_DECAY),
+    ("preact", anynet(CIFAR, [(2, 16, 1, 1, 8), (2, 32, 2, 2, 4)], block="bottleneck-preact"), NESTEROV + SMOOTH + NO_DECAY),
+    ("preact-se-silu-head", anynet(SIMPLE, [(1, 24, 2, 0.5, 12), (2, 40, 2, 1, 40)], block="bottleneck-preact", se=0.25, activation="silu", head_width=64), DECAY),
     ("MBConv", effnet(SIMPLE, [(1, 16, 1, 1, 3), (2, 24, 2, 6, 3), (2, 40, 2, 6, 5)], head_width=128), NESTEROV + SMOOTH + NO_DECAY),
     ("RegNetX", {"family": "regnet", "stem": CIFAR, "depth": 5, "w0": 24, "wa": 20.0, "wm": 2.0, "bottleneck": 1, "group_width": 8}, NESTEROV + DECAY),
     ("RegNetY", {"family": "regnet", "stem": CIFAR, "depth": 6, "w0": 24, "wa": 14.0, "wm": 2.2, "bottleneck": 1, "group_width": 16, "se": 0.25}, DECAY),

@@ -158,6 +158,49 @@ class Linear(nn.Module):
         return x + self.f(x) if self.shortcut else self.f(x)
 
 
+class PreactBranch(nn.Module):
+    """BN and activation in front of each convolution; forward takes the value activated for the first one."""
+
+    def __init__(self, w_in, w_out, stride, mid, groups, se, act):
+        super().__init__()
+        self.a_bn, self.a_af, self.a = nn.BatchNorm2d(w_in), activation(act), conv(w_in, mid, 1)
+        self.b_bn, self.b_af, self.b = nn.BatchNorm2d(mid), activation(act), conv(mid, mid, 3, stride, groups)
+        self.c_bn, self.c_af, self.c = nn.BatchNorm2d(mid), activation(act), conv(mid, w_out, 1)
+        squeeze = round(w_in * se)
+        self.se = SE(mid, squeeze, act) if squeeze > 0 else nn.Identity()
+
+    def activated(self, x):
+        return self.a_af(self.a_bn(x))
+
+    def forward(self, x):
+        x = self.b(self.b_af(self.b_bn(self.a(x))))
+        return self.c(self.se(self.c_af(self.c_bn(x))))
+
+
+class Preact(nn.Module):
+    """The pre-activation bottleneck (He et al., 2016)."""
+
+    def __init__(self, branch, w_in, w_out, stride):
+        super().__init__()
+        self.f = branch
+        self.proj = conv(w_in, w_out, 1, stride) if w_in != w_out or stride != 1 else None
+
+    def forward(self, x):
+        y = self.f.activated(x)
+        return (x if self.proj is None else self.proj(y)) + self.f(y)
+
+
+class End(nn.Module):
+    """What a body of pre-activation blocks ends with."""
+
+    def __init__(self, width, act):
+        super().__init__()
+        self.bn, self.af = nn.BatchNorm2d(width), activation(act)
+
+    def forward(self, x):
+        return self.af(self.bn(x))
+
+
 class MBConv(nn.Module):
     def __init__(self, w_in, w_out, stride, expand, kernel, se, act):
         super().__init__()
@@ -211,8 +254,10 @@ def block(spec, stage, w_in, stride, act):
         w = stage["width"]
         return MBConv(w_in, w, stride, stage["expand"], stage["kernel"], spec.get("se", 0.25), act), w
     kind = spec.get("block", "bottleneck")
-    if kind in ("bottleneck", "bottleneck-linear"):
+    if kind in ("bottleneck", "bottleneck-linear", "bottleneck-preact"):
         w, mid, groups = compatible(stage["width"], stage.get("bottleneck", 1), stage["group_width"])
+        if kind == "bottleneck-preact":
+            return Preact(PreactBranch(w_in, w, stride, mid, groups, spec.get("se", 0), act), w_in, w, stride), w
         branch = BottleneckBranch(w_in, w, stride, mid, groups, spec.get("se", 0), act)
         if kind == "bottleneck":
             return Residual(branch, w_in, w, stride, act), w
@@ -233,7 +278,7 @@ class Net(nn.Module):
         stem = {"type": "simple", "width": 32, **spec.get("stem", {})}
         self.stem = Stem(stem["type"], spec["channels"], stem["width"], act)
         stages = regnet_stages(spec) if spec["family"] == "regnet" else spec["stages"]
-        w, self.body = stem["width"], []
+        w, self.parts = stem["width"], []
         for i, stage in enumerate(stages):
             blocks = nn.Sequential()
             for j in range(stage["depth"]):
@@ -241,13 +286,16 @@ class Net(nn.Module):
                 blocks.add_module(f"b{j + 1}", b)
                 w = w_out
             self.add_module(f"s{i + 1}", blocks)
-            self.body.append(f"s{i + 1}")
+            self.parts.append(f"s{i + 1}")
+        if spec.get("block") == "bottleneck-preact":
+            self.add_module("body", End(w, act))
+            self.parts.append("body")
         self.head = Head(w, spec.get("head_width", 1280 if effnet else 0), "conv_bn" if effnet else "bn", act, spec["classes"])
 
     def forward(self, x):
         x = self.stem(x)
-        for stage in self.body:
-            x = getattr(self, stage)(x)
+        for part in self.parts:
+            x = getattr(self, part)(x)
         return self.head(x)
 
 

@@ -100,15 +100,18 @@ func learners() map[string]arch.Spec {
 	regnet := arch.RegNet{Depth: 5, W0: 11.5, WA: 6.3, WM: 2.1, Bottleneck: 1, GroupWidth: 4, Common: arch.Common{Stem: cifar, Activation: graph.ReLU}}
 	regnetY := regnet
 	regnetY.SE = 0.25
-	return map[string]arch.Spec{
-		"X": any(arch.Bottleneck, 1, 8), "X depthwise": any(arch.Bottleneck, 1, 1), "X narrow groups": any(arch.Bottleneck, 1, 2),
+	specs := map[string]arch.Spec{
+		"X depthwise": any(arch.Bottleneck, 1, 1), "X narrow groups": any(arch.Bottleneck, 1, 2),
 		"X bottleneck": any(arch.Bottleneck, 4, 2), "X inverted": any(arch.Bottleneck, 0.25, 8), "X inverted depthwise": any(arch.Bottleneck, 0.25, 1),
 		"X silu head": any(arch.Bottleneck, 1, 8, silu, head), "X stride in 1×1": any(arch.Bottleneck, 2, 4, early), "X drop": any(arch.Bottleneck, 1, 8, drop),
 		"X simple stem": any(arch.Bottleneck, 1, 8, stem(arch.SimpleStem)), "X resnet stem": any(arch.Bottleneck, 1, 8, stem(arch.ResNetStem)),
 		"Y": any(arch.Bottleneck, 1, 8, se), "Y silu": any(arch.Bottleneck, 1, 4, se, silu),
-		"linear X": any(arch.BottleneckLinear, 0.25, 1), "linear X groups": any(arch.BottleneckLinear, 1, 8),
-		"R": any(arch.Basic, 0, 0), "V": any(arch.Vanilla, 0, 0), "VR": any(arch.VanillaResidual, 0, 0),
-		"RegNetX": regnet.Spec(), "RegNetY": regnetY.Spec(),
+		"linear X": any(arch.BottleneckLinear, 0.25, 1),
+		"RegNetX":  regnet.Spec(), "RegNetY": regnetY.Spec(),
 		"EfficientNet": eff(0, 0), "EfficientNet drop": eff(0.2, 0.2),
 	}
+	for _, b := range arch.Blocks() {
+		specs[b.String()] = any(b, 1, 8)
+	}
+	return specs
 }

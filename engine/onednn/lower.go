@@ -220,11 +220,14 @@ func (l *lowering) isStored(i int) bool {
 	return false
 }
 
-// fusedDrop: a drop-path between the batch-norm of a convolution and the
+// fusedDrop: a drop-path between a convolution, or its batch-norm, and the
 // addition, as in every residual block, is a factor in the addition.
 func (l *lowering) fusedDrop(i int) bool {
 	n := &l.g.Nodes[i]
-	if n.Op != graph.OpDropPath || l.shared(i) || l.shared(n.In[0]) || l.g.Nodes[n.In[0]].Op != graph.OpBatchNorm {
+	if n.Op != graph.OpDropPath || l.shared(i) || l.shared(n.In[0]) {
+		return false
+	}
+	if op := l.g.Nodes[n.In[0]].Op; op != graph.OpBatchNorm && op != graph.OpConv {
 		return false
 	}
 	add := &l.g.Nodes[l.consumers[i][0]]
