@@ -90,6 +90,7 @@ func (o Options) load(g origin, build buildFunc) (*store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return buildInMemory(source, build)
 	}
+	atomicfile.Sweep(dir)
 	var fault error // of the data, not of the cache
 	err := atomicfile.Write(path, 0o644, func(w io.Writer) error {
 		cw := &checkedWriter{w: w}

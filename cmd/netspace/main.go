@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"netspace/executor"
 	"netspace/trial"
@@ -72,19 +73,39 @@ func run() int {
 	defer stop()
 	ctx, stop := signal.NotifyContext(scheduled, os.Interrupt)
 	defer stop()
-	err := newRoot(os.Stdin, os.Stdout, os.Stderr).ExecuteContext(ctx)
+	stopped := func() int {
+		if scheduled.Err() != nil {
+			return exitPreempted
+		}
+		return exitInterrupted
+	}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	a.grace.Store(int64(promptly))
+	context.AfterFunc(ctx, func() {
+		signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process as it ends any other
+		time.AfterFunc(time.Duration(a.grace.Load()), func() {
+			fmt.Fprintln(os.Stderr, "netspace: stopped")
+			os.Exit(stopped())
+		})
+	})
+	err := a.root().ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
 	fmt.Fprintln(os.Stderr, "netspace:", err)
 	var e *exitError
 	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return stopped()
 	case errors.As(err, &e):
 		return e.status
-	case errors.Is(err, context.Canceled) && scheduled.Err() != nil:
-		return exitPreempted
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted
 	}
 	return exitFailed
 }
+
+// What a command may still do after a signal. Everything on disk is whole at
+// every instant, so most just end; trainings first write what they have.
+const (
+	promptly  = 100 * time.Millisecond // to say where it stopped
+	withGrace = 3 * time.Second        // longer than workers take to write their checkpoints
+)

@@ -94,7 +94,7 @@ func writeFile(t testing.TB, name, text string) string {
 }
 
 func TestEveryCommandHasHelpAndExample(t *testing.T) {
-	root := newRoot(strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{})
+	root := (&app{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}}).root()
 	for _, c := range root.Commands() {
 		for _, leaf := range append(c.Commands(), c) {
 			if leaf.HasSubCommands() {

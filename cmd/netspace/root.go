@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 )
@@ -14,6 +15,8 @@ type app struct {
 	out, err io.Writer // results; progress and logs
 	json     bool      // --json: results as JSON Lines
 	quiet    bool      // --quiet: no progress
+
+	grace atomic.Int64 // time.Duration that the command has after a signal
 }
 
 // emit writes one JSON line to the results.
@@ -34,8 +37,8 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return []byte("null"), nil
 }
 
-func newRoot(in io.Reader, out, errw io.Writer) *cobra.Command {
-	a := &app{in: in, out: out, err: errw}
+// root is the program's command line.
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "netspace",
 		Short:         "Design network design spaces: sample, train and compare populations of networks",
@@ -44,9 +47,9 @@ func newRoot(in io.Reader, out, errw io.Writer) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errw)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w (see %s --help)", err, c.CommandPath())
 	})

@@ -99,6 +99,7 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	workers := executor.Local{Workers: o.workers}
 	show := newProgress(a, run, min(workers.Slots(), max(1, len(run.Pending()))))
 	show.start()
+	a.grace.Store(int64(withGrace))
 	err = run.Execute(ctx, workers, show.event)
 	totals := show.stop(err)
 	switch {
@@ -231,6 +232,20 @@ func percent(v *float64) string {
 	return strconv.FormatFloat(*v, 'f', 2, 64) + " %"
 }
 
+// stoppable is a writer that a cancelled context makes fail, so that what is
+// half written is removed.
+type stoppable struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s stoppable) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.w.Write(p)
+}
+
 type studyExportOptions struct {
 	format string
 	output string
@@ -249,7 +264,7 @@ the same study gives the same bytes however many workers trained it.`,
 		Example: `  netspace study export out/demo --format csv -o demo.csv
   netspace study export out/demo --format jsonl | jq .error`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return o.run(a, args[0]) },
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args[0]) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.format, "format", "", "csv or jsonl (default csv, with --json jsonl)")
@@ -258,7 +273,7 @@ the same study gives the same bytes however many workers trained it.`,
 	return c
 }
 
-func (o studyExportOptions) run(a *app, dir string) error {
+func (o studyExportOptions) run(ctx context.Context, a *app, dir string) error {
 	if o.format == "" {
 		o.format = study.CSV
 		if a.json {
@@ -275,5 +290,5 @@ func (o studyExportOptions) run(a *app, dir string) error {
 	if o.output == "" {
 		return studyError(write(a.out))
 	}
-	return studyError(atomicfile.Write(o.output, 0o644, write))
+	return studyError(atomicfile.Write(o.output, 0o644, func(w io.Writer) error { return write(stoppable{ctx, w}) }))
 }

@@ -198,6 +198,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 		Open: func(string) (engine.Engine, error) { return eng, nil }, Data: data,
 		Warn: p.warn, OnStep: func(s train.StepStats) error { return p.step(s, net) },
 	}
+	a.grace.Store(int64(withGrace))
 	result, err := trainer.Train(ctx, task, o.out, p.progress)
 	p.end()
 	warnCorrupt(a, data, len(start.Data.Corrupt))

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // WriteFile is Write for data that is at hand.
@@ -90,12 +91,42 @@ func through(file string, write func(io.Writer) error) error {
 	return errors.Join(w.Flush(), f.Close())
 }
 
+// temporary ends the names of files that are not whole yet.
+const temporary = ".tmp"
+
+// Sweep removes the temporary files that processes which were killed left in a
+// folder. Those of living writers stay: they hold a lock.
+func Sweep(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), temporary) {
+			continue
+		}
+		if time.Since(info.ModTime()) < time.Second { // it may have been made, and not be locked yet
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if lock(f) == nil {
+			os.Remove(f.Name())
+		}
+		f.Close()
+	}
+}
+
 func replace(file string, perm os.FileMode, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(file)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+".*.tmp")
+	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+".*"+temporary)
 	if err != nil {
 		return err
 	}
+	_ = lock(f) // for Sweep; a file system without locks keeps what it has
 	closed := false
 	defer func() {
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A link stays a link, also one to a file that is not there yet, and one in a
@@ -124,5 +125,53 @@ func TestStandardOutputOfAShell(t *testing.T) {
 		if got, err := os.ReadFile(file); err != nil || string(got) != "before\nwritten\n" {
 			t.Errorf("%s: %q, %v", script, got, err)
 		}
+	}
+}
+
+// What a killed writer left goes, what a living one writes stays.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	if os.Getenv("ATOMICFILE_HANG") != "" {
+		WriteFile(filepath.Join(os.Getenv("ATOMICFILE_HANG"), "x"), nil, 0o644)
+		Write(filepath.Join(os.Getenv("ATOMICFILE_HANG"), "killed"), 0o644, func(io.Writer) error {
+			io.WriteString(os.Stdout, "here\n")
+			select {}
+		})
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "TestSweep")
+	cmd.Env = append(os.Environ(), "ATOMICFILE_HANG="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	count := func() int {
+		found, err := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := time.Now().Add(-time.Hour)
+		for _, f := range found {
+			if err := os.Chtimes(f, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(found)
+	}
+	if n := count(); n != 1 {
+		t.Fatalf("%d temporary files while one is written", n)
+	}
+	if Sweep(dir); count() != 1 {
+		t.Error("the file of a living writer was removed")
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if Sweep(dir); count() != 0 {
+		t.Error("the file of a dead writer was not removed")
 	}
 }
