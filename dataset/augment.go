@@ -38,11 +38,11 @@ type Augment struct {
 	Lighting float64
 }
 
-// DefaultMinArea is the least share of an image that ResizedCrop takes by default.
-const DefaultMinArea = 0.08
+// defaultMinArea is the least share of an image that ResizedCrop takes by default.
+const defaultMinArea = 0.08
 
-// MaxMagnitude is the strongest Augment.Magnitude.
-const MaxMagnitude = 10
+// maxMagnitude is the strongest Augment.Magnitude.
+const maxMagnitude = 10
 
 // random reports whether anything is drawn.
 func (a Augment) random() bool {
@@ -65,8 +65,8 @@ func (a Augment) Check(info Info) error {
 		return fmt.Errorf("augmentation: least area %v; it must be a share from 0 to 1", a.MinArea)
 	case a.RandAugment < 0:
 		return fmt.Errorf("augmentation: %d operations of RandAugment; it takes 0 or more", a.RandAugment)
-	case !(a.Magnitude >= 0 && a.Magnitude <= MaxMagnitude):
-		return fmt.Errorf("augmentation: RandAugment of magnitude %v; it must be from 0 to %d", a.Magnitude, MaxMagnitude)
+	case !(a.Magnitude >= 0 && a.Magnitude <= maxMagnitude):
+		return fmt.Errorf("augmentation: RandAugment of magnitude %v; it must be from 0 to %d", a.Magnitude, maxMagnitude)
 	case !(a.ColorJitter >= 0 && a.ColorJitter <= 1):
 		return fmt.Errorf("augmentation: colour jitter %v; it must be from 0 to 1", a.ColorJitter)
 	case !(a.Lighting >= 0) || math.IsInf(a.Lighting, 1):
@@ -95,7 +95,7 @@ func (a *Augment) drawBox(p picture, rng *rand.Rand) box {
 	const minAspect, maxAspect = 3.0 / 4, 4.0 / 3
 	least := a.MinArea
 	if least == 0 {
-		least = DefaultMinArea
+		least = defaultMinArea
 	}
 	for range 10 {
 		area := float64(p.h*p.w) * (least + float64(rng.Float64()*(1-least)))
@@ -188,7 +188,7 @@ func (t *augmenter) apply(dst []float32, p picture, a *Augment, info *Info, tabl
 		mirror(t.image.pix, info.Width)
 	}
 	for range a.RandAugment {
-		t.randomOperation(info.Channels, a.Magnitude/MaxMagnitude, rng)
+		t.randomOperation(info.Channels, a.Magnitude/maxMagnitude, rng)
 	}
 	if a.ColorJitter > 0 {
 		t.jitter(info.Channels, a.ColorJitter, rng)

@@ -23,7 +23,7 @@ func (r Recipe) Resolve(info dataset.Info) Recipe {
 		}
 		r.Lighting = &light
 	}
-	bn, bias := r.BNDecay(), r.BiasDecay()
+	bn, bias := r.bnDecay(), r.biasDecay()
 	r.BNWeightDecay, r.BiasWeightDecay = &bn, &bias
 	return r
 }

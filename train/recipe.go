@@ -151,11 +151,11 @@ func DefaultRecipe() Recipe {
 	}
 }
 
-// BNDecay is the weight decay of BN γ and β.
-func (r Recipe) BNDecay() float64 { return orElse(r.BNWeightDecay, r.WeightDecay) }
+// bnDecay is the weight decay of BN γ and β.
+func (r Recipe) bnDecay() float64 { return orElse(r.BNWeightDecay, r.WeightDecay) }
 
-// BiasDecay is the weight decay of biases.
-func (r Recipe) BiasDecay() float64 { return orElse(r.BiasWeightDecay, r.WeightDecay) }
+// biasDecay is the weight decay of biases.
+func (r Recipe) biasDecay() float64 { return orElse(r.BiasWeightDecay, r.WeightDecay) }
 
 func orElse(p *float64, v float64) float64 {
 	if p == nil {

@@ -296,7 +296,7 @@ func (r *run) step(b *dataset.Batch) error {
 func (r *Recipe) update(lr float64, number int) engine.Update {
 	u := engine.Update{
 		LR: lr, Step: number + 1, ClipNorm: r.ClipNorm,
-		WeightDecay: r.WeightDecay, BNWeightDecay: r.BNDecay(), BiasWeightDecay: r.BiasDecay(),
+		WeightDecay: r.WeightDecay, BNWeightDecay: r.bnDecay(), BiasWeightDecay: r.biasDecay(),
 	}
 	switch r.Optimizer {
 	case SGD:

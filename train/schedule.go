@@ -2,20 +2,20 @@ package train
 
 import "math"
 
-// BaseLR is lr₀: the learning rate at full height, scaled to the batch if
+// baseLR is lr₀: the learning rate at full height, scaled to the batch if
 // LRBatch says so (linear scaling rule; docs/method.md §5: reference lr 0.1 for batch 128).
-func (r Recipe) BaseLR() float64 {
+func (r Recipe) baseLR() float64 {
 	if r.LRBatch == 0 {
 		return r.LR
 	}
 	return r.LR * float64(r.Batch) / float64(r.LRBatch)
 }
 
-// LearningRate is the rate at time t in epochs, 0 <= t < Epochs: lr₀ times the
+// learningRate is the rate at time t in epochs, 0 <= t < Epochs: lr₀ times the
 // schedule times the warm-up, the formulas of the paper authors' tool. DDS
 // evaluates it at whole epochs; see StepLR.
-func (r Recipe) LearningRate(t float64) float64 {
-	lr := r.BaseLR() * r.factor(t)
+func (r Recipe) learningRate(t float64) float64 {
+	lr := r.baseLR() * r.factor(t)
 	if t < r.WarmupEpochs {
 		alpha := t / r.WarmupEpochs
 		lr *= r.WarmupFactor*(1-alpha) + alpha
@@ -24,14 +24,14 @@ func (r Recipe) LearningRate(t float64) float64 {
 }
 
 // StepLR is the rate of a step (from 0) of an epoch (from 0) of the given
-// number of steps: LearningRate at the whole number of epochs, or with LRUpdate
+// number of steps: learningRate at the whole number of epochs, or with LRUpdate
 // "step" at epoch + step/steps.
 func (r Recipe) StepLR(epoch, step, steps int) float64 {
 	t := float64(epoch)
 	if r.LRUpdate == PerStep {
 		t += float64(step) / float64(steps)
 	}
-	return r.LearningRate(t)
+	return r.learningRate(t)
 }
 
 func (r Recipe) factor(t float64) float64 {
