@@ -10,6 +10,11 @@
 //
 // Everything derives from the populations. The same ones give the same values:
 // there is no date in them, and what is resampled is seeded.
+//
+//	source, err := analysis.Load("out/demo")
+//	c, err := analysis.Compare([]analysis.Source{source}, analysis.Options{})
+//	f, err := c.Findings()
+//	err = report.Page(w, f)
 package analysis
 
 import (

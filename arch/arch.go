@@ -1,6 +1,12 @@
 // Package arch defines blocks, stems, heads and the families of networks that
 // are made of them, each once, as builders that write into a graph.Sink; the
 // zoo of published models; and spec files.
+//
+// A network is mostly met as a Spec, read from the zoo or a file:
+//
+//	spec, err := arch.Lookup("RegNetX-400MF")    // or LoadSpec, ParseSpec
+//	k, err := spec.Complexity(arch.ImageNet)     // flops, params, acts
+//	g, err := spec.Graph(arch.ImageNet)          // ops and named tensors, for engines
 package arch
 
 import "netspace/graph"

@@ -5,6 +5,13 @@
 // sets that are costly to decode are decoded once into a cache that all processes of the
 // machine map. Everything random derives from a seed, the epoch and the image's place in
 // the epoch, never from timing or the number of goroutines.
+//
+//	d, err := dataset.Open("fashion-mnist", dataset.Options{}) // or a folder
+//	defer d.Close()
+//	l := dataset.NewLoader(d.Train, d.Info, dataset.LoaderOptions{Batch: 128, Shuffle: true})
+//	it := l.Epoch(0, 0)
+//	defer it.Close()
+//	b, err := it.Next(ctx) // io.EOF after the last
 package dataset
 
 import (

@@ -3,6 +3,14 @@
 //
 // engine/reference is plain Go in float64, slow and obvious; engine/onednn is
 // the fast one. Both pass the suite in engine/enginetest.
+//
+// Begin with engines.Open of package engine/engines, which knows them by name:
+//
+//	e, err := engines.Open(engines.Config{})
+//	p, err := e.Compile(g, engine.Options{Batch: 128})
+//	defer p.Close()
+//	loss, err := p.Step(engine.Batch{Images: images, Targets: targets}, nil)
+//	_, err = p.Update(engine.Update{LR: 0.1, Momentum: 0.9, Step: 1})
 package engine
 
 import (

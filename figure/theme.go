@@ -3,6 +3,8 @@
 // knows nothing of what it shows. It writes SVG text directly, so that a figure is
 // small, takes its colours from the page around it (light or dark), and comes
 // out the same on every machine.
+//
+// A picture is a Chart with marks in it; File makes a file of it, and SVG a part of a page.
 package figure
 
 import "fmt"

@@ -6,6 +6,10 @@
 // Sample returns has the stated prior conditional on the rules and the regime,
 // is the same for a seed on every platform and with any number of workers, and
 // holds no network twice.
+//
+//	s, err := space.Load("anynetx-e")            // or a file; Parse reads text
+//	regime := space.Regime{Flops: space.Range{Min: 360e6, Max: 400e6}}
+//	networks, report, err := s.Sample(ctx, space.Config{Regime: regime, Seed: 1}, 500)
 package space
 
 import (

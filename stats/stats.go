@@ -12,6 +12,8 @@
 // docs/statistics.md states every formula with its source. DDS is Radosavovic
 // et al., Designing Network Design Spaces (CVPR 2020); NDS is Radosavovic et
 // al., On Network Design Spaces for Visual Recognition (ICCV 2019).
+//
+// Begin with Compare for populations side by side, NewEDF and Summarise for one.
 package stats
 
 import (

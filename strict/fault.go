@@ -1,6 +1,12 @@
 // Package strict reads YAML and JSON files into typed values and reports all
 // that is wrong with a file at once: file, line, path of the field, the value
 // and what is allowed.
+//
+//	doc, err := strict.Parse(text, "net.yaml")
+//	f := doc.Root()
+//	f.Int("depth", &depth)
+//	f.Finish()       // what was not read is not known
+//	err = doc.Err()  // *Error: all faults, with their lines
 package strict
 
 import (

@@ -5,7 +5,13 @@
 //	checkpoints/<trial>/  of the trials that are not done
 //
 // Everything else is derived from these. Open reads a folder and changes nothing in it;
-// Run starts or continues the study.
+// Start begins or continues the study.
+//
+//	run, err := study.Start(ctx, study.Request{File: "study.yaml"})
+//	defer run.Close()
+//	err = run.Execute(ctx, executor.Local{}, func(study.Event) {})
+//	s, err := study.Open(run.Dir)
+//	populations, err := s.Populations()
 package study
 
 import (

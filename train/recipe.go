@@ -1,11 +1,15 @@
-// Package train trains a network by a recipe: initialisation, schedule, the
-// loop, validation, checkpoints. It drives any engine.Engine with batches of a
+// Package train trains a network by a recipe: schedule, the loop,
+// validation, checkpoints. It drives any engine.Engine with batches of a
 // dataset.Loader.
 //
 // Everything random derives from a seed and a position (the name of a tensor,
 // or the epoch and step), never from a generator whose state runs along: a run
 // that was stopped at any step and resumed gives the same bits as one that was
 // not.
+//
+//	recipe := train.DefaultRecipe()
+//	g, err := spec.TrainingGraph(in, rates)      // an arch.Spec with the recipe's rates
+//	res, err := train.Run(ctx, train.Job{Graph: g, Data: data, Recipe: recipe, Engine: e, Dir: "out", Resume: true})
 package train
 
 import (
