@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"netspace/internal/infile"
 )
 
 // The binary files of CIFAR-10 and CIFAR-100 (Krizhevsky 2009) are records without a
@@ -85,9 +87,22 @@ func openCIFAR(k cifarKind, dir string, o Options) (_ *parts, err error) {
 	return p, err
 }
 
+// The largest files that are read: those that exist have some hundred bytes of names and 150 MB.
+const maxNames, maxCIFARFile = 1 << 20, 1 << 30
+
+// readSmall reads a file of at most that many bytes.
+func readSmall(file string, most int64) ([]byte, error) {
+	data, err := infile.Read(file, most)
+	var refused *infile.RefusedError
+	if errors.As(err, &refused) {
+		return nil, &FormatError{file, -1, refused.Reason}
+	}
+	return data, err
+}
+
 // classNames reads a file of one name a line; without the file there are no names.
 func classNames(file string, classes int) ([]string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readSmall(file, maxNames)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -124,7 +139,7 @@ func loadCIFAR(k cifarKind, dir string, files []string, resolution int, o Option
 
 // copyCIFAR writes the images of one file into a store.
 func copyCIFAR(sw *storeWriter, k cifarKind, file string, resolution int) error {
-	data, err := os.ReadFile(file)
+	data, err := readSmall(file, maxCIFARFile)
 	if err != nil {
 		return err
 	}

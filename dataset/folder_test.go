@@ -3,8 +3,10 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/color/palette"
@@ -544,5 +546,36 @@ func BenchmarkPhotographs(b *testing.B) {
 				it.Close()
 			})
 		}
+	}
+}
+
+// A few bytes that claim to be a huge image cost nothing.
+func TestHugeImagesAreRefusedByTheirHeader(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "huge.png")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := png.Encode(f, image.NewGray(image.Rect(0, 0, 16384, 1))); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint32(data[20:], 16384) // its height, and the checksum of the header
+	binary.BigEndian.PutUint32(data[29:], crc32.ChecksumIEEE(data[12:29]))
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	head, err := readHead(file)
+	if err != nil || head.bad == nil || !strings.Contains(head.bad.Error(), "16384×16384 pixels") {
+		t.Errorf("%+v, %v", head, err)
+	}
+	var bad *FormatError
+	if _, err := readPhoto(file, 1, &photoBuffer{}); !errors.As(err, &bad) {
+		t.Errorf("%v", err)
 	}
 }

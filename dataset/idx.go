@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"netspace/internal/infile"
 )
 
 // IDX, the format of MNIST and its relatives: two zero bytes, the type of the elements
@@ -32,9 +34,20 @@ type idxReader struct {
 
 const maxIDXBytes int64 = min(math.MaxInt, 1<<40)
 
+// openFile opens a file of a data set. The error is a *FormatError where it is
+// a device, a pipe or a folder.
+func openFile(file string) (*os.File, error) {
+	f, err := infile.Open(file)
+	var refused *infile.RefusedError
+	if errors.As(err, &refused) {
+		return nil, &FormatError{file, -1, refused.Reason}
+	}
+	return f, err
+}
+
 // openIDX opens a file, by its content plain or gzip, and reads its header.
 func openIDX(file string) (*idxReader, error) {
-	f, err := os.Open(file)
+	f, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}

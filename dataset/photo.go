@@ -19,8 +19,12 @@ import (
 )
 
 const (
-	maxPhotoPixels = 1 << 28 // an image that claims more is refused as damaged
-	maxAspect      = 4       // of longer photographs the middle is kept
+	maxAspect = 4 // of longer photographs the middle is kept
+
+	// An image that claims to need more memory than this to decode is refused as
+	// damaged: a JPEG of 64 million pixels, a PNG of 48 million.
+	maxPhotoBytes = 192 << 20
+	maxPhotoFile  = 256 << 20 // bytes of a file
 	// Evaluation resizes the shorter side to 256 for a crop of 224 (DDS, appendix).
 	sideOver, sideUnder = 256, 224
 )
@@ -91,7 +95,11 @@ const headerBytes = 1 << 12
 // readHead reads the header of an image file. The error is of reading; what is wrong
 // with the image is in photoHead.bad.
 func readHead(file string) (photoHead, error) {
-	f, err := os.Open(file)
+	f, err := openFile(file)
+	var bad *FormatError
+	if errors.As(err, &bad) {
+		return photoHead{bad: bad}, nil
+	}
 	if err != nil {
 		return photoHead{}, err
 	}
@@ -110,11 +118,30 @@ func readHead(file string) (photoHead, error) {
 		}
 		return photoHead{bad: photoFault(file, err)}, nil
 	}
-	if config.Width < 1 || config.Height < 1 || config.Width > maxPhotoPixels/config.Height {
-		return photoHead{bad: &FormatError{file, -1, fmt.Sprintf("image of %d×%d pixels; at most %d are read", config.Height, config.Width, maxPhotoPixels)}}, nil
+	if bad := checkSize(file, config); bad != nil {
+		return photoHead{bad: bad}, nil
 	}
 	gray := config.ColorModel == color.GrayModel || config.ColorModel == color.Gray16Model
 	return photoHead{h: config.Height, w: config.Width, gray: gray}, nil
+}
+
+// checkSize refuses what would take too much memory to decode; nil if it is all right.
+func checkSize(file string, c image.Config) *FormatError {
+	perPixel := 4
+	switch c.ColorModel {
+	case color.GrayModel:
+		perPixel = 1
+	case color.Gray16Model:
+		perPixel = 2
+	case color.YCbCrModel:
+		perPixel = 3
+	case color.RGBA64Model, color.NRGBA64Model:
+		perPixel = 8
+	}
+	if c.Width < 1 || c.Height < 1 || c.Width > maxPhotoBytes/perPixel/c.Height {
+		return &FormatError{file, -1, fmt.Sprintf("image of %d×%d pixels: decoded it takes more than %d MiB", c.Height, c.Width, maxPhotoBytes>>20)}
+	}
+	return nil
 }
 
 var errNotImage = errors.New("neither JPEG nor PNG")
@@ -146,12 +173,12 @@ func photoFault(file string, err error) *FormatError {
 // readPhoto decodes an image file to [channels,h,w]. The error is a *FormatError if the
 // image is damaged.
 func readPhoto(file string, channels int, b *photoBuffer) (picture, error) {
-	f, err := os.Open(file)
+	f, err := openFile(file)
 	if err != nil {
 		return picture{}, err
 	}
 	b.file.Reset()
-	_, err = b.file.ReadFrom(f)
+	_, err = b.file.ReadFrom(io.LimitReader(f, maxPhotoFile))
 	if err = errors.Join(err, f.Close()); err != nil {
 		return picture{}, err
 	}
@@ -160,8 +187,8 @@ func readPhoto(file string, channels int, b *photoBuffer) (picture, error) {
 	if err != nil {
 		return picture{}, photoFault(file, err)
 	}
-	if config.Width < 1 || config.Height < 1 || config.Width > maxPhotoPixels/config.Height {
-		return picture{}, &FormatError{file, -1, fmt.Sprintf("image of %d×%d pixels; at most %d are read", config.Height, config.Width, maxPhotoPixels)}
+	if bad := checkSize(file, config); bad != nil {
+		return picture{}, bad
 	}
 	var img image.Image
 	if isJPEG(data) {
