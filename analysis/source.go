@@ -35,7 +35,9 @@ type Source struct {
 	Name string `json:"name"` // of the study
 	Dir  string `json:"dir"`  // as the user named it
 	// Protocol is under what conditions the errors were measured; nil: not known.
-	Protocol    *Protocol          `json:"protocol,omitempty"`
+	Protocol *Protocol `json:"protocol,omitempty"`
+	// Provenance is who made the results; nil: not known.
+	Provenance  *study.Provenance  `json:"provenance,omitempty"`
 	File        string             `json:"file,omitempty"` // the study file as it was given; "" if there is none
 	Populations []study.Population `json:"-"`
 }
@@ -55,8 +57,10 @@ func Load(dir string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
+	made := s.Provenance()
 	return Source{
-		Name: s.Config.Name, Dir: dir, File: string(file), Populations: populations,
+		Provenance: &made,
+		Name:       s.Config.Name, Dir: dir, File: string(file), Populations: populations,
 		Protocol: &Protocol{
 			Data: s.Config.Data, Input: s.Input, TrainImages: s.TrainImages, ValImages: s.ValImages,
 			Settings: s.Config.Settings, Samples: s.Config.Samples,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"netspace/analysis"
+	"netspace/study"
 )
 
 // protocol states what the errors of a source were measured on, for the page;
@@ -43,12 +44,34 @@ func protocol(s analysis.Source) ([]item, error) {
 	for i, finished := range s.Finished() {
 		sizes = append(sizes, fmt.Sprintf("%s %d", s.Populations[i].Space, finished))
 	}
-	return append(items,
+	items = append(items,
 		item{"Recipe", text + "; all else by default"},
 		item{"Networks", fmt.Sprintf("%d per space asked for; finished: %s", p.Samples, strings.Join(sizes, ", "))},
 		item{"Seed", fmt.Sprint(p.Seed)},
-		item{"Error", fmt.Sprintf("top-1 on the validation images at the end of training, in percent; a network that failed stays in its population with the error of chance, %.4g %%", p.Chance())},
-	), nil
+		item{"Error", fmt.Sprintf("top-1 on the validation images at the end of training, in percent; a network that failed stays in its population with the error of chance, %.4g %%", p.Chance())})
+	if s.Provenance != nil {
+		items = append(items, madeBy(*s.Provenance)...)
+	}
+	return items, nil
+}
+
+// madeBy says who made the results, and of what images.
+func madeBy(p study.Provenance) []item {
+	var makers []string
+	for _, m := range p.Makers {
+		makers = append(makers, fmt.Sprintf("%d by %s, %d cores, %s, on %s, with %s", m.Trials, m.Maker, m.Cores, m.System, m.Host, m.Program))
+	}
+	if p.Unknown > 0 {
+		makers = append(makers, fmt.Sprintf("%d by a version that did not record it", p.Unknown))
+	}
+	if len(makers) == 0 {
+		return nil
+	}
+	text := strings.Join(makers, "; ")
+	if p.Differing {
+		text += ". The numbers of these may differ a little for the same network, as with another seed"
+	}
+	return []item{{"Made", text}, {"Images", "key " + p.Data}}
 }
 
 // settings lists settings in one line, but for those in skip.

@@ -1,6 +1,7 @@
 package space
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -15,32 +16,63 @@ import (
 // Load reads a built-in space by name, or a space file by path. The error of a
 // file is a *strict.Error with all its faults.
 func Load(nameOrPath string) (*Space, error) {
-	return load(nameOrPath, "", nil)
+	return origin{}.load(nameOrPath, "")
 }
 
 // Parse reads a space in the space language. filename is for messages, and a
 // base that is a path is relative to it.
 func Parse(data []byte, filename string) (*Space, error) {
-	return parse(data, filename, nil)
+	return origin{}.parse(File{filename, string(data)}, filename)
 }
 
-// load finds a space; chain is the files that derive from it, to notice circles.
-func load(nameOrPath, from string, chain []string) (*Space, error) {
-	if slices.Contains(Names(), nameOrPath) {
-		name := nameOrPath + ".yaml"
-		data, err := builtinFiles.ReadFile("builtin/" + name)
-		if err != nil {
-			return nil, fmt.Errorf("read built-in space: %w", err)
-		}
-		return parse(data, name, chain)
+// ParseFiles reads a space from what Space.Files gave. It reads nothing else but built-in
+// spaces that are not among them.
+func ParseFiles(files []File) (*Space, error) {
+	if len(files) == 0 {
+		return nil, errors.New("space: there is no file to read it from")
 	}
+	return origin{kept: files[1:]}.parse(files[0], fileName(files[0].Path))
+}
+
+// origin is where spaces are looked for, and from where.
+type origin struct {
+	chain []string // the files that derive from what is looked for, to notice circles
+	kept  []File   // in the place of files on the disk; nil: the disk
+}
+
+// fileName is the name of a file for messages: built-in spaces are found without an ending.
+func fileName(path string) string {
+	if slices.Contains(Names(), path) {
+		return path + ".yaml"
+	}
+	return path
+}
+
+// load finds a space that a file from names; "" if a person does.
+func (o origin) load(nameOrPath, from string) (*Space, error) {
 	path := nameOrPath
 	if from != "" && !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(from), path)
 	}
+	for _, f := range o.kept { // before what is built in: it may be another one by now
+		if f.Path == nameOrPath || f.Path == path {
+			return o.parse(f, fileName(f.Path))
+		}
+	}
+	if slices.Contains(Names(), nameOrPath) {
+		name := fileName(nameOrPath)
+		data, err := builtinFiles.ReadFile("builtin/" + name)
+		if err != nil {
+			return nil, fmt.Errorf("read built-in space: %w", err)
+		}
+		return o.parse(File{nameOrPath, string(data)}, name)
+	}
+	if o.kept != nil {
+		return nil, fmt.Errorf("space %s is not among the files that were kept", nameOrPath)
+	}
 	data, err := strict.ReadFile(path)
 	if err == nil {
-		return parse(data, path, chain)
+		return o.parse(File{path, string(data)}, path)
 	}
 	if ext := filepath.Ext(nameOrPath); os.IsNotExist(err) && ext != ".yaml" && ext != ".yml" && ext != ".json" {
 		rule := "is neither a built-in space nor a file"
@@ -54,8 +86,8 @@ func load(nameOrPath, from string, chain []string) (*Space, error) {
 	return nil, fmt.Errorf("read space: %w", err)
 }
 
-func parse(data []byte, filename string, chain []string) (*Space, error) {
-	doc, err := strict.Parse(data, filename)
+func (o origin) parse(file File, filename string) (*Space, error) {
+	doc, err := strict.Parse([]byte(file.Text), filename)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +95,8 @@ func parse(data []byte, filename string, chain []string) (*Space, error) {
 	if f == nil {
 		return nil, doc.Err()
 	}
-	s := &Space{Name: strings.TrimSuffix(filepath.Base(filename), filepath.Ext(filename)), source: slices.Clone(data)}
-	r := reader{doc: doc, space: s, chain: append(slices.Clone(chain), filename)}
+	s := &Space{Name: strings.TrimSuffix(filepath.Base(filename), filepath.Ext(filename)), files: []File{file}}
+	r := reader{doc: doc, space: s, origin: origin{append(slices.Clone(o.chain), filename), o.kept}}
 	r.head(f)
 	r.network(f)
 	r.parameters(f)
@@ -80,9 +112,9 @@ func parse(data []byte, filename string, chain []string) (*Space, error) {
 
 // reader reads one file into a space.
 type reader struct {
-	doc   *strict.Doc
-	space *Space
-	chain []string // the files being read, this one last
+	doc    *strict.Doc
+	space  *Space
+	origin // with the file being read last in its chain
 }
 
 // head reads what a space is and derives from.
@@ -123,13 +155,14 @@ func (r *reader) derive(base string) {
 			return
 		}
 	}
-	b, err := load(base, r.doc.File(), r.chain)
+	b, err := r.load(base, r.doc.File())
 	if err != nil {
 		r.doc.Fail("base", base, "cannot be read: %v", err)
 		return
 	}
 	s.Family, s.Network, s.Regime = b.Family, b.Network, b.Regime
 	s.Bases = append([]string{b.Name}, b.Bases...)
+	s.files = append(s.files, b.files...)
 	s.Parameters = slices.Clone(b.Parameters)
 	s.Rules = slices.Clone(b.Rules)
 }

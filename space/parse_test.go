@@ -274,3 +274,53 @@ func TestDocs(t *testing.T) {
 		}
 	}
 }
+
+// The texts of a space and its bases are enough to read it where its files are not.
+func TestFilesAreEnough(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml":        "base: lib/b.yaml\nrules: [non-decreasing: width]\n",
+		"lib/b.yaml":    "base: ../lib/c\nname: middle\n",
+		"lib/c":         "base: anynetx-c\nabout: the lowest\n",
+		"anynetx-c.txt": "",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := Load(filepath.Join(dir, "a.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := want.Files()
+	if len(files) < 4 || files[0].Path != filepath.Join(dir, "a.yaml") || files[3].Path != "anynetx-c" || files[0].Text != string(want.Source()) {
+		t.Fatalf("%d files: %+v", len(files), files)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseFiles(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draw := func(s *Space) (keys []string) {
+		networks, _, err := s.Sample(t.Context(), Config{Input: arch.Input{Channels: 3, Height: 32, Width: 32, Classes: 10}, Seed: 1}, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range networks {
+			keys = append(keys, n.Spec.Key())
+		}
+		return keys
+	}
+	if got.Name != want.Name || !slices.Equal(got.Files(), files) || !slices.Equal(got.Bases, want.Bases) || !slices.Equal(draw(got), draw(want)) {
+		t.Fatalf("read from its texts it is %s of %v, not %s of %v", got.Name, got.Bases, want.Name, want.Bases)
+	}
+	if _, err := ParseFiles(files[:1]); err == nil || !strings.Contains(err.Error(), "lib/b.yaml") {
+		t.Errorf("without its bases: %v", err)
+	}
+}

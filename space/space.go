@@ -34,11 +34,21 @@ type Space struct {
 	Rules      []Rule      // those of the bases first
 	Regime     Regime
 
-	source []byte
+	files []File
 }
 
+// File is the text of a space, under the name or the path that it was found by.
+type File struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+}
+
+// Files are the texts that the space was read from: its own first, then those of its
+// bases, the nearest first. ParseFiles makes the same space of them, wherever they have gone.
+func (s *Space) Files() []File { return slices.Clone(s.files) }
+
 // Source is the text of the file that the space was read from.
-func (s *Space) Source() []byte { return slices.Clone(s.source) }
+func (s *Space) Source() []byte { return []byte(s.files[0].Text) }
 
 // Parameter is one parameter of a space with its prior.
 type Parameter struct {

@@ -58,7 +58,7 @@ func program() string {
 // sameNumbers tells whether two makers give the same bits. Instructions and cache sizes of the processor
 // decide the order in which a fast engine adds up; one that states no instruction set depends on neither.
 func (m Maker) sameNumbers(o Maker) bool {
-	return m.Engine == o.Engine && (m.Engine.ISA == "" || m.CPU == o.CPU)
+	return m.Engine == o.Engine && m.System == o.System && (m.Engine.ISA == "" || m.CPU == o.CPU)
 }
 
 // Made is a maker with what it has made of a study.

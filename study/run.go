@@ -30,7 +30,7 @@ func (e *RequestError) Unwrap() error { return e.Err }
 
 // Request says which study to run.
 type Request struct {
-	File string // study file; "" to continue the one in Dir
+	File string // study file; "" to continue the one in Dir, with the spaces as they were
 	Dir  string // study folder, made if it is not there; "" means out/<name of the study>
 	// Engine that trains (see engine/engines); "" means engines.Default.
 	Engine string
@@ -121,7 +121,7 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if req.Data != "" {
 		config.Data.Name = req.Data
 	}
-	plan, fresh, err := makePlan(ctx, dir, config, h, req.Note)
+	plan, fresh, err := makePlan(ctx, dir, config, h, req.File == "", req.Note)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ type plan struct {
 
 // makePlan completes what the folder has planned: with the first samples, or
 // more of them. fresh is what must be added to the journals for that.
-func makePlan(ctx context.Context, dir string, config Config, h *history, note func(string, ...any)) (p plan, fresh []record, err error) {
+func makePlan(ctx context.Context, dir string, config Config, h *history, folderAlone bool, note func(string, ...any)) (p plan, fresh []record, err error) {
 	data, err := config.Data.Open(ctx)
 	if err != nil {
 		return p, nil, &RequestError{err}
@@ -186,9 +186,16 @@ func makePlan(ctx context.Context, dir string, config Config, h *history, note f
 		have := h.samples[name]
 		if len(have) < config.Samples {
 			note("sampling %d networks from %s", config.Samples, name)
-			all, err := sample(ctx, name, config, p.study, note)
+			space, err := loadSpace(name, h, folderAlone)
+			if err != nil {
+				return p, nil, &RequestError{fmt.Errorf("spaces: %w", err)}
+			}
+			all, err := sample(ctx, name, space, config, p.study, note)
 			if err != nil {
 				return p, nil, err
+			}
+			if _, kept := h.spaces[name]; !kept {
+				fresh = append(fresh, record{Space: &spaceRecord{Name: name, Files: space.Files()}})
 			}
 			for i, t := range have {
 				if t.ID != all[i].ID {

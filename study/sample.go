@@ -16,13 +16,24 @@ import (
 // sampleNote is the time between two notes on a sampling that takes long.
 const sampleNote = 5 * time.Second
 
+// spaceRecord is a space as it was when networks were first sampled from it.
+type spaceRecord struct {
+	Name  string       `json:"name"` // in the study file
+	Files []space.File `json:"files"`
+}
+
+// loadSpace reads a space of a study. A study that goes on from its folder alone
+// needs nothing else: it has the texts of its spaces there.
+func loadSpace(name string, h *history, folderAlone bool) (*space.Space, error) {
+	if kept, ok := h.spaces[name]; ok && folderAlone {
+		return space.ParseFiles(kept.Files)
+	}
+	return space.Load(name)
+}
+
 // sample draws the population of a space. The first networks of a larger
 // sample are those of a smaller one.
-func sample(ctx context.Context, name string, c Config, study studyRecord, note func(string, ...any)) ([]trialRecord, error) {
-	s, err := space.Load(name)
-	if err != nil {
-		return nil, &RequestError{fmt.Errorf("spaces: %w", err)}
-	}
+func sample(ctx context.Context, name string, s *space.Space, c Config, study studyRecord, note func(string, ...any)) ([]trialRecord, error) {
 	if err := CheckSpace(s); err != nil {
 		return nil, &RequestError{err}
 	}
@@ -90,9 +101,4 @@ func recipeOf(s arch.Spec, base train.Recipe) (train.Recipe, error) {
 		return base, nil
 	}
 	return train.DecodeFields(s.Recipe, "", base)
-}
-
-// spaceRecord is a space as it was when its first networks were sampled.
-type spaceRecord struct {
-	Name string `json:"name"` // in the study file
 }

@@ -13,6 +13,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
+	"netspace/dataset"
 	"netspace/engine/engines"
 	"netspace/executor"
 	"netspace/internal/atomicfile"
@@ -37,6 +38,7 @@ type studyRunOptions struct {
 	executor string
 	engine   string
 	retry    bool
+	data     string
 }
 
 func newStudyRunCmd(a *app) *cobra.Command {
@@ -68,6 +70,7 @@ study file or the folder is wrong.`,
 	f.StringVar(&o.dir, "dir", "", "study folder (default out/<name of the study>)")
 	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core)")
 	f.StringVar(&o.executor, "executor", "local", "where workers run: local")
+	f.StringVar(&o.data, "data", "", "the images are in folder or data set `PATH`, and not where the study file says; they must be the same ones")
 	f.BoolVar(&o.retry, "retry", false, "try the networks again that failed")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
 	_ = f.MarkHidden("engine") // fails for flags that do not exist only
@@ -84,7 +87,7 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	if _, err := openEngine(o.engine); err != nil {
 		return err
 	}
-	req := study.Request{File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Note: a.note}
+	req := study.Request{File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
 		if o.dir != "" {
 			return usagef("--dir %s: %s is a study folder already", o.dir, target)
@@ -92,6 +95,10 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 		req.File, req.Dir = "", target
 	}
 	run, err := study.Start(ctx, req)
+	var missing *dataset.MissingError
+	if errors.As(err, &missing) {
+		err = usagef("%w; --data PATH says where the images of a study are on this machine", err)
+	}
 	if err != nil {
 		return studyError(err)
 	}
@@ -130,6 +137,9 @@ func (o studyRunOptions) again(dir string) string {
 	command := fmt.Sprintf("%s study run %s", shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(dir)))
 	if o.workers > 0 {
 		command += fmt.Sprintf(" --workers %d", o.workers)
+	}
+	if o.data != "" {
+		command += " --data " + shellescape.Quote(o.data)
 	}
 	if o.engine != engines.Default {
 		command += " --engine " + o.engine

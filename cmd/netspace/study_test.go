@@ -168,6 +168,56 @@ func interruptStudy(t *testing.T, file, dir string, signal syscall.Signal, want 
 	return time.Since(asked), errs.String()
 }
 
+// A study is moved to where its images lie elsewhere, gets more samples, and its page says who made what.
+func TestStudyMoved(t *testing.T) {
+	file := tinyStudyFile(t, "epochs: 1, batch: 16, lr: 0.02")
+	base := t.TempDir()
+	dir, images, moved, pictures := filepath.Join(base, "out"), filepath.Join(base, "images"), filepath.Join(base, "moved"), filepath.Join(base, "pictures")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "{name: ")
+	old, _, _ := strings.Cut(rest, ",")
+	if err := os.CopyFS(images, os.DirFS(old)); err != nil {
+		t.Fatal(err)
+	}
+	file = writeFile(t, "tiny.yaml", strings.Replace(string(text), old, images, 1))
+	if _, errs, status := netspace(t, "study", "run", file, "--dir", dir, "--engine", "reference"); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	for from, to := range map[string]string{dir: moved, images: pictures} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := filepath.Join(moved, "study.yaml")
+	text, err = os.ReadFile(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(again, bytes.Replace(text, []byte("samples: 2"), []byte("samples: 3"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := netspace(t, "study", "run", moved, "--engine", "reference"); status != exitUsage || !strings.Contains(errs, "--data PATH") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if _, errs, status := netspace(t, "study", "run", moved, "--engine", "reference", "--data", pictures); status != exitOK || strings.Contains(errs, "warning") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	page := filepath.Join(base, "page.html")
+	if _, errs, status := netspace(t, "report", moved, "-o", page); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	html, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made := "by reference on cpu in fp64"; !bytes.Contains(html, []byte(made)) {
+		t.Errorf("the page does not say %q", made)
+	}
+}
+
 func TestStudyWithFailures(t *testing.T) {
 	file := tinyStudyFile(t, "epochs: 2, batch: 16, lr: 1000, momentum: 0.99, weight_decay: 1")
 	dir := filepath.Join(t.TempDir(), "out")
