@@ -92,21 +92,24 @@ func (b blockParams) strides() (first, second int) {
 	return 1, b.stride
 }
 
-// residual puts a shortcut beside a branch, and the activation behind both. The
 // shortcut is the identity where shapes agree, else a strided 1×1 with BN.
-func (b blockParams) residual(sink graph.Sink, p at, x graph.Value, branch func(b blockParams, sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value) graph.Value {
-	shortcut := x
-	if x.C != b.width || b.stride != 1 {
-		shortcut = sink.Conv(p.name("proj"), x, graph.Conv{Out: b.width, Kernel: 1, Stride: b.stride, Groups: 1})
-		shortcut = sink.BatchNorm(p.name("bn"), shortcut, graph.BatchNorm{})
+func (b blockParams) shortcut(sink graph.Sink, p at, x graph.Value) graph.Value {
+	if x.C == b.width && b.stride == 1 {
+		return x
 	}
-	y := sink.DropPath(branch(b, sink, p, x, true), b.dropPath)
-	return sink.Activation(sink.Add(shortcut, y), b.act)
+	y := sink.Conv(p.name("proj"), x, graph.Conv{Out: b.width, Kernel: 1, Stride: b.stride, Groups: 1})
+	return sink.BatchNorm(p.name("bn"), y, graph.BatchNorm{})
+}
+
+// join adds a branch to its shortcut and activates the sum.
+func (b blockParams) join(sink graph.Sink, shortcut, branch graph.Value) graph.Value {
+	return sink.Activation(sink.Add(shortcut, sink.DropPath(branch, b.dropPath)), b.act)
 }
 
 // x is X, and Y with SE.
 func (b blockParams) x(sink graph.Sink, p at, x graph.Value) graph.Value {
-	return b.residual(sink, p, x, blockParams.bottleneck)
+	shortcut := b.shortcut(sink, p, x)
+	return b.join(sink, shortcut, b.bottleneck(sink, p, x, true))
 }
 
 // linear is the linear X block of MobileNetV2: no activation after the
@@ -136,18 +139,15 @@ func (b blockParams) bottleneck(sink graph.Sink, p at, x graph.Value, shortcut b
 	return sink.BatchNorm(p.name("f.c_bn"), y, graph.BatchNorm{EndsBranch: shortcut})
 }
 
-// basic is R.
+// basic is R: a branch of two 3×3, no activation at its end.
 func (b blockParams) basic(sink graph.Sink, p at, x graph.Value) graph.Value {
-	return b.residual(sink, p, x, blockParams.twice)
-}
-
-// twice is the branch of R: two 3×3, no activation at the end.
-func (b blockParams) twice(sink graph.Sink, p at, x graph.Value, shortcut bool) graph.Value {
+	shortcut := b.shortcut(sink, p, x)
 	y := sink.Conv(p.name("f.a"), x, graph.Conv{Out: b.width, Kernel: 3, Stride: b.stride, Groups: 1})
 	y = sink.BatchNorm(p.name("f.a_bn"), y, graph.BatchNorm{})
 	y = sink.Activation(y, b.act)
 	y = sink.Conv(p.name("f.b"), y, graph.Conv{Out: b.width, Kernel: 3, Stride: 1, Groups: 1})
-	return sink.BatchNorm(p.name("f.b_bn"), y, graph.BatchNorm{EndsBranch: shortcut})
+	y = sink.BatchNorm(p.name("f.b_bn"), y, graph.BatchNorm{EndsBranch: true})
+	return b.join(sink, shortcut, y)
 }
 
 // vanilla is V: two 3×3, each with BN and activation, and no shortcut.
