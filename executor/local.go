@@ -51,7 +51,7 @@ func (l Local) Slots() int {
 // Execute implements study.Executor.
 func (l Local) Execute(ctx context.Context, run *study.Run) error {
 	if os.Getenv(workerVariable) != "" {
-		return errors.New("executor: this process was started as a worker, but its main did not call executor.WorkerMain")
+		return errNoWorker
 	}
 	if l.Command == nil {
 		self, err := os.Executable()
@@ -142,8 +142,11 @@ func (l Local) attempt(ctx context.Context, slot int, task study.Task, run *stud
 	_, _ = in.Write(append(line, '\n')) // a worker that died already is seen below
 	last = listen(out, slot, task, run)
 	err = cmd.Wait()
-	if last.Kind == "" {
-		died = lossReason(err, cmd, complaints.String(), oomKills() > kills)
+	switch said := complaints.String(); {
+	case strings.Contains(said, errNoWorker.Error()):
+		return last, "", errNoWorker
+	case last.Kind == "":
+		died = lossReason(err, cmd, said, oomKills() > kills)
 	}
 	return last, died, nil
 }

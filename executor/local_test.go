@@ -106,16 +106,21 @@ func (s tinyStudy) export(t *testing.T) string {
 	return out.String()
 }
 
-// results of a tiny study that was never disturbed.
+// undisturbed are the results of a tiny study that was left alone.
+var undisturbed string
+
 func results(t *testing.T) string {
 	t.Helper()
-	s := newTinyStudy(t)
-	r := s.start(t)
-	defer r.Close()
-	if err := r.Execute(t.Context(), executor.Local{Workers: 1}, nil); err != nil {
-		t.Fatal(err)
+	if undisturbed == "" {
+		s := newTinyStudy(t)
+		r := s.start(t)
+		defer r.Close()
+		if err := r.Execute(t.Context(), executor.Local{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		undisturbed = s.export(t)
 	}
-	return s.export(t)
+	return undisturbed
 }
 
 // started is what a worker writes when it begins.
@@ -151,7 +156,7 @@ func (s tinyStudy) workers(t *testing.T) []started {
 func TestKilledWorkers(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	rng := seeded(t)
 	r := s.start(t)
 	defer r.Close()
 	killed := map[string]int{}
@@ -188,7 +193,7 @@ func TestKilledWorkers(t *testing.T) {
 func TestKilledParentLosesNothing(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	rng := seeded(t)
 	kills := 0
 	for round := 0; ; round++ {
 		if round == 40 {
@@ -215,7 +220,7 @@ func TestKilledParentLosesNothing(t *testing.T) {
 			}
 			t.Logf("%d kills", kills)
 			return
-		case <-time.After(moment(rng, round)):
+		case <-time.After(moment(rng, round+6)): // once it has begun to train
 			_ = cmd.Process.Kill()
 			<-ended
 			kills++
@@ -235,6 +240,14 @@ func TestKilledParentLosesNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// seeded draws other numbers in every run of the tests, and logs what it takes to draw them again.
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // patience is how long a machine that does other things may take for what
@@ -275,7 +288,7 @@ func doneTrials(t *testing.T, s tinyStudy) map[string]bool {
 func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	rng := seeded(t)
 	fastest := patience // what an overloaded machine adds is not what this is about
 	for round := 0; ; round++ {
 		if round == 40 {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,10 @@ const (
 
 // workerVariable is set in the environment of worker processes.
 const workerVariable = "NETSPACE_WORKER"
+
+// errNoWorker is what a program says that was started as a worker and runs studies: once more
+// itself, and so on.
+var errNoWorker = errors.New("executor: this process was started as a worker, but its main did not call executor.WorkerMain first")
 
 // stopGrace is how long a worker may take to stop by itself: enough for a
 // checkpoint of a usual network. After it the process ends; the last

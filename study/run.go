@@ -73,7 +73,7 @@ type Run struct {
 	log     *journal
 	history *history
 	session sessionRecord
-	queue   []Task          // not ended, as far as known, and not seen to by this run
+	queue   []*Task         // not ended, as far as known, and not seen to by this run
 	held    map[string]bool // trials that this run has claimed
 	report  func(Event)
 }
@@ -312,7 +312,7 @@ func (r *Run) fill(p plan, req Request) error {
 			if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
 				return &RequestError{err}
 			}
-			r.queue = append(r.queue, task)
+			r.queue = append(r.queue, &task)
 		}
 	}
 	h.takeEnded()
@@ -368,7 +368,11 @@ func (r *Run) Totals() Totals {
 func (r *Run) Pending() []Task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.queue)
+	all := make([]Task, len(r.queue))
+	for i, t := range r.queue {
+		all[i] = *t
+	}
+	return all
 }
 
 // Execute trains what remains. report, if not nil, is told of every event, by
@@ -458,7 +462,7 @@ func (r *Run) claim() (t Task, ok, left bool, err error) {
 	}
 	r.endedElsewhere()
 	for i := 0; i < len(r.queue); i++ {
-		t := r.queue[i]
+		t := *r.queue[i]
 		if h.working[t.ID] || h.claimant(t.ID, r.session.ID) != nil {
 			continue
 		}
@@ -499,11 +503,11 @@ func (r *Run) endedElsewhere() {
 	if len(news) == 0 {
 		return
 	}
-	r.queue = slices.DeleteFunc(r.queue, func(t Task) bool {
+	r.queue = slices.DeleteFunc(r.queue, func(t *Task) bool {
 		if !news[t.ID] || !r.history.outcome(t.ID).hasEnded() {
 			return false
 		}
-		r.report(r.end(Event{Worker: Elsewhere, Task: t}))
+		r.report(r.end(Event{Worker: Elsewhere, Task: *t}))
 		return true
 	})
 }
@@ -541,11 +545,12 @@ func (r *Run) Ended(worker int, t Task, reason string) (next Task, again bool, e
 	other := h.claimant(t.ID, r.session.ID)
 	switch {
 	case h.outcome(t.ID).hasEnded():
+		h.ended = slices.DeleteFunc(h.ended, func(id string) bool { return id == t.ID }) // no news
 		r.report(r.end(e))
 	case other != nil:
 		// The lease ran out, because this machine slept, say, and another run has claimed the trial.
 		e.Kind, e.Reason = TrialLost, "another run has taken it over, on "+other.host
-		r.queue = append(r.queue, t)
+		r.queue = append(r.queue, &t)
 		r.report(e)
 		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: t.ID}})
 	case reason == "":

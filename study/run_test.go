@@ -124,7 +124,9 @@ func TestDeletedLinesAreMadeUpFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, kind := range []string{`"study":`, `"trial":{`, `"done":`} {
 		var lines []string // of this kind, with its file
 		var at []string

@@ -9,7 +9,7 @@ import (
 
 func TestTracker(t *testing.T) {
 	start := time.Unix(0, 0)
-	r := &Run{trials: 5, done: 1, queue: make([]Task, 4)}
+	r := &Run{trials: 5, done: 1, queue: []*Task{{}, {}, {}, {}}}
 	k := NewTracker(r, start)
 	if s := k.Snapshot(start); s.Left != 0 || s.Done != 1 || s.Trials != 5 || len(s.Workers) != 0 {
 		t.Fatalf("at the start: %+v", s)
