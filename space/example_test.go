@@ -44,3 +44,45 @@ rules:
 	fmt.Println(s.Name, s.Bases, s.Rules)
 	// Output: mine [anynetx-c anynetx-b anynetx-a] [equal bottleneck equal group_width increasing width blocks <= 12]
 }
+
+// A space that a program states, one derived from it, and the file of that.
+func ExampleNew() {
+	small, err := space.New("small-basic", "anynet",
+		space.Template{Block: "R", Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
+		space.Parameter{Name: "depth", Priors: []space.Prior{{Kind: space.LogUniform, Min: 1, Max: 8, Multiple: 1}}},
+		space.Parameter{Name: "width", Priors: []space.Prior{{Kind: space.LogUniform, Min: 8, Max: 128, Multiple: 8}}},
+		space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	growing, err := small.With(space.Named("small-growing"),
+		space.Rule{Kind: space.NonDecreasing, Parameter: "width"},
+		space.Where("stages[2].width <= 4 * stages[0].width"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	text, err := growing.MarshalYAML()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(string(text))
+	// Output:
+	// name: small-growing
+	// derived_from: [small-basic]
+	// family: anynet
+	// network:
+	//   block: R
+	//   stem: {type: cifar, width: 16}
+	//   stages: 3
+	// parameters:
+	//   depth: {log-uniform: 1..8}
+	//   width: {log-uniform: 8..128, multiple: 8}
+	// rules:
+	//   - {non-decreasing: width}
+	//   - stages[2].width <= 4 * stages[0].width
+	// regime:
+	//   flops: 4M..5M
+}

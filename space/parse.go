@@ -132,7 +132,11 @@ func (r *reader) head(f *strict.Fields) {
 		family = w
 		return nil
 	})
+	f.Strings("derived_from", &s.Bases)
 	if base != "" {
+		if f.Has("derived_from") {
+			r.doc.Fail("derived_from", "", "says what base says: only one of the two is allowed")
+		}
 		r.derive(base)
 		if family != "" && s.Family != "" && family != s.Family {
 			r.doc.Fail("family", family, "must be that of the base, %s", s.Family)
@@ -300,12 +304,7 @@ func (r *reader) parameters(f *strict.Fields) {
 		} else {
 			p.Priors = []Prior{r.prior(v, d, &p.Shared)}
 		}
-		i := slices.IndexFunc(r.space.Parameters, func(q Parameter) bool { return q.Name == name })
-		if i >= 0 {
-			r.space.Parameters[i] = p
-		} else {
-			r.space.Parameters = append(r.space.Parameters, p)
-		}
+		r.space.Parameters = setParameter(r.space.Parameters, p)
 	}
 }
 
@@ -322,9 +321,6 @@ func (r *reader) prior(v strict.Value, d definition, shared *bool) Prior {
 	} else {
 		v.Fail("must be a number, or a distribution as {log-uniform: 8..1024, multiple: 8}")
 		return Fixed(1)
-	}
-	if err := d.check(p); err != nil {
-		r.doc.Fail(v.Path(), p.String(), "%v", err)
 	}
 	return p
 }
@@ -353,7 +349,7 @@ func (r *reader) distribution(v strict.Value, m *strict.Fields, d definition, p 
 		m.Skip(m.Keys()...)
 		return false
 	}
-	if d.whole && p.Kind != Values {
+	if d.whole && p.Kind != Values && p.Kind != PowerOfTwo {
 		p.Multiple = 1
 	}
 	switch p.Kind {
@@ -363,7 +359,7 @@ func (r *reader) distribution(v strict.Value, m *strict.Fields, d definition, p 
 			good = good && ok
 		}
 	case Normal, LogNormal:
-		center := map[Kind]string{Normal: "mean", LogNormal: "median"}[p.Kind]
+		center := centerWord(p.Kind)
 		if m.Has(center) {
 			p.Center = new(float64)
 			m.Float(center, p.Center)
@@ -546,39 +542,42 @@ func readExcept(v strict.Value) []int {
 	return out
 }
 
-// check finds faults that show only when the parts are put together, by
-// making a sampler of the space as it stands. Rules and bounds that could not
-// be read are left out; without the rest there is nothing that they could mean.
+// check finds faults that show only when the parts are put together (see
+// Space.Validate). Rules and bounds that could not be read are left out; without the rest
+// there is nothing that they could mean.
 func (r *reader) check() {
-	s := r.space
-	if e, ok := r.doc.Err().(*strict.Error); ok {
-		for _, f := range e.Faults {
-			if part, _, _ := strings.Cut(f.Path, "."); slices.Contains([]string{"", "base", "family", "network", "parameters"}, part) {
-				return
-			}
-		}
-	}
-	missing := false
-	for _, d := range definitions {
-		has := slices.ContainsFunc(s.Parameters, func(p Parameter) bool { return p.Name == d.name })
-		block, err := parseBlock(s.Network.Block)
-		if d.required && !has && strings.Contains(d.families, s.Family) && (err != nil || d.effective(block.Has())) {
-			r.doc.Fail("parameters."+d.name, "", "is missing")
-			missing = true
-		}
-	}
-	if missing {
+	if r.doc.Failed("base") || r.doc.Failed("family") || r.doc.Failed("") {
 		return
 	}
-	_, err := s.Sampler(Config{})
-	if e, ok := err.(*strict.Error); ok {
-		for _, f := range e.Faults {
+	add := func(err error) {
+		var found *strict.Error
+		if !errors.As(err, &found) {
+			if err != nil {
+				r.doc.Fail("", "", "%v", err)
+			}
+			return
+		}
+		for _, f := range found.Faults {
+			if r.unread(f.Path) {
+				continue
+			}
 			if f.File == "" {
 				f.File, f.Line = r.doc.File(), r.doc.Line(f.Path)
 			}
 			r.doc.Add(f)
 		}
-	} else if err != nil {
-		r.doc.Fail("", "", "%v", err)
 	}
+	add(r.space.faults().Err())
+	if !r.unread("network") && !r.unread("parameters") {
+		add(r.space.Validate())
+	}
+}
+
+// unread says whether a fault of the part of the file at path, or within it, is known.
+func (r *reader) unread(path string) bool {
+	var e *strict.Error
+	return errors.As(r.doc.Err(), &e) && slices.ContainsFunc(e.Faults, func(f strict.Fault) bool {
+		rest, within := strings.CutPrefix(f.Path, path)
+		return within && f.File == r.doc.File() && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }

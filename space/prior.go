@@ -3,6 +3,7 @@ package space
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"netspace/internal/portable"
@@ -25,7 +26,12 @@ const (
 var kindNames = [...]string{"values", "uniform", "log-uniform", "power-of-two", "power-of-two-or-log-uniform", "normal", "log-normal"}
 
 // String gives the word of the space language.
-func (k Kind) String() string { return kindNames[k] }
+func (k Kind) String() string {
+	if int(k) >= len(kindNames) {
+		return fmt.Sprintf("kind %d", int(k))
+	}
+	return kindNames[k]
+}
 
 // Prior is the distribution of one parameter before any rule.
 //
@@ -57,6 +63,9 @@ func (p Prior) continuous() bool {
 
 // check says what is wrong with the prior, for values that are whole numbers if whole.
 func (p Prior) check(whole bool) error {
+	if err := p.stray(); err != nil {
+		return err
+	}
 	if p.Kind == Values {
 		return p.checkValues(whole)
 	}
@@ -68,6 +77,8 @@ func (p Prior) check(whole bool) error {
 		return fmt.Errorf("must begin above 0 for %s", p.Kind)
 	case p.Multiple < 0:
 		return fmt.Errorf("must have a positive multiple")
+	case whole && p.continuous():
+		return fmt.Errorf("must have a multiple: the parameter is a whole number")
 	}
 	switch p.Kind {
 	case PowerOfTwo, PowerOfTwoOrLogUniform:
@@ -103,6 +114,33 @@ func (p Prior) check(whole bool) error {
 	}
 	if n := (p.Max-p.Min)/p.Multiple + 1; n > maxValues {
 		return fmt.Errorf("has %.0f values: at most %d are allowed, so take a larger multiple", n, maxValues)
+	}
+	return nil
+}
+
+// stray says what a prior has that its kind has no use for, or that is no number.
+func (p Prior) stray() error {
+	normal := p.Kind == Normal || p.Kind == LogNormal
+	switch {
+	case int(p.Kind) >= len(kindNames):
+		return fmt.Errorf("is of no known kind")
+	case p.Kind == Values && (p.Min != 0 || p.Max != 0):
+		return fmt.Errorf("has a range, which a list has no use for")
+	case p.Kind != Values && (p.Values != nil || p.Weights != nil):
+		return fmt.Errorf("has a list, which %s has no use for", p.Kind)
+	case p.Multiple != 0 && (p.Kind == Values || p.Kind == PowerOfTwo):
+		return fmt.Errorf("has a multiple, which %s has no use for", p.Kind)
+	case !normal && p.Center != nil:
+		return fmt.Errorf("has a centre, which %s has no use for", p.Kind)
+	case !normal && p.Std != 0:
+		return fmt.Errorf("has a std, which %s has no use for", p.Kind)
+	}
+	numbers := append([]float64{p.Min, p.Max, p.Multiple, p.Std}, append(slices.Clone(p.Values), p.Weights...)...)
+	if p.Center != nil {
+		numbers = append(numbers, *p.Center)
+	}
+	if slices.ContainsFunc(numbers, notFinite) {
+		return fmt.Errorf("must consist of finite numbers")
 	}
 	return nil
 }

@@ -58,6 +58,9 @@ func (s *Space) Sampler(cfg Config) (*Sampler, error) { return s.sampler(cfg, fa
 
 // sampler makes the space ready; flat replaces every prior by equal chances.
 func (s *Space) sampler(cfg Config, flat bool) (*Sampler, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
 	p := &Sampler{space: s, config: cfg, flat: flat}
 	template := cfg.Network.over(s.Network)
 	net, err := template.resolve(s.Family)

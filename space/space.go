@@ -13,6 +13,7 @@
 package space
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -48,7 +49,12 @@ type File struct {
 func (s *Space) Files() []File { return slices.Clone(s.files) }
 
 // Source is the text of the file that the space was read from.
-func (s *Space) Source() []byte { return []byte(s.files[0].Text) }
+func (s *Space) Source() []byte {
+	if len(s.files) == 0 {
+		return nil
+	}
+	return []byte(s.files[0].Text)
+}
 
 // Parameter is one parameter of a space with its prior.
 type Parameter struct {
@@ -78,7 +84,12 @@ const (
 var ruleNames = [...]string{"expression", "equal", "non-decreasing", "non-increasing", "increasing", "decreasing", "range", "in"}
 
 // String gives the word of the space language.
-func (k RuleKind) String() string { return ruleNames[k] }
+func (k RuleKind) String() string {
+	if int(k) >= len(ruleNames) {
+		return fmt.Sprintf("rule %d", int(k))
+	}
+	return ruleNames[k]
+}
 
 // Last in Rule.Except means the last stage, whatever their number.
 const Last = -1
@@ -133,7 +144,7 @@ func (r Rule) excepts(i, n int) bool {
 
 // fault locates a fault of the rule.
 func (r Rule) fault(format string, args ...any) strict.Fault {
-	return strict.Fault{File: r.file, Line: r.line, Path: r.path, Value: r.String(), Rule: fmt.Sprintf(format, args...)}
+	return strict.Fault{File: r.file, Line: r.line, Path: cmp.Or(r.path, "rules"), Value: r.String(), Rule: fmt.Sprintf(format, args...)}
 }
 
 // Regime bounds the complexity of the networks (DDS §3.1).
