@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -215,6 +216,52 @@ func TestStudyMoved(t *testing.T) {
 	}
 	if made := "by reference on cpu in fp64"; !bytes.Contains(html, []byte(made)) {
 		t.Errorf("the page does not say %q", made)
+	}
+}
+
+// Two runs of one study at the same time, as on two machines that share a folder: each network is
+// trained once, both end when all are done, and one that is killed is made up for.
+func TestStudyTwoRuns(t *testing.T) {
+	file := tinyStudyFile(t, "epochs: 6, batch: 16, lr: 0.02")
+	alone, shared := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "shared")
+	if _, errs, status := netspace(t, "study", "run", file, "--dir", alone, "--engine", "reference"); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	start := func() (*exec.Cmd, *bytes.Buffer) {
+		c, out := netspaceCmd(t, "study", "run", file, "--dir", shared, "--engine", "reference", "--workers", "1", "--json"), &bytes.Buffer{}
+		c.Stdout = out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return c, out
+	}
+	killed, _ := start()
+	a, outA := start()
+	b, outB := start()
+	time.AfterFunc(300*time.Millisecond, func() { _ = killed.Process.Kill() })
+	_ = killed.Wait()
+	for _, c := range []*exec.Cmd{a, b} {
+		if err := c.Wait(); err != nil {
+			t.Errorf("a run ended with %v", err)
+		}
+	}
+	started := map[string]int{}
+	for line := range strings.Lines(outA.String() + outB.String()) {
+		var e struct{ Event, Trial string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if e.Event == "started" {
+			started[e.Trial]++
+		}
+	}
+	for trial, n := range started {
+		if n > 1 {
+			t.Errorf("trial %s was trained %d times", trial, n)
+		}
+	}
+	if want, got := export(t, alone), export(t, shared); got != want {
+		t.Errorf("two runs give\n%s\nnot\n%s", got, want)
 	}
 }
 
