@@ -1,6 +1,7 @@
 # make demo    build, run a small real study on Fashion-MNIST, compare, report
 # make test    all tests
-# make check   what CI does: tests, lint, race detector
+# make fuzz    every parser on made-up input, for two seconds each (FUZZTIME=5m: for five minutes)
+# make check   what CI does: tests, lint, fuzzing, race detector
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
@@ -10,7 +11,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint race bench check clean need parity bench-pytorch
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch
 
 need:
 	@scripts/need go compiler onednn
@@ -44,6 +45,10 @@ lint: need
 	CGO_ENABLED=0 GOOS=darwin go build -o /dev/null ./...
 	CGO_ENABLED=0 GOOS=windows go build -o /dev/null ./...
 
+FUZZTIME = 2s
+fuzz: need
+	@scripts/fuzz.sh $(FUZZTIME)
+
 race: need
 	go test -race $(RACE)
 
@@ -58,7 +63,7 @@ parity:
 bench-pytorch:
 	@scripts/bench_pytorch.sh
 
-check: test test-nocgo lint race
+check: test test-nocgo lint fuzz race
 
 clean:
 	rm -rf bin

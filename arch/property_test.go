@@ -1,13 +1,17 @@
 package arch
 
 import (
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"netspace/graph"
+	"netspace/strict"
 )
 
 var (
@@ -209,8 +213,20 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzParseSpec: whatever is in a file, reading it gives a valid spec or an error.
+// FuzzParseSpec: whatever is in a file, reading it gives faults, or a valid spec that
+// is the same network when it is written and read.
 func FuzzParseSpec(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	for _, seed := range []string{"family: regnet\ndepth: 22\nw0: 24\nwa: 24.48\nwm: 2.54\ngroup_width: 16\n", `{"family":"anynet","stages":[{"depth":1,"width":8,"group_width":8}]}`,
 		"a: &a [*a]", "? [1]: 2", "- - -", "family: !!str effnet", "{a: |\n x}", "\ufeff", "[[[[[[", "a:\n\t- b"} {
 		f.Add([]byte(seed))
@@ -221,9 +237,19 @@ func FuzzParseSpec(f *testing.F) {
 			if err := spec.Validate(); err != nil {
 				t.Fatalf("read without error, but %v", err)
 			}
-			if spec.Key() == "" {
-				t.Fatal("no key")
+			text, err := spec.MarshalYAML()
+			if err != nil {
+				t.Fatal(err)
 			}
+			again, err := ParseSpec(text, "written.yaml")
+			if err != nil || again.Key() != spec.Key() {
+				t.Fatalf("written\n%s\nit is another network: %v", text, err)
+			}
+			return
+		}
+		var faults *strict.Error
+		if !errors.As(err, &faults) || err.Error() == "" {
+			t.Fatalf("%q is a %T", err, err)
 		}
 	})
 }

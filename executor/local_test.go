@@ -21,6 +21,7 @@ import (
 	"netspace/engine/reference"
 	"netspace/executor"
 	"netspace/executor/executortest"
+	"netspace/internal/seeded"
 	"netspace/internal/tinydata"
 	"netspace/study"
 	"netspace/trial"
@@ -156,7 +157,7 @@ func (s tinyStudy) workers(t *testing.T) []started {
 func TestKilledWorkers(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
-	rng := seeded(t)
+	rng := seeded.Rand(t)
 	r := s.start(t)
 	defer r.Close()
 	killed := map[string]int{}
@@ -193,7 +194,7 @@ func TestKilledWorkers(t *testing.T) {
 func TestKilledParentLosesNothing(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
-	rng := seeded(t)
+	rng := seeded.Rand(t)
 	kills := 0
 	for round := 0; ; round++ {
 		if round == 40 {
@@ -242,14 +243,6 @@ func TestKilledParentLosesNothing(t *testing.T) {
 	}
 }
 
-// seeded draws other numbers in every run of the tests, and logs what it takes to draw them again.
-func seeded(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
 // patience is how long a machine that does other things may take for what
 // usually takes a second.
 const patience = 20 * time.Second
@@ -288,7 +281,7 @@ func doneTrials(t *testing.T, s tinyStudy) map[string]bool {
 func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
-	rng := seeded(t)
+	rng := seeded.Rand(t)
 	fastest := patience // what an overloaded machine adds is not what this is about
 	for round := 0; ; round++ {
 		if round == 40 {

@@ -162,6 +162,14 @@ func FuzzParse(f *testing.F) {
 			if err := m.Spec.Validate(); err != nil {
 				t.Fatalf("read without error, but %v", err)
 			}
+			text, err := m.Spec.MarshalYAML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := arch.ParseSpec(text, "written.yaml")
+			if err != nil || again.Key() != m.Spec.Key() {
+				t.Fatalf("written\n%s\nit is another network: %v", text, err)
+			}
 		}
 	})
 }

@@ -5,17 +5,16 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"netspace/internal/seeded"
 	"netspace/internal/tinydata"
 )
 
@@ -124,9 +123,7 @@ func TestDeletedLinesAreMadeUpFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := seeded.Rand(t)
 	for _, kind := range []string{`"study":`, `"trial":{`, `"done":`} {
 		var lines []string // of this kind, with its file
 		var at []string

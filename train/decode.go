@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"netspace/strict"
@@ -134,8 +135,12 @@ func (r *Recipe) Set(key, text string) error {
 	if err != nil {
 		return withoutLines(err)
 	}
+	root := doc.Root()
+	if root != nil && !slices.Equal(root.Keys(), []string{key}) { // as of several lines
+		return strict.Fault{Path: key, Value: text, Rule: "must be one value"}
+	}
 	changed := *r
-	changed.Read(doc, doc.Root())
+	changed.Read(doc, root)
 	// Of all faults only those of this key's form matter here: the recipe may
 	// become valid by what is set next.
 	if err, ok := doc.Err().(*strict.Error); ok {

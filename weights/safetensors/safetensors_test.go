@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,6 +186,23 @@ func FuzzParse(f *testing.F) {
 		}
 		if total > len(data) {
 			t.Errorf("%d bytes of tensors in a file of %d", total, len(data))
+		}
+		var b bytes.Buffer
+		if err := Write(&b, file); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(b.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Tensors) != len(file.Tensors) || !maps.Equal(again.Metadata, file.Metadata) {
+			t.Errorf("%d tensors and %v; written and read %d and %v", len(file.Tensors), file.Metadata, len(again.Tensors), again.Metadata)
+		}
+		for _, want := range file.Tensors {
+			x, ok := again.Tensor(want.Name)
+			if !ok || x.DType != want.DType || !slices.Equal(x.Shape, want.Shape) || !bytes.Equal(x.Data, want.Data) {
+				t.Errorf("%q: %+v; written and read %+v", want.Name, want, x)
+			}
 		}
 	})
 }
