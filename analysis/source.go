@@ -21,11 +21,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"netspace/strict"
 	"netspace/study"
 )
 
@@ -53,7 +53,7 @@ func Load(dir string) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("%s: %w", dir, err)
 	}
-	file, err := os.ReadFile(filepath.Join(dir, "study.yaml"))
+	file, err := strict.ReadFile(filepath.Join(dir, "study.yaml"))
 	if err != nil {
 		return Source{}, err
 	}

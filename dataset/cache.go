@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"netspace/internal/atomicfile"
+	"netspace/internal/infile"
 )
 
 // DefaultCache is the folder of decoded images: netspace in $XDG_CACHE_HOME, or in the
@@ -141,7 +143,7 @@ func openStore(path, source string) (*store, error) {
 
 // readWhole is mapFile without mapping.
 func readWhole(path string) ([]byte, func() error, error) {
-	data, err := os.ReadFile(path)
+	data, err := infile.Read(path, math.MaxInt64-1)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,14 +5,13 @@ package dataset
 import (
 	"errors"
 	"math"
-	"os"
 	"syscall"
 )
 
 // mapFile maps a file read-only, so that all processes that use it share its pages;
 // where that fails it reads it. The returned function gives it back.
 func mapFile(path string) ([]byte, func() error, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,7 +10,7 @@ for package in $(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirna
 	go test -c -fuzz=. -o "$dir/test" "$package"
 	for target in $(grep -h '^func Fuzz' "$package"/*_test.go | sed 's/^func \(Fuzz[A-Za-z]*\).*/\1/'); do
 		echo "fuzz $package $target"
-		(cd "$package" && "$dir/test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$each" -test.fuzzcachedir="$cache/netspace/$package") >"$dir/log" 2>&1 ||
+		(cd "$package" && "$dir/test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$each" -test.fuzzminimizetime=20x -test.fuzzcachedir="$cache/netspace/$package") >"$dir/log" 2>&1 ||
 			{ cat "$dir/log"; exit 1; }
 		tail -n 2 "$dir/log" | head -n 1
 	done

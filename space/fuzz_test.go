@@ -11,7 +11,8 @@ import (
 	"netspace/strict"
 )
 
-// Whatever is in a space file, it is refused with its faults, or it can be described.
+// Whatever is in a space file, it is refused with its faults, or it can be
+// described and reads the same when it is written.
 func FuzzParse(f *testing.F) {
 	for _, dir := range []string{"testdata/good", "testdata/bad", "builtin"} {
 		files, err := filepath.Glob(dir + "/*.yaml")
@@ -55,6 +56,17 @@ func parses(t *testing.T, data []byte) *Space {
 			t.Fatalf("%q is a %T", err, err)
 		}
 		return nil
+	}
+	text, err := s.MarshalYAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(text, "written.yaml")
+	if err != nil {
+		t.Fatalf("written\n%s\n%v", text, err)
+	}
+	if twice, err := again.MarshalYAML(); err != nil || string(twice) != string(text) {
+		t.Errorf("written\n%s\nand read it is written\n%s\n%v", text, twice, err)
 	}
 	if p, err := s.Sampler(Config{}); err == nil {
 		p.Describe()

@@ -13,6 +13,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/internal/infile"
 	"netspace/space"
 	"netspace/trial"
 )
@@ -145,7 +146,7 @@ func (h *history) refresh() error {
 
 // follow reads what was added to a journal.
 func (h *history) follow(f *follower) error {
-	in, err := os.Open(f.file)
+	in, err := infile.Open(f.file)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"slices"
+
+	"netspace/internal/infile"
 )
 
 const (
@@ -19,34 +21,69 @@ const (
 
 // ReadFile reads a whole file. Content that is not the format is a *FormatError.
 func ReadFile(path string) (*File, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := Parse(data)
+	f, err := readFile(path)
 	var bad *FormatError
-	if errors.As(err, &bad) {
+	var refused *infile.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return nil, &FormatError{File: path, Offset: -1, Reason: refused.Reason}
+	case errors.As(err, &bad):
 		bad.File = path
 	}
 	return f, err
 }
 
+func readFile(path string) (*File, error) {
+	in, err := infile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// Of a large file that is something else no more than its beginning is read.
+	var start [lengthSize + 1]byte
+	n, err := in.ReadAt(start[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if _, err := headerSize(start[:n], info.Size()); err != nil {
+		return nil, err
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(in, data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return Parse(data)
+}
+
+// headerSize reads the length of the header from the start of a file of that many
+// bytes, and checks what the start shows.
+func headerSize(start []byte, size int64) (uint64, error) {
+	if len(start) < lengthSize {
+		return 0, wrong(size, "file of %d bytes ends within the 8-byte header length", size)
+	}
+	n := binary.LittleEndian.Uint64(start)
+	switch {
+	case n > maxHeader:
+		return 0, wrong(0, "header length %d is more than the format's %d: not a safetensors file", n, maxHeader)
+	case uint64(size-lengthSize) < n:
+		return 0, wrong(size, "file ends within the header of %d bytes: truncated", n)
+	case n == 0 || start[lengthSize] != '{':
+		return 0, wrong(lengthSize, "header does not begin with {: not a safetensors file")
+	}
+	return n, nil
+}
+
 // Parse reads a file from memory. The tensors share data's bytes.
 func Parse(data []byte) (*File, error) {
-	if len(data) < lengthSize {
-		return nil, wrong(int64(len(data)), "file of %d bytes ends within the 8-byte header length", len(data))
-	}
-	n := binary.LittleEndian.Uint64(data)
-	if n > maxHeader {
-		return nil, wrong(0, "header length %d is more than the format's %d: not a safetensors file", n, maxHeader)
-	}
-	if uint64(len(data)-lengthSize) < n {
-		return nil, wrong(int64(len(data)), "file ends within the header of %d bytes: truncated", n)
+	n, err := headerSize(data, int64(len(data)))
+	if err != nil {
+		return nil, err
 	}
 	header, body := data[lengthSize:lengthSize+n], data[lengthSize+n:]
-	if n == 0 || header[0] != '{' {
-		return nil, wrong(lengthSize, "header does not begin with {: not a safetensors file")
-	}
 	f, offsets, err := parseHeader(header)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -245,5 +246,24 @@ func TestConversions(t *testing.T) {
 	}
 	if err := double.CopyFloat32(make([]float32, 2)); err == nil {
 		t.Error("one element was copied to two")
+	}
+}
+
+// Of what is no file of tensors, however large, only the beginning is read.
+func TestOtherFilesAreRefusedByTheirBeginning(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, []byte("\x7fELF"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, 1<<40); err != nil {
+		t.Skip(err) // the file system has no holes
+	}
+	for file, want := range map[string]string{large: "not a safetensors file", dir: "is a folder, not a file", os.DevNull: "is a device, not a file"} {
+		_, err := ReadFile(file)
+		var bad *FormatError
+		if !errors.As(err, &bad) || bad.File != file || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
