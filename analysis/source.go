@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strings"
 
+	"netspace/space"
 	"netspace/strict"
 	"netspace/study"
 )
@@ -37,9 +38,17 @@ type Source struct {
 	// Protocol is under what conditions the errors were measured; nil: not known.
 	Protocol *Protocol `json:"protocol,omitempty"`
 	// Provenance is who made the results; nil: not known.
-	Provenance  *study.Provenance  `json:"provenance,omitempty"`
-	File        string             `json:"file,omitempty"` // the study file as it was given; "" if there is none
+	Provenance *study.Provenance `json:"provenance,omitempty"`
+	File       string            `json:"file,omitempty"` // the study file as it was given; "" if there is none
+	// Spaces are the texts of the spaces as they were when they were first sampled; only those that are known.
+	Spaces      []SpaceText        `json:"spaces,omitempty"`
 	Populations []study.Population `json:"-"`
+}
+
+// SpaceText is the text of a space, and those of the spaces that it is based on.
+type SpaceText struct {
+	Name  string       `json:"name"` // in the study file
+	Files []space.File `json:"files"`
 }
 
 // Load reads the study in a folder. It changes nothing there, and may be called
@@ -58,7 +67,14 @@ func Load(dir string) (Source, error) {
 		return Source{}, err
 	}
 	made := s.Provenance()
+	var spaces []SpaceText
+	for _, name := range s.Config.Spaces {
+		if files := s.SpaceFiles(name); len(files) > 0 {
+			spaces = append(spaces, SpaceText{name, files})
+		}
+	}
 	return Source{
+		Spaces:     spaces,
 		Provenance: &made,
 		Name:       s.Config.Name, Dir: dir, File: string(file), Populations: populations,
 		Protocol: &Protocol{

@@ -69,6 +69,7 @@ type page struct {
 
 type studyPart struct {
 	Name, Dir, File string
+	Spaces          []analysis.SpaceText
 	Protocol        []item
 }
 
@@ -142,7 +143,7 @@ func newPage(f analysis.Findings) (page, error) {
 		if err != nil {
 			return page{}, err
 		}
-		p.Studies = append(p.Studies, studyPart{s.Name, shellWord(s.Dir), s.File, items})
+		p.Studies = append(p.Studies, studyPart{s.Name, shellWord(s.Dir), s.File, s.Spaces, items})
 	}
 	p.Title = strings.Join(names, ", ")
 	p.Flags = strings.Join(dirs, " ")

@@ -20,6 +20,7 @@ import (
 	"netspace/arch"
 	"netspace/figure"
 	"netspace/graph"
+	"netspace/space"
 	"netspace/stats"
 	"netspace/study"
 )
@@ -285,6 +286,22 @@ func TestPageWarns(t *testing.T) {
 	b.Protocol.Recipe.Epochs = 10
 	page := mustPage(t, mustFind(t, quick, a, b))
 	for _, want := range []string{"out of memory", "4 of 6 networks have finished", "regnetx is left out", "recipe.epochs: 5 in studies/a"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
+// The page says who made the results, and has the texts of the spaces.
+func TestPageProvenance(t *testing.T) {
+	s := analysistest.Study(t, "demo", 6, "mine")
+	s.Spaces = []analysis.SpaceText{{Name: "mine", Files: []space.File{{Path: "mine.yaml", Text: "base: anynetx-c # <mine>"}}}}
+	maker := func(cpu string, n int) study.Made {
+		return study.Made{Trials: n, Maker: study.Maker{Host: "node1", Program: "netspace v1", CPU: cpu}}
+	}
+	s.Provenance = &study.Provenance{Data: "abc123", Makers: []study.Made{maker("Xeon", 4), maker("EPYC", 1)}, Unknown: 1, Differing: true}
+	page := mustPage(t, mustFind(t, quick, s))
+	for _, want := range []string{"base: anynetx-c # &lt;mine&gt;", "4 by ", "Xeon", "EPYC", "node1", "netspace v1", "abc123", "1 by a version that did not record it", "may differ"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}

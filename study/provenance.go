@@ -9,6 +9,7 @@ import (
 
 	"netspace/engine"
 	"netspace/internal/machine"
+	"netspace/space"
 	"netspace/trial"
 )
 
@@ -79,6 +80,12 @@ type Provenance struct {
 
 // Provenance tells where the results of all trials in the folder come from.
 func (s *Study) Provenance() Provenance { return s.history.provenance() }
+
+// SpaceFiles are the texts of a space of the study as they were when it was first sampled
+// (see space.Space.Files), by its name in the study file; nil if the journals do not hold them.
+func (s *Study) SpaceFiles(name string) []space.File {
+	return slices.Clone(s.history.spaces[name].Files)
+}
 
 func (h *history) provenance() Provenance {
 	var p Provenance

@@ -112,8 +112,8 @@ func TestNothingToCompare(t *testing.T) {
 func TestReport(t *testing.T) {
 	dir, out := tinyStudy(t), t.TempDir()
 	before := listing(t, dir)
-	page, figures := filepath.Join(out, "page.html"), filepath.Join(out, "figures")
-	stdout, errs, status := netspace(t, "report", dir, "-o", page, "--figures", figures, "--json")
+	page, figures, values := filepath.Join(out, "page.html"), filepath.Join(out, "figures"), filepath.Join(out, "values.json")
+	stdout, errs, status := netspace(t, "report", dir, "-o", page, "--figures", figures, "--values", values, "--json")
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, errs)
 	}
@@ -124,13 +124,20 @@ func TestReport(t *testing.T) {
 	if line.Report != page || len(line.Figures) < 8 {
 		t.Errorf("%+v", line)
 	}
-	for _, f := range append(line.Figures, line.Report) {
+	for _, f := range append(line.Figures, line.Report, line.Values) {
 		if info, err := os.Stat(f); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
 	if after := listing(t, dir); after != before {
 		t.Errorf("the study's folder was\n%s\nand is\n%s", before, after)
+	}
+	var read struct {
+		Spaces     []analysis.SpaceJSON
+		Parameters [][]analysis.Parameter
+	}
+	if text, err := os.ReadFile(values); err != nil || json.Unmarshal(text, &read) != nil || len(read.Spaces) != 2 || len(read.Parameters) != 2 {
+		t.Errorf("values %+v, %v", read, err)
 	}
 	written, err := os.ReadFile(page)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ type reportOptions struct {
 	compareFlags
 	out     string
 	figures string
+	values  string
 }
 
 func newReportCmd(a *app) *cobra.Command {
@@ -39,6 +41,7 @@ The page refers to nothing outside itself. It may be written while a study runs.
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "report.html", "the page's file; - for standard output")
 	f.StringVar(&o.figures, "figures", "", "folder to write the figures to as well, as SVG files")
+	f.StringVar(&o.values, "values", "", "`FILE` to write everything that the page shows to as well, as JSON")
 	o.add(f)
 	return c
 }
@@ -47,6 +50,7 @@ The page refers to nothing outside itself. It may be written while a study runs.
 type reportLine struct {
 	Report  string   `json:"report"`
 	Figures []string `json:"figures,omitempty"`
+	Values  string   `json:"values,omitempty"`
 }
 
 func (o reportOptions) run(a *app, dirs []string) error {
@@ -77,7 +81,13 @@ func (o reportOptions) run(a *app, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	line := reportLine{Report: o.out}
+	if o.values != "" {
+		err := atomicfile.Write(o.values, 0o644, func(w io.Writer) error { return json.NewEncoder(w).Encode(f) })
+		if err != nil {
+			return err
+		}
+	}
+	line := reportLine{Report: o.out, Values: o.values}
 	if o.figures != "" {
 		if line.Figures, err = o.writeFigures(f); err != nil {
 			return err
