@@ -15,6 +15,7 @@ import (
 
 	"netspace/analysis"
 	"netspace/analysis/analysistest"
+	"netspace/metric"
 	"netspace/space"
 	"netspace/stats"
 	"netspace/study"
@@ -105,7 +106,7 @@ func TestComparable(t *testing.T) {
 		t.Errorf("another seed, sample and template: %v", err)
 	}
 	b.Protocol.Recipe.Epochs = 10
-	b.Protocol.Regime.Flops.Max = 9e6
+	b.Protocol.Regime.Bounds[metric.Flops].Max = 9e6
 	b.Protocol.Data.Train = 5000
 	err := analysis.Comparable([]analysis.Source{a, b})
 	var different *analysis.DifferentError
@@ -392,7 +393,7 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	networks, _, err := s.Sample(context.Background(), space.Config{Regime: space.Regime{Flops: space.Range{Min: 360e6, Max: 400e6}}}, 30)
+	networks, _, err := s.Sample(context.Background(), space.Config{Regime: space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}}, 30)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package analysis
 import (
 	"math"
 
-	"netspace/graph"
+	"netspace/metric"
 	"netspace/stats"
 	"netspace/study"
 )
@@ -67,23 +67,8 @@ func (s Space) distribution() (Distribution, error) {
 	return d, nil
 }
 
-// Measure is one of the measures of complexity of DDS §3.1, per image.
-type Measure struct {
-	Name string
-	Of   func(graph.Complexity) int64
-}
-
-// Measures are flops, params and acts.
-func Measures() []Measure {
-	return []Measure{
-		{"flops", func(c graph.Complexity) int64 { return c.Flops }},
-		{"params", func(c graph.Complexity) int64 { return c.Params }},
-		{"acts", func(c graph.Complexity) int64 { return c.Acts }},
-	}
-}
-
-// Values of the measure over the finished networks of a space.
-func (m Measure) Values(s Space) []float64 {
+// valuesOf a metric over the finished networks of a space.
+func valuesOf(m metric.Metric, s Space) []float64 {
 	out := make([]float64, len(s.Finished))
 	for i, t := range s.Finished {
 		out[i] = float64(m.Of(t.Complexity))
@@ -91,7 +76,7 @@ func (m Measure) Values(s Space) []float64 {
 	return out
 }
 
-// Relation is a measure of complexity of every network; its errors are
+// Relation is a metric of every network; its errors are
 // Space.Errors.
 type Relation struct {
 	Measure string      `json:"measure"`
@@ -99,10 +84,10 @@ type Relation struct {
 	Values  [][]float64 `json:"values"` // by space, in the order of Space.Finished
 }
 
-func (c Comparison) relation(m Measure) Relation {
+func (c Comparison) relation(m metric.Metric) Relation {
 	r := Relation{Measure: m.Name, Range: Span{math.Inf(1), math.Inf(-1)}}
 	for _, s := range c.Spaces {
-		values := m.Values(s)
+		values := valuesOf(m, s)
 		for _, v := range values {
 			r.Range.Lo, r.Range.Hi = math.Min(r.Range.Lo, v), math.Max(r.Range.Hi, v)
 		}
@@ -124,12 +109,12 @@ type Normalised struct {
 // normalised is nil where it would not speak for the spaces: with one of them,
 // with fewer than 15 networks in one, or if more than half of the networks lie
 // in no bin that all share.
-func (c Comparison) normalised(m Measure) (*Normalised, error) {
+func (c Comparison) normalised(m metric.Metric) (*Normalised, error) {
 	fewest, all := c.Spaces[0].N, 0
 	var costs [][]float64
 	for _, s := range c.Spaces {
 		fewest, all = min(fewest, s.N), all+s.N
-		costs = append(costs, m.Values(s))
+		costs = append(costs, valuesOf(m, s))
 	}
 	bins := min(10, fewest/5) // a handful of networks in each
 	if len(c.Spaces) < 2 || bins < 3 {

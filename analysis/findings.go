@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/study"
 )
 
@@ -68,11 +69,11 @@ func (c Comparison) Findings() (Findings, error) {
 			return Findings{}, fmt.Errorf("%s: %w", s.Label, err)
 		}
 	}
-	for _, m := range Measures() {
+	for _, m := range metric.Counted() {
 		f.Relations = append(f.Relations, c.relation(m))
 	}
 	var err error
-	if f.Normalised, err = c.normalised(Measures()[1]); err != nil {
+	if f.Normalised, err = c.normalised(metric.Params.Metric()); err != nil {
 		return Findings{}, err
 	}
 	slices.SortStableFunc(f.Ranking, func(a, b NetworkPlace) int {

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 
+	"netspace/metric"
 	"netspace/space"
 	"netspace/stats"
 )
@@ -30,7 +31,7 @@ func (n Numbers) Stage() (field string, stage int, ok bool) { return stageOf(n.N
 // NewSample describes networks that were drawn from the space of that name.
 func NewSample(name string, networks []space.Network) (Sample, error) {
 	s := Sample{Space: name, Networks: len(networks)}
-	for _, m := range Measures() {
+	for _, m := range metric.Counted() {
 		n := Numbers{Name: m.Name}
 		values := make([]float64, len(networks))
 		for i, network := range networks {

@@ -12,6 +12,7 @@ import (
 
 	"netspace/analysis"
 	"netspace/figure"
+	"netspace/metric"
 	"netspace/stats"
 	"netspace/study"
 )
@@ -174,7 +175,7 @@ func newPage(f analysis.Findings) (page, error) {
 	if p.Networks, err = networks(f); err != nil {
 		return page{}, err
 	}
-	for _, m := range analysis.Measures() {
+	for _, m := range metric.Counted() {
 		p.Measures = append(p.Measures, m.Name)
 	}
 	p.Failures = failures(f)
@@ -318,7 +319,7 @@ func networks(f analysis.Findings) ([]networksPart, error) {
 
 func costs(t study.Trial) string {
 	var parts []string
-	for _, m := range analysis.Measures() {
+	for _, m := range metric.Counted() {
 		parts = append(parts, figure.SI(float64(m.Of(t.Complexity)))+" "+m.Name)
 	}
 	return strings.Join(parts, " · ")
@@ -342,7 +343,7 @@ func ranking(f analysis.Findings) (parts []rankPart, more int) {
 			Rank: i + 1, Series: slot(at.Space), Space: f.Spaces[at.Space].Label, Error: fmt.Sprintf("%.2f", t.Error),
 			Numbers: describe(t.Spec), ID: t.ID, Seconds: fmt.Sprintf("%.1f", t.Seconds),
 		}
-		for _, m := range analysis.Measures() {
+		for _, m := range metric.Counted() {
 			part.Costs = append(part.Costs, figure.SI(float64(m.Of(t.Complexity))))
 		}
 		parts = append(parts, part)

@@ -3,6 +3,8 @@ package space
 import (
 	"context"
 	"testing"
+
+	"netspace/metric"
 )
 
 // BenchmarkSample draws 500 networks at 360–400 MFLOPs with one worker, as
@@ -16,7 +18,7 @@ func BenchmarkSample(b *testing.B) {
 			}
 			var candidates, networks int64
 			for i := range b.N {
-				_, r, err := s.Sample(context.Background(), Config{Regime: Regime{Flops: Range{360e6, 400e6}}, Seed: uint64(i), Workers: 1}, 500)
+				_, r, err := s.Sample(context.Background(), Config{Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}, Seed: uint64(i), Workers: 1}, 500)
 				if err != nil {
 					b.Fatal(err)
 				}

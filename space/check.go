@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -57,13 +58,9 @@ func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
 		p.checks = append(p.checks, check{fmt.Sprintf("%d stages", n), built, nil})
 	}
 	g := p.config.Regime
-	for _, b := range []struct {
-		name string
-		slot int
-		r    Range
-	}{{"flops", slotFlops, g.Flops}, {"params", slotParams, g.Params}, {"acts", slotActs, g.Acts}} {
-		if !b.r.IsZero() {
-			p.checks = append(p.checks, check{b.name + " " + b.r.String(), counted, func(env []float64) bool { return b.r.Contains(env[b.slot]) }})
+	for _, m := range metric.Counted() {
+		if r := g.Bounds[m.ID]; !r.IsZero() {
+			p.checks = append(p.checks, check{m.Name + " " + r.String(), counted, func(env []float64) bool { return r.Contains(env[slotMetric+m.ID]) }})
 		}
 	}
 	for _, text := range g.Rules {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"netspace/arch"
+	"netspace/metric"
 )
 
 // Description tells what a space is, for one Config.
@@ -104,7 +105,7 @@ func (t Template) String() string {
 		v    *float64
 	}{{"se", t.SE}, {"drop_path", t.DropPath}, {"dropout", t.Dropout}} {
 		if f.v != nil && *f.v != 0 {
-			parts = append(parts, f.name+" "+FormatNumber(*f.v))
+			parts = append(parts, f.name+" "+metric.FormatNumber(*f.v))
 		}
 	}
 	if t.HeadWidth != nil && *t.HeadWidth != 0 {

@@ -1,5 +1,7 @@
 package space
 
+import "netspace/metric"
+
 // A candidate is an environment: one slice of numbers that priors are drawn
 // into, networks are built from and expressions read. Its layout is fixed, so
 // that a space costs no look-ups while it is sampled:
@@ -9,11 +11,9 @@ package space
 //	stages of the adjusted network, stageFields numbers each, then
 //	the fields of the recipe that are parameters.
 const (
-	slotNone  = -1
-	slotFlops = iota - 1
-	slotParams
-	slotActs
-	slotLevels // of a regnet
+	slotNone   = -1
+	slotMetric = 0                          // one for each metric, by ID
+	slotLevels = metric.Number + (iota - 2) // of a regnet
 	slotResolution
 	slotSE
 	slotStemWidth
@@ -63,5 +63,5 @@ type phase uint8
 const (
 	drawn   phase = iota // asked for, and the number of levels of a regnet
 	built                // stages of a regnet, adjusted stages
-	counted              // flops, params, acts
+	counted              // the metrics of complexity
 )

@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"netspace/arch"
+	"netspace/metric"
 )
 
 // The tests of this file compare what is sampled with the conditional
@@ -236,7 +237,7 @@ func TestRulesAreExact(t *testing.T) {
 func TestRegimeIsExact(t *testing.T) {
 	text := strings.Replace(small, "stages: 3", "stages: 2", 1) + "rules: [{non-decreasing: width}, {equal: bottleneck}, 'params_K <= 3 * sqrt(flops_K)']\n"
 	s := mustParse(t, text)
-	regime := Regime{Flops: Range{100e3, 300e3}, Acts: Range{Max: 12e3}}
+	regime := Regime{Bounds: metric.Bounds{metric.Flops: {Min: 100e3, Max: 300e3}, metric.Acts: {Max: 12e3}}}
 	wants := map[string]distribution{"width": {}, "depth": {}, "bottleneck": {}}
 	for _, w := range vectors(s, "width", 2) {
 		for _, d := range vectors(s, "depth", 2) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"netspace/metric"
 	"netspace/space"
 )
 
@@ -13,8 +14,8 @@ func ExampleSpace_Sample() {
 		fmt.Println(err)
 		return
 	}
-	flops := space.Range{Min: 360e6, Max: 400e6}
-	networks, report, err := s.Sample(context.Background(), space.Config{Regime: space.Regime{Flops: flops}, Seed: 1}, 3)
+	regime := space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}
+	networks, report, err := s.Sample(context.Background(), space.Config{Regime: regime, Seed: 1}, 3)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -51,7 +52,7 @@ func ExampleNew() {
 		space.Template{Block: "R", Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
 		space.Parameter{Name: "depth", Priors: []space.Prior{{Kind: space.LogUniform, Min: 1, Max: 8, Multiple: 1}}},
 		space.Parameter{Name: "width", Priors: []space.Prior{{Kind: space.LogUniform, Min: 8, Max: 128, Multiple: 8}}},
-		space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}})
+		space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 4e6, Max: 5e6}}})
 	if err != nil {
 		fmt.Println(err)
 		return

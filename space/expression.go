@@ -12,6 +12,7 @@ import (
 	"github.com/expr-lang/expr/file"
 
 	"netspace/internal/portable"
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -47,16 +48,11 @@ type stageVars struct {
 	GroupWidth int     `expr:"group_width"`
 }
 
-// complexityScales are the suffixes of flops, params and acts in expressions.
+// complexityScales are the suffixes of metrics in expressions.
 var complexityScales = []struct {
 	suffix string
 	scale  float64
 }{{"", 1}, {"_K", 1e3}, {"_M", 1e6}, {"_B", 1e9}, {"_G", 1e9}}
-
-var complexitySlots = []struct {
-	name string
-	slot int
-}{{"flops", slotFlops}, {"params", slotParams}, {"acts", slotActs}}
 
 // builtins are the functions of expr-lang that rules may use: those over
 // numbers and over lists whose length does not depend on the candidate.
@@ -70,9 +66,9 @@ func log2(x float64) float64 { return portable.Log(x) / math.Ln2 }
 // types is the environment that expr-lang checks an expression against.
 func (v vocabulary) types() map[string]any {
 	t := map[string]any{"stages": []stageVars{}, "adjusted": []stageVars{}, "blocks": 0}
-	for _, c := range complexitySlots {
+	for _, m := range metric.Counted() {
 		for _, s := range complexityScales {
-			t[c.name+s.suffix] = 0.0
+			t[m.Name+s.suffix] = 0.0
 		}
 	}
 	if v.family == familyRegNet {
@@ -291,10 +287,10 @@ func (c *compiler) name(name string) (value, error) {
 	if slot, ok := c.shared[name]; ok {
 		return c.slot(slot, 1, drawn), nil
 	}
-	for _, x := range complexitySlots {
+	for _, m := range metric.Counted() {
 		for _, s := range complexityScales {
-			if name == x.name+s.suffix {
-				return c.slot(x.slot, s.scale, counted), nil
+			if name == m.Name+s.suffix {
+				return c.slot(slotMetric+int(m.ID), s.scale, counted), nil
 			}
 		}
 	}

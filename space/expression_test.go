@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/expr-lang/expr"
+
+	"netspace/metric"
 )
 
 // anynetWords and regnetWords are vocabularies of three stages.
@@ -22,9 +24,9 @@ func regnetWords() vocabulary {
 // interpreted is the environment as expr-lang's own machine reads it.
 func (v vocabulary) interpreted(env []float64) map[string]any {
 	m := map[string]any{}
-	for _, c := range complexitySlots {
+	for _, c := range metric.Counted() {
 		for _, s := range complexityScales {
-			m[c.name+s.suffix] = env[c.slot] / s.scale
+			m[c.Name+s.suffix] = env[slotMetric+c.ID] / s.scale
 		}
 	}
 	stages := func(slot func(i, f int) int) []stageVars {
@@ -102,7 +104,7 @@ func TestExpressionsAgainstExprLang(t *testing.T) {
 						env[slot] = float64(8 * (1 + r.IntN(40)))
 					}
 				}
-				env[slotFlops], env[slotParams], env[slotActs] = r.Float64()*1e9, r.Float64()*1e7, r.Float64()*1e7
+				copy(env[slotMetric:], []float64{r.Float64() * 1e9, r.Float64() * 1e7, r.Float64() * 1e7})
 				want, err := expr.Run(program, v.interpreted(env))
 				if err != nil {
 					t.Fatalf("%s: %v", text, err)

@@ -14,6 +14,7 @@ import (
 
 	"netspace/arch"
 	"netspace/internal/atomicfile"
+	"netspace/metric"
 )
 
 // TableName is the file of the table that WriteDir writes.
@@ -24,7 +25,11 @@ const TableName = "networks.csv"
 // stage, separated by blanks, what the adjusted network has. files may be nil.
 func WriteTable(w io.Writer, networks []Network, files []string) error {
 	out := csv.NewWriter(w)
-	header := []string{"network", "candidate", "flops", "params", "acts"}
+	metrics := metric.Counted()
+	header := []string{"network", "candidate"}
+	for _, m := range metrics {
+		header = append(header, m.Name)
+	}
 	if len(networks) > 0 {
 		for _, d := range networks[0].Asked {
 			header = append(header, d.Name)
@@ -38,7 +43,10 @@ func WriteTable(w io.Writer, networks []Network, files []string) error {
 		if files != nil {
 			name = files[i]
 		}
-		row := []string{name, strconv.FormatUint(n.Index, 10), strconv.FormatInt(n.Complexity.Flops, 10), strconv.FormatInt(n.Complexity.Params, 10), strconv.FormatInt(n.Complexity.Acts, 10)}
+		row := []string{name, strconv.FormatUint(n.Index, 10)}
+		for _, m := range metrics {
+			row = append(row, strconv.FormatInt(m.Of(n.Complexity), 10))
+		}
 		for _, d := range n.Asked {
 			row = append(row, strconv.FormatFloat(d.Value, 'g', -1, 64))
 		}
@@ -47,7 +55,7 @@ func WriteTable(w io.Writer, networks []Network, files []string) error {
 			perStage(a, func(s arch.Stage) string { return strconv.Itoa(s.Width) }))
 		bottlenecks, groups := "", ""
 		if a.Block.Has().Bottleneck {
-			bottlenecks = perStage(a, func(s arch.Stage) string { return FormatNumber(s.Bottleneck) })
+			bottlenecks = perStage(a, func(s arch.Stage) string { return metric.FormatNumber(s.Bottleneck) })
 		}
 		if a.Block.Has().Groups {
 			groups = perStage(a, func(s arch.Stage) string { return strconv.Itoa(s.GroupWidth) })
@@ -112,7 +120,7 @@ func WriteDir(dir string, networks []Network) error {
 func (n Network) String() string {
 	var b strings.Builder
 	if r, ok := n.Spec.Network.(arch.RegNet); ok {
-		fmt.Fprintf(&b, "d=%d w0=%s wa=%s wm=%s: ", r.Depth, FormatNumber(r.W0), FormatNumber(r.WA), FormatNumber(r.WM))
+		fmt.Fprintf(&b, "d=%d w0=%s wa=%s wm=%s: ", r.Depth, metric.FormatNumber(r.W0), metric.FormatNumber(r.WA), metric.FormatNumber(r.WM))
 	}
 	a, _ := n.Spec.AnyNet()
 	for i, s := range a.Stages {
@@ -121,7 +129,7 @@ func (n Network) String() string {
 		}
 		fmt.Fprintf(&b, "%d×%d", s.Depth, s.Width)
 		if a.Block.Has().Bottleneck {
-			fmt.Fprintf(&b, "/b%s", FormatNumber(s.Bottleneck))
+			fmt.Fprintf(&b, "/b%s", metric.FormatNumber(s.Bottleneck))
 		}
 		if a.Block.Has().Groups {
 			fmt.Fprintf(&b, "/g%d", s.GroupWidth)
@@ -129,7 +137,7 @@ func (n Network) String() string {
 	}
 	for _, d := range n.Asked {
 		if !stageParameter(d.Name) {
-			fmt.Fprintf(&b, " %s=%s", d.Name, FormatNumber(d.Value))
+			fmt.Fprintf(&b, " %s=%s", d.Name, metric.FormatNumber(d.Value))
 		}
 	}
 	return b.String()

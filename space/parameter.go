@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -125,7 +126,7 @@ func (d definition) check(p Prior) error {
 	}
 	for _, v := range ends {
 		if !d.ok(v) {
-			return fmt.Errorf("has %s: %s must be %s", FormatNumber(v), d.name, d.allowed)
+			return fmt.Errorf("has %s: %s must be %s", metric.FormatNumber(v), d.name, d.allowed)
 		}
 	}
 	return nil
@@ -143,7 +144,7 @@ func (s *Space) CheckRecipe(check func(field string, v float64) error) error {
 		}
 		for _, v := range q.Priors[0].probes() {
 			if err := check(field, v); err != nil {
-				faults.Add(strict.Fault{File: q.file, Line: q.line, Path: "parameters." + q.Name, Value: FormatNumber(v), Rule: err.Error()})
+				faults.Add(strict.Fault{File: q.file, Line: q.line, Path: "parameters." + q.Name, Value: metric.FormatNumber(v), Rule: err.Error()})
 				break
 			}
 		}

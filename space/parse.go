@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -101,7 +102,7 @@ func (o origin) parse(file File, filename string) (*Space, error) {
 	r.network(f)
 	r.parameters(f)
 	r.rules(f)
-	s.Regime = readRegime(f.Map("regime")).over(s.Regime)
+	s.Regime = ReadRegime(f.Map("regime")).over(s.Regime)
 	f.Finish()
 	r.check()
 	if err := doc.Err(); err != nil {
@@ -240,15 +241,10 @@ func readStrides(v strict.Value) []int {
 
 // ReadRegime reads the fields of a mapping, as a study file has one under
 // regime. Faults go to the document of f, which may be nil.
-func ReadRegime(f *strict.Fields) Regime { return readRegime(f) }
-
-func readRegime(f *strict.Fields) Regime {
+func ReadRegime(f *strict.Fields) Regime {
 	var g Regime
-	for _, x := range []struct {
-		name string
-		to   *Range
-	}{{"flops", &g.Flops}, {"params", &g.Params}, {"acts", &g.Acts}} {
-		f.Word(x.name, func(w string) (err error) { *x.to, err = ParseRange(w); return err })
+	for _, m := range metric.Counted() {
+		f.Word(m.Name, func(w string) (err error) { g.Bounds[m.ID], err = metric.ParseRange(w); return err })
 	}
 	if v, ok := f.Value("rules"); ok {
 		items, isList := v.Items()
@@ -366,14 +362,14 @@ func (r *reader) distribution(v strict.Value, m *strict.Fields, d definition, p 
 		}
 		m.Float("std", &p.Std)
 		if m.Has("std") && p.Std <= 0 && !r.doc.Failed(m.Path("std")) {
-			r.doc.Fail(m.Path("std"), FormatNumber(p.Std), "must be more than 0")
+			r.doc.Fail(m.Path("std"), metric.FormatNumber(p.Std), "must be more than 0")
 			good = false
 		}
 	}
 	if p.Kind != Values && p.Kind != PowerOfTwo {
 		m.Float("multiple", &p.Multiple)
 		if m.Has("multiple") && p.Multiple <= 0 && !r.doc.Failed(m.Path("multiple")) {
-			r.doc.Fail(m.Path("multiple"), FormatNumber(p.Multiple), "must be more than 0")
+			r.doc.Fail(m.Path("multiple"), metric.FormatNumber(p.Multiple), "must be more than 0")
 			good = false
 		}
 	}
@@ -392,9 +388,9 @@ func readEnds(v strict.Value) (lo, hi float64, ok bool) {
 		v.Fail("must be a range with both ends, as 8..1024")
 		return 0, 0, false
 	}
-	lo, err := ParseNumber(strings.TrimSpace(before))
+	lo, err := metric.ParseNumber(strings.TrimSpace(before))
 	if err == nil {
-		hi, err = ParseNumber(strings.TrimSpace(after))
+		hi, err = metric.ParseNumber(strings.TrimSpace(after))
 	}
 	if err != nil {
 		v.Fail("must be a range with both ends, as 8..1024: %v", err)
@@ -412,7 +408,7 @@ func readNumbers(v strict.Value) ([]float64, bool) {
 	out := make([]float64, 0, len(items))
 	for _, item := range items {
 		text, scalar := item.Text()
-		n, err := ParseNumber(text)
+		n, err := metric.ParseNumber(text)
 		if !scalar || err != nil {
 			item.Fail("must be a number")
 			ok = false
@@ -512,7 +508,7 @@ func (r *reader) restriction(v strict.Value, rule *Rule) bool {
 	}
 	text, ok := w.Text()
 	var err error
-	if rule.Range, err = ParseRange(text); !ok || err != nil {
+	if rule.Range, err = metric.ParseRange(text); !ok || err != nil {
 		w.Fail("must be a range, as 12..28, ..28 or 2..")
 		return false
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"netspace/internal/portable"
+	"netspace/metric"
 )
 
 // Kind is the shape of a prior.
@@ -110,7 +111,7 @@ func (p Prior) check(whole bool) error {
 		return fmt.Errorf("must have a whole multiple: the parameter is a whole number")
 	}
 	if !isMultiple(p.Min, p.Multiple) || !isMultiple(p.Max, p.Multiple) {
-		return fmt.Errorf("must begin and end at multiples of %s", FormatNumber(p.Multiple))
+		return fmt.Errorf("must begin and end at multiples of %s", metric.FormatNumber(p.Multiple))
 	}
 	if n := (p.Max-p.Min)/p.Multiple + 1; n > maxValues {
 		return fmt.Errorf("has %.0f values: at most %d are allowed, so take a larger multiple", n, maxValues)
@@ -153,9 +154,9 @@ func (p Prior) checkValues(whole bool) error {
 	for _, v := range p.Values {
 		switch {
 		case seen[v]:
-			return fmt.Errorf("has %s twice: give it a weight instead", FormatNumber(v))
+			return fmt.Errorf("has %s twice: give it a weight instead", metric.FormatNumber(v))
 		case whole && v != math.Trunc(v):
-			return fmt.Errorf("has %s, which is not a whole number", FormatNumber(v))
+			return fmt.Errorf("has %s, which is not a whole number", metric.FormatNumber(v))
 		}
 		seen[v] = true
 	}
@@ -168,7 +169,7 @@ func (p Prior) checkValues(whole bool) error {
 	sum := 0.0
 	for _, w := range p.Weights {
 		if w < 0 {
-			return fmt.Errorf("has a negative weight, %s", FormatNumber(w))
+			return fmt.Errorf("has a negative weight, %s", metric.FormatNumber(w))
 		}
 		sum += w
 	}
@@ -364,26 +365,26 @@ func (p Prior) String() string {
 	if p.Kind == Values {
 		words := make([]string, len(p.Values))
 		for i, v := range p.Values {
-			words[i] = FormatNumber(v)
+			words[i] = metric.FormatNumber(v)
 			if i < len(p.Weights) {
-				words[i] += " (weight " + FormatNumber(p.Weights[i]) + ")"
+				words[i] += " (weight " + metric.FormatNumber(p.Weights[i]) + ")"
 			}
 		}
 		return strings.Join(words, ", ")
 	}
-	s := p.Kind.String() + " " + FormatNumber(p.Min) + ".." + FormatNumber(p.Max)
+	s := p.Kind.String() + " " + metric.FormatNumber(p.Min) + ".." + metric.FormatNumber(p.Max)
 	if p.Multiple != 0 && p.Multiple != 1 {
-		s += ", multiples of " + FormatNumber(p.Multiple)
+		s += ", multiples of " + metric.FormatNumber(p.Multiple)
 	}
 	if p.Center != nil {
 		word := ", mean "
 		if p.Kind == LogNormal {
 			word = ", median "
 		}
-		s += word + FormatNumber(*p.Center)
+		s += word + metric.FormatNumber(*p.Center)
 	}
 	if p.Std != 0 {
-		s += ", std " + FormatNumber(p.Std)
+		s += ", std " + metric.FormatNumber(p.Std)
 	}
 	if p.continuous() {
 		s += ", continuous"

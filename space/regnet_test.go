@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"netspace/arch"
+	"netspace/metric"
 )
 
 // plainRegNet draws a RegNet from the priors of regnetx as the paper authors'
@@ -106,7 +107,7 @@ func TestRegNetAgainstPlainRejection(t *testing.T) {
 		name string
 		cfg  Config
 		want columns
-	}{{"all", Config{Seed: 5}, all}, {"regime", Config{Seed: 6, Regime: Regime{Flops: Range{360e6, 400e6}}}, regime}} {
+	}{{"all", Config{Seed: 5}, all}, {"regime", Config{Seed: 6, Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}}, regime}} {
 		p, err := s.Sampler(part.cfg)
 		if err != nil {
 			t.Fatal(err)

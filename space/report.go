@@ -1,11 +1,15 @@
 package space
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"netspace/metric"
 )
 
 // Report says what happened to the candidates of a sample, up to the one that
@@ -28,12 +32,52 @@ type Report struct {
 	// give as many duplicates. Infinite without any.
 	EffectiveSize Estimate `json:"effective_size"`
 
-	Flops  Summary `json:"flops"`
-	Params Summary `json:"params"`
-	Acts   Summary `json:"acts"`
-	// Counted is how far flops, params and acts reached over all candidates that
-	// were counted, kept or not.
-	Counted [3]Extent `json:"counted"`
+	// Complexity is that of the networks: in JSON a member of the report for each metric.
+	Complexity metric.Table[Summary] `json:"-"`
+	// Counted is how far each metric reached over all candidates that were
+	// counted, kept or not; in JSON a list.
+	Counted [metric.Number]Extent `json:"-"`
+}
+
+// MarshalJSON writes one object: "flops", "params" and so on stand beside the rest.
+func (r Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	return object(plain(r), r.Complexity, reportTail{r.Counted})
+}
+
+// reportTail is what a Report has in JSON after the metrics.
+type reportTail struct {
+	Counted [metric.Number]Extent `json:"counted"`
+}
+
+// UnmarshalJSON reads the object.
+func (r *Report) UnmarshalJSON(data []byte) error {
+	type plain Report
+	var tail reportTail
+	err := errors.Join(json.Unmarshal(data, (*plain)(r)), json.Unmarshal(data, &r.Complexity), json.Unmarshal(data, &tail))
+	r.Counted = tail.Counted
+	return err
+}
+
+// object writes the members of what is written as objects, each, as one object.
+// (encoding/json cannot inline what has names of its own.)
+func object(parts ...any) ([]byte, error) {
+	b := []byte{'{'}
+	for _, p := range parts {
+		var text bytes.Buffer
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false) // an encoder around this one escapes < or leaves it, as it is told
+		if err := e.Encode(p); err != nil {
+			return nil, err
+		}
+		if members := text.Bytes()[1 : text.Len()-2]; len(members) > 0 { // a line, and its braces
+			if len(b) > 1 {
+				b = append(b, ',')
+			}
+			b = append(b, members...)
+		}
+	}
+	return append(b, '}'), nil
 }
 
 // BuiltRule is a rule that candidates obey by construction.
@@ -143,13 +187,13 @@ func (c *collector) finish() Report {
 		r.Duplicates += n - 1
 	}
 	r.EffectiveSize = effectiveSize(draws, pairs)
-	var flops, params, acts []float64
-	for _, n := range c.networks {
-		flops = append(flops, float64(n.Complexity.Flops))
-		params = append(params, float64(n.Complexity.Params))
-		acts = append(acts, float64(n.Complexity.Acts))
+	values := make([]float64, len(c.networks))
+	for _, m := range metric.Counted() {
+		for i, n := range c.networks {
+			values[i] = float64(m.Of(n.Complexity))
+		}
+		r.Complexity[m.ID] = summarize(values)
 	}
-	r.Flops, r.Params, r.Acts = summarize(flops), summarize(params), summarize(acts)
 	return *r
 }
 
@@ -198,9 +242,9 @@ func (e *TooFewError) Error() string {
 	if r.Invalid > 0 {
 		fmt.Fprintf(&b, "\n  %d candidates were beyond the limits of a network", r.Invalid)
 	}
-	for i, name := range []string{"flops", "params", "acts"} {
-		if c := r.Counted[i]; c != (Extent{}) {
-			fmt.Fprintf(&b, "\n  %s of what was counted: %s to %s", name, round3(c.Min), round3(c.Max))
+	for _, m := range metric.Counted() {
+		if c := r.Counted[m.ID]; c != (Extent{}) {
+			fmt.Fprintf(&b, "\n  %s of what was counted: %s to %s", m.Name, m.Format(c.Min), m.Format(c.Max))
 		}
 	}
 	return b.String()
@@ -218,17 +262,4 @@ func percent(share float64) string {
 	default:
 		return fmt.Sprintf("%.1f %%", p)
 	}
-}
-
-// round3 shows a number with three digits and a suffix.
-func round3(v float64) string {
-	for _, s := range []struct {
-		suffix string
-		scale  float64
-	}{{"B", 1e9}, {"M", 1e6}, {"K", 1e3}} {
-		if v >= s.scale {
-			return fmt.Sprintf("%.3g%s", v/s.scale, s.suffix)
-		}
-	}
-	return fmt.Sprintf("%.3g", v)
 }

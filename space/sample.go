@@ -11,6 +11,7 @@ import (
 	"netspace/arch"
 	"netspace/graph"
 	"netspace/internal/portable"
+	"netspace/metric"
 )
 
 // DefaultEffort is the number of candidates after which sampling gives up:
@@ -193,7 +194,7 @@ type tally struct {
 	candidates int64
 	rejected   []int64 // by check
 	counted    int64   // candidates whose complexity was counted
-	low, high  [3]float64
+	low, high  metric.Values
 }
 
 func newTally(checks int) tally {
@@ -245,7 +246,7 @@ func (k *chunk) run() {
 		if atCount {
 			t.counted++
 			for j := range t.low {
-				v := c.env[slotFlops+j]
+				v := c.env[slotMetric+j]
 				t.low[j], t.high[j] = min(t.low[j], v), max(t.high[j], v)
 			}
 		}
@@ -338,7 +339,7 @@ func (c *collector) take(i uint64) {
 	}
 	key := spec.Key()
 	for _, f := range c.p.recipe {
-		key += " " + f.name + FormatNumber(d.env[f.slot])
+		key += " " + f.name + metric.FormatNumber(d.env[f.slot])
 	}
 	k, known := c.byKey[key]
 	if !known {

@@ -14,9 +14,10 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/metric"
 )
 
-var published = Regime{Flops: Range{360e6, 400e6}}
+var published = Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}
 
 func mustLoad(t testing.TB, name string) *Space {
 	t.Helper()
@@ -38,7 +39,7 @@ func text(t testing.TB, networks []Network, r Report) string {
 		}
 		b.Write(spec)
 		for _, d := range n.Asked {
-			b.WriteString(d.Name + " " + FormatNumber(d.Value) + "\n")
+			b.WriteString(d.Name + " " + metric.FormatNumber(d.Value) + "\n")
 		}
 	}
 	report, err := json.Marshal(r)
@@ -52,7 +53,7 @@ func TestWorkersChangeNothing(t *testing.T) {
 	for _, name := range []string{"anynetx-e", "regnetx", "testdata/good/everything.yaml", "testdata/good/lr-sweep.yaml"} {
 		s := mustLoad(t, name)
 		cfg := Config{Seed: 3}
-		if s.Regime.Flops.IsZero() && name != "testdata/good/lr-sweep.yaml" {
+		if s.Regime.Bounds[metric.Flops].IsZero() && name != "testdata/good/lr-sweep.yaml" {
 			cfg.Regime = published
 		}
 		var first string
@@ -126,7 +127,7 @@ func TestBytes(t *testing.T) {
 		"anynetx-a": 0x5c6dee001d11a65b, "anynetx-e": 0xbb8e0df6fe8da3dc, "regnetx": 0x2927bc51ea2df4e4,
 		"testdata/good/everything.yaml": 0x7a36f1ec221ef473, "testdata/good/lr-sweep.yaml": 0xdf2b8410f9d4eae1,
 	} {
-		networks, _, err := mustLoad(t, name).Sample(context.Background(), Config{Regime: Regime{Flops: Range{1e6, 2e9}}}, 50)
+		networks, _, err := mustLoad(t, name).Sample(context.Background(), Config{Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Min: 1e6, Max: 2e9}}}}, 50)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestBytes(t *testing.T) {
 		for _, n := range networks {
 			h.Write([]byte(n.Spec.Key()))
 			for _, d := range n.Asked {
-				h.Write([]byte(d.Name + FormatNumber(d.Value)))
+				h.Write([]byte(d.Name + metric.FormatNumber(d.Value)))
 			}
 		}
 		if got := h.Sum64(); got != want {
@@ -150,7 +151,7 @@ func TestNetworksKeepTheRules(t *testing.T) {
 	for _, name := range Names() {
 		s := mustLoad(t, name)
 		for stages := 3; stages <= 6; stages++ {
-			cfg := Config{Input: in, Network: Template{Stages: stages, Stem: Stem{"cifar", 16}, Activation: "silu"}, Regime: Regime{Flops: Range{3e6, 9e6}}, Seed: uint64(stages), Workers: 1}
+			cfg := Config{Input: in, Network: Template{Stages: stages, Stem: Stem{"cifar", 16}, Activation: "silu"}, Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Min: 3e6, Max: 9e6}}}, Seed: uint64(stages), Workers: 1}
 			networks, _, err := s.Sample(context.Background(), cfg, 5)
 			if err != nil {
 				t.Errorf("%s, %d stages: %v", name, stages, err)
@@ -263,7 +264,7 @@ func TestRecipeAndResolutionAreIdentity(t *testing.T) {
 // TestEmptySpaceEnds asks for what does not exist.
 func TestEmptySpaceEnds(t *testing.T) {
 	at := time.Now()
-	networks, r, err := mustLoad(t, "regnetx").Sample(context.Background(), Config{Regime: Regime{Flops: Range{Max: 1e6}, Params: Range{Max: 1e3}}, Effort: 2_000_000}, 10)
+	networks, r, err := mustLoad(t, "regnetx").Sample(context.Background(), Config{Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Max: 1e6}, metric.Params: {Max: 1e3}}}, Effort: 2_000_000}, 10)
 	var few *TooFewError
 	if !errors.As(err, &few) || len(networks) != 0 {
 		t.Fatalf("%d networks, %v", len(networks), err)
@@ -287,7 +288,7 @@ func TestEmptySpaceEnds(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := errors.New("enough")
-	cfg := Config{Regime: Regime{Flops: Range{1, 2}}, Progress: func(int, int64) { cancel(stop) }}
+	cfg := Config{Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Min: 1, Max: 2}}}, Progress: func(int, int64) { cancel(stop) }}
 	if _, _, err := mustLoad(t, "anynetx-a").Sample(ctx, cfg, 10); !errors.Is(err, stop) {
 		t.Error(err)
 	}
@@ -312,7 +313,7 @@ func TestBadConfigs(t *testing.T) {
 // TestCandidatesAllocateNothing holds for every check and both families.
 func TestCandidatesAllocateNothing(t *testing.T) {
 	for _, name := range []string{"anynetx-e", "regnetx-restricted", "testdata/good/everything.yaml"} {
-		p, err := mustLoad(t, name).Sampler(Config{Regime: Regime{Flops: Range{1e6, 2e9}}})
+		p, err := mustLoad(t, name).Sampler(Config{Regime: Regime{Bounds: metric.Bounds{metric.Flops: {Min: 1e6, Max: 2e9}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

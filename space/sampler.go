@@ -6,6 +6,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -173,7 +174,8 @@ func (p *Sampler) anynet(env []float64, stem arch.Stem, dst []arch.Stage) arch.A
 func complexityOf(k *graph.Counter, n *arch.AnyNet, in arch.Input, env []float64) {
 	k.Complexity = graph.Complexity{}
 	n.Build(k, in)
-	env[slotFlops], env[slotParams], env[slotActs] = float64(k.Flops), float64(k.Params), float64(k.Acts)
+	v := metric.Count(k.Complexity)
+	copy(env[slotMetric:], v[:])
 }
 
 // mix is a bijection that spreads every bit over all (the finaliser of SplitMix64).

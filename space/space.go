@@ -8,17 +8,20 @@
 // holds no network twice.
 //
 //	s, err := space.Load("anynetx-e")            // or a file; Parse reads text
-//	regime := space.Regime{Flops: space.Range{Min: 360e6, Max: 400e6}}
+//	regime := space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}
 //	networks, report, err := s.Sample(ctx, space.Config{Regime: regime, Seed: 1}, 500)
 package space
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -97,12 +100,12 @@ const Last = -1
 // Rule restricts a space.
 type Rule struct {
 	Kind       RuleKind
-	Name       string    // for reports; "" to derive one
-	Parameter  string    // of all kinds but Expression
-	Except     []int     // stages that the rule leaves alone, from 1; or Last
-	Range      Range     // InRange
-	Values     []float64 // In
-	Expression string    // Expression
+	Name       string       // for reports; "" to derive one
+	Parameter  string       // of all kinds but Expression
+	Except     []int        // stages that the rule leaves alone, from 1; or Last
+	Range      metric.Range // InRange
+	Values     []float64    // In
+	Expression string       // Expression
 
 	file string
 	line int
@@ -149,22 +152,34 @@ func (r Rule) fault(format string, args ...any) strict.Fault {
 
 // Regime bounds the complexity of the networks (DDS §3.1).
 type Regime struct {
-	Flops  Range    `yaml:"flops,omitempty" json:"flops,omitzero"`
-	Params Range    `yaml:"params,omitempty" json:"params,omitzero"`
-	Acts   Range    `yaml:"acts,omitempty" json:"acts,omitzero"`
-	Rules  []string `yaml:"rules,omitempty" json:"rules,omitempty"` // expressions that must be true: "params_M <= 3 + 5.5 * flops_B"
+	Bounds metric.Bounds
+	Rules  []string // expressions that must be true: "params_M <= 3 + 5.5 * flops_B"
+}
+
+// regimeRules is what a Regime has in files and in JSON beside its bounds.
+type regimeRules struct {
+	Rules []string `json:"rules,omitempty"`
+}
+
+// MarshalJSON writes what a file has under regime: {"flops":"360M..400M","rules":[…]}.
+func (r Regime) MarshalJSON() ([]byte, error) { return object(r.Bounds, regimeRules{r.Rules}) }
+
+// UnmarshalJSON reads it.
+func (r *Regime) UnmarshalJSON(data []byte) error {
+	var rules regimeRules
+	if err := errors.Join(json.Unmarshal(data, &rules), json.Unmarshal(data, &r.Bounds)); err != nil {
+		return err
+	}
+	r.Rules = rules.Rules
+	return nil
 }
 
 // over gives r where it states something, else base.
 func (r Regime) over(base Regime) Regime {
-	if !r.Flops.IsZero() {
-		base.Flops = r.Flops
-	}
-	if !r.Params.IsZero() {
-		base.Params = r.Params
-	}
-	if !r.Acts.IsZero() {
-		base.Acts = r.Acts
+	for i, b := range r.Bounds {
+		if !b.IsZero() {
+			base.Bounds[i] = b
+		}
 	}
 	base.Rules = append(slices.Clone(base.Rules), r.Rules...)
 	return base
@@ -349,16 +364,16 @@ func (t Template) resolve(family string) (resolved, error) {
 			return
 		}
 		if *to = *p; !(*p >= 0 && *p < 1) {
-			fail(path, FormatNumber(*p), "must be at least 0 and under 1")
+			fail(path, metric.FormatNumber(*p), "must be at least 0 and under 1")
 		}
 	}
 	if t.SE != nil {
 		if r.se = *t.SE; !(r.se >= 0 && r.se <= 1) {
-			fail("se", FormatNumber(r.se), "must be from 0 (none) to 1")
+			fail("se", metric.FormatNumber(r.se), "must be from 0 (none) to 1")
 		}
 	}
 	if r.se > 0 && !r.block.Has().SE {
-		fail("se", FormatNumber(r.se), "must be 0 for block %s: it has no squeeze-and-excitation", r.block)
+		fail("se", metric.FormatNumber(r.se), "must be 0 for block %s: it has no squeeze-and-excitation", r.block)
 	}
 	rate("drop_path", t.DropPath, &r.dropPath)
 	rate("dropout", t.Dropout, &r.dropout)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -37,7 +38,7 @@ func setParameter(all []Parameter, q Parameter) []Parameter {
 // Between is the rule that a parameter is in a range, ends included: in every
 // stage, where stages have it. An end may be infinite.
 func Between(parameter string, lo, hi float64) Rule {
-	return Rule{Kind: InRange, Parameter: parameter, Range: Range{lo, hi}}
+	return Rule{Kind: InRange, Parameter: parameter, Range: metric.Range{Min: lo, Max: hi}}
 }
 
 // Where is the rule that an expression is true: "stages[1].width <= 4 * stages[0].width".
@@ -153,9 +154,10 @@ func (s *Space) faults() *strict.Faults {
 	for _, r := range s.Regime.Rules {
 		text("regime.rules", r)
 	}
-	for name, r := range map[string]Range{"flops": s.Regime.Flops, "params": s.Regime.Params, "acts": s.Regime.Acts} {
-		if err := r.check(); err != nil {
-			fail("regime."+name, r.String(), "%v", err)
+	for _, m := range metric.Counted() {
+		r := s.Regime.Bounds[m.ID]
+		if err := r.Validate(); err != nil {
+			fail("regime."+m.Name, r.String(), "%v", err)
 		}
 	}
 	return &faults
@@ -211,18 +213,7 @@ func (r Rule) check() error {
 			return fmt.Errorf("excepts stage %d: must be the number of a stage from 1 to %d, or Last", e, MaxStages)
 		}
 	}
-	return r.Range.check()
+	return r.Range.Validate()
 }
 
 func notFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
-
-// check says what is wrong with a range that a program made.
-func (r Range) check() error {
-	switch {
-	case math.IsNaN(r.Min) || math.IsNaN(r.Max) || math.IsInf(r.Min, 0) || math.IsInf(r.Max, -1):
-		return fmt.Errorf("must begin at a finite number")
-	case r.Min > r.Max:
-		return fmt.Errorf("is empty: its lower end is the larger one")
-	}
-	return nil
-}

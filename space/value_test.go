@@ -1,7 +1,9 @@
 package space
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/strict"
 )
 
@@ -130,7 +133,7 @@ var drawSpace = rapid.Custom(func(t *rapid.T) *Space {
 		case Expression:
 			r.Parameter, r.Expression = "", rapid.SampledFrom([]string{"blocks <= 30", "all(stages, .depth < 40) # not many", "flops_M < 1e6 and \"a\" != \"b\" or true", "true"}).Draw(t, "expression")
 		case InRange:
-			r.Range = rapid.SampledFrom([]Range{{0, 64}, {1, math.Inf(1)}, {0.1, 12345678}, {-1, 2048}, {0, math.Inf(1)}}).Draw(t, "range")
+			r.Range = rapid.SampledFrom([]metric.Range{{Min: 0, Max: 64}, {Min: 1, Max: math.Inf(1)}, {Min: 0.1, Max: 12345678}, {Min: -1, Max: 2048}, {Min: 0, Max: math.Inf(1)}}).Draw(t, "range")
 		case In:
 			r.Values = rapid.SampledFrom([][]float64{{1, 2, 4, 8}, {0.25}, {1e9, 16, 1024, 3}}).Draw(t, "values")
 		}
@@ -140,7 +143,7 @@ var drawSpace = rapid.Custom(func(t *rapid.T) *Space {
 		s.Rules = append(s.Rules, r)
 	}
 	if rapid.Bool().Draw(t, "regime") {
-		s.Regime = Regime{Flops: Range{0, 5e12}, Acts: Range{1, math.Inf(1)}, Rules: []string{"params_M <= 3 + 5.5 * flops_B + 1000"}}
+		s.Regime = Regime{Bounds: metric.Bounds{metric.Flops: {Min: 0, Max: 5e12}, metric.Acts: {Min: 1, Max: math.Inf(1)}}, Rules: []string{"params_M <= 3 + 5.5 * flops_B + 1000"}}
 	}
 	return s
 })
@@ -241,7 +244,7 @@ func TestValidateFindsWhatReadersFind(t *testing.T) {
 		{[]Change{plain, depth, width, Where("stages[0].width +")}, "rules"},
 		{[]Change{plain, depth, width, Rule{Kind: Equal, Parameter: "width", Except: []int{0}}}, "excepts stage 0"},
 		{[]Change{plain, depth, width, Rule{Kind: Equal, Parameter: "wdith"}}, "did you mean width?"},
-		{[]Change{plain, depth, width, Regime{Flops: Range{5, 1}}}, "regime.flops: 5..1: is empty"},
+		{[]Change{plain, depth, width, Regime{Bounds: metric.Bounds{metric.Flops: {Min: 5, Max: 1}}}}, "regime.flops: 5..1: is empty"},
 		{[]Change{Template{Block: "Q"}, depth, width}, "network.block: Q"},
 		{[]Change{plain, depth, width, Named("")}, "name: is missing"},
 		{[]Change{plain, depth, width, Named("\xff")}, "UTF-8"},
@@ -287,7 +290,7 @@ regime: {flops: ..100M}
 	got, err := base.With(Named("mine"), Template{Stages: 3},
 		Parameter{Name: "width", Priors: []Prior{{Kind: Uniform, Min: 8, Max: 64, Multiple: 8}}},
 		Rule{Kind: NonDecreasing, Parameter: "width"}, Between("depth", 0, 8), Where("stages[1].width <= 4 * stages[0].width"),
-		Regime{Flops: Range{Max: 100e6}})
+		Regime{Bounds: metric.Bounds{metric.Flops: {Max: 100e6}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,5 +332,26 @@ func TestWrittenSpace(t *testing.T) {
 	}
 	if slices.Contains(Names(), fmt.Sprint(s.Name)) {
 		t.Error("a test space is built in")
+	}
+}
+
+func TestRegimesInJSON(t *testing.T) {
+	for want, r := range map[string]Regime{
+		`{}`:                   {},
+		`{"rules":["acts<1"]}`: {Rules: []string{"acts<1"}},
+		`{"flops":"4M..5M","acts":"1000..","rules":["acts<1","true"]}`: {
+			Bounds: metric.Bounds{metric.Flops: {Min: 4e6, Max: 5e6}, metric.Acts: {Min: 1000, Max: math.Inf(1)}}, Rules: []string{"acts<1", "true"},
+		},
+	} {
+		var got bytes.Buffer
+		e := json.NewEncoder(&got)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(r); err != nil || strings.TrimSpace(got.String()) != want {
+			t.Errorf("%s, %v, want %s", &got, err, want)
+		}
+		var again Regime
+		if err := json.Unmarshal([]byte(want), &again); err != nil || !reflect.DeepEqual(again, r) {
+			t.Errorf("%s is read as %v, %v", want, again, err)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
+
+	"netspace/metric"
 )
 
 // MarshalYAML writes the space as a file that Parse reads to the same space: same
@@ -74,7 +76,7 @@ func str(v string) *yaml.Node {
 // plain is a text that is no word: a number, or a range.
 func plain(v string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: v} }
 
-func num(v float64) *yaml.Node { return plain(FormatNumber(v)) }
+func num(v float64) *yaml.Node { return plain(metric.FormatNumber(v)) }
 
 // digits is a number in the form of readers that know no suffixes.
 func digits(v float64) *yaml.Node { return plain(strconv.FormatFloat(v, 'g', -1, 64)) }
@@ -153,7 +155,7 @@ func (p Prior) yaml(wholeNumbers, shared bool) *yaml.Node {
 			f.set("weights", list(p.Weights, num))
 		}
 	} else {
-		f.set(p.Kind.String(), plain(FormatNumber(p.Min)+".."+FormatNumber(p.Max)))
+		f.set(p.Kind.String(), plain(metric.FormatNumber(p.Min)+".."+metric.FormatNumber(p.Max)))
 	}
 	if p.Multiple != 0 && !(p.Multiple == 1 && wholeNumbers) {
 		f.set("multiple", digits(p.Multiple))
@@ -211,12 +213,9 @@ func (r Rule) yaml() *yaml.Node {
 
 func (g Regime) yaml() fields {
 	f := mapping()
-	for _, x := range []struct {
-		name string
-		r    Range
-	}{{"flops", g.Flops}, {"params", g.Params}, {"acts", g.Acts}} {
-		if !x.r.IsZero() {
-			f.set(x.name, plain(x.r.String()))
+	for _, m := range metric.Counted() {
+		if r := g.Bounds[m.ID]; !r.IsZero() {
+			f.set(m.Name, plain(r.String()))
 		}
 	}
 	if g.Rules != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"netspace/metric"
 	"netspace/space"
 	"netspace/train"
 	"netspace/trial"
@@ -62,8 +63,7 @@ func TestFullStudyFile(t *testing.T) {
 		Settings: Settings{
 			Network: space.Template{Block: "Y", Stem: space.Stem{Type: "cifar", Width: 16}, Stages: 3, Strides: []int{1, 2, 2},
 				Activation: "silu", SE: &se, HeadWidth: &head, DropPath: &dropPath, Dropout: &dropout},
-			Regime: space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}, Params: space.Range{Max: 8e6},
-				Acts: space.Range{Min: 1000, Max: math.Inf(1)}, Rules: []string{"params_M <= 3 + 5.5 * flops_B"}},
+			Regime: space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 4e6, Max: 5e6}, metric.Params: {Max: 8e6}, metric.Acts: {Min: 1000, Max: math.Inf(1)}}, Rules: []string{"params_M <= 3 + 5.5 * flops_B"}},
 			Recipe: recipe, Seed: 1<<53 - 1,
 		},
 	}

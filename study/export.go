@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"netspace/arch"
+	"netspace/metric"
 )
 
 // Formats of Export.
@@ -107,9 +108,11 @@ func columns(times bool) []column {
 		{"error", result(func(t Trial) float64 { return t.Error })},
 		{"error5", result(func(t Trial) float64 { return t.Error5 })},
 		{"reason", func(_ Population, t Trial) string { return t.Reason }},
-		{"flops", func(_ Population, t Trial) string { return strconv.FormatInt(t.Complexity.Flops, 10) }},
-		{"params", func(_ Population, t Trial) string { return strconv.FormatInt(t.Complexity.Params, 10) }},
-		{"acts", func(_ Population, t Trial) string { return strconv.FormatInt(t.Complexity.Acts, 10) }},
+	}
+	for _, m := range metric.Counted() {
+		cols = append(cols, column{m.Name, func(_ Population, t Trial) string { return strconv.FormatInt(m.Of(t.Complexity), 10) }})
+	}
+	cols = append(cols, []column{
 		{"depths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.Depth) })},
 		{"widths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.Width) })},
 		{"bottlenecks", perStage(func(t arch.Stage) string { return number(t.Bottleneck) })},
@@ -122,7 +125,7 @@ func columns(times bool) []column {
 			}
 			return string(data)
 		}},
-	}
+	}...)
 	if times {
 		cols = append(cols,
 			column{"seconds", result(func(t Trial) float64 { return t.Seconds })},

@@ -9,6 +9,7 @@ import (
 
 	"netspace/analysis"
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/space"
 	"netspace/study"
 	"netspace/train"
@@ -30,7 +31,7 @@ func Study(t testing.TB, name string, n int, spaces ...string) analysis.Source {
 			TrainImages: 10000, ValImages: 5000,
 			Settings: study.Settings{
 				Network: space.Template{Stages: 3, Stem: space.Stem{Type: "cifar", Width: 16}},
-				Regime:  space.Regime{Flops: space.Range{Min: 4e6, Max: 5e6}},
+				Regime:  space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 4e6, Max: 5e6}}},
 				Recipe:  train.DefaultRecipe(), Seed: 1,
 			},
 			Samples: n,

@@ -65,9 +65,9 @@ func runComplexity(c *cobra.Command, a *app, flags inputFlags, models []string) 
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "model\tinput\tclasses\tflops\tparams\tacts\t\n")
+	fmt.Fprint(w, "model\tinput\tclasses\t"+metricNames()+"\t\n")
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%d×%d×%[3]d\t%d\t%s\t%s\t%s\t\n", l.Model, l.Channels, l.Resolution, l.Classes, digits(l.Flops), digits(l.Params), digits(l.Acts))
+		fmt.Fprintf(w, "%s\t%d×%d×%[3]d\t%d\t%s\t\n", l.Model, l.Channels, l.Resolution, l.Classes, counts(l.Complexity))
 	}
 	return w.Flush()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/report"
 )
 
@@ -156,7 +157,7 @@ func printSections(b *bytes.Buffer, e arch.Explanation) {
 	if se {
 		header += "se\t"
 	}
-	w := table(b, header+"flops\tparams\tacts\t")
+	w := table(b, header+metricNames()+"\t")
 	count := func(n int) string {
 		if n == 0 {
 			return ""
@@ -172,12 +173,18 @@ func printSections(b *bytes.Buffer, e arch.Explanation) {
 			}
 			fmt.Fprintf(w, "%s\t", strings.Join(widths, ", "))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t\n", digits(s.Complexity.Flops), digits(s.Complexity.Params), digits(s.Complexity.Acts))
+		fmt.Fprintf(w, "%s\t\n", counts(s.Complexity))
 	}
 	fmt.Fprint(w, "total\t\t\t\t\t")
 	if se {
 		fmt.Fprint(w, "\t")
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t\n", digits(e.Complexity.Flops), digits(e.Complexity.Params), digits(e.Complexity.Acts))
+	fmt.Fprintf(w, "%s\t\n", perMetric(func(m metric.Metric) string {
+		var parts []int64
+		for _, s := range e.Sections {
+			parts = append(parts, m.Of(s.Complexity))
+		}
+		return digits(m.Total(parts...))
+	}))
 	_ = w.Flush()
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
+	"netspace/graph"
 	"netspace/interop"
+	"netspace/metric"
 )
 
 // modelHelp is what every command's help says about its MODEL arguments.
@@ -84,4 +86,21 @@ func digits(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// perMetric are cells of a table, one for each counted metric.
+func perMetric(cell func(metric.Metric) string) string {
+	var cells []string
+	for _, m := range metric.Counted() {
+		cells = append(cells, cell(m))
+	}
+	return strings.Join(cells, "\t")
+}
+
+// metricNames are the headings above cells of perMetric.
+func metricNames() string { return perMetric(func(m metric.Metric) string { return m.Name }) }
+
+// counts are exact numbers of a network.
+func counts(c graph.Complexity) string {
+	return perMetric(func(m metric.Metric) string { return digits(m.Of(c)) })
 }

@@ -64,9 +64,9 @@ func runModels(a *app, filter []string) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "model\tresolution\tflops\tparams\tacts\ttop-1 error\t  also called\n")
+	fmt.Fprint(w, "model\tresolution\t"+metricNames()+"\ttop-1 error\t  also called\n")
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%.1f %%\t  %s\n", l.Model, l.Resolution, digits(l.Flops), digits(l.Params), digits(l.Acts), l.PublishedError, strings.Join(l.Aliases, ", "))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.1f %%\t  %s\n", l.Model, l.Resolution, counts(l.Complexity), l.PublishedError, strings.Join(l.Aliases, ", "))
 	}
 	return w.Flush()
 }

@@ -13,6 +13,8 @@ import (
 
 	"netspace/analysis"
 	"netspace/arch"
+	"netspace/graph"
+	"netspace/metric"
 	"netspace/report"
 	"netspace/space"
 )
@@ -62,10 +64,8 @@ SPACE is a built-in space (see netspace space) or a space file.`,
 
 // sampledNetwork is a line of sample --json.
 type sampledNetwork struct {
-	Spec   arch.Spec `json:"spec"`
-	Flops  int64     `json:"flops"`
-	Params int64     `json:"params"`
-	Acts   int64     `json:"acts"`
+	Spec arch.Spec `json:"spec"`
+	graph.Complexity
 }
 
 func runSample(ctx context.Context, a *app, name string, o sampleOptions) error {
@@ -127,14 +127,14 @@ func sampleProgress(a *app, n int) func(int, int64) {
 			return
 		}
 		last = time.Now()
-		fmt.Fprintf(a.err, "\r\x1b[K%d of %d networks in %s candidates", networks, n, short3(float64(candidates)))
+		fmt.Fprintf(a.err, "\r\x1b[K%d of %d networks in %s candidates", networks, n, metric.Short(float64(candidates)))
 	}
 }
 
 func printSample(a *app, networks []space.Network, acceptance space.Report, o sampleOptions) error {
 	if a.json {
 		for _, n := range networks {
-			if err := a.emit(sampledNetwork{n.Spec, n.Complexity.Flops, n.Complexity.Params, n.Complexity.Acts}); err != nil {
+			if err := a.emit(sampledNetwork{n.Spec, n.Complexity}); err != nil {
 				return err
 			}
 		}
@@ -145,9 +145,9 @@ func printSample(a *app, networks []space.Network, acceptance space.Report, o sa
 	}
 	if o.out == "" {
 		w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprint(w, "FLOPS\tPARAMS\tACTS\t\n")
+		fmt.Fprintf(w, "%s\t\n", strings.ToUpper(metricNames()))
 		for _, n := range networks {
-			fmt.Fprintf(w, "%s\t%s\t%s\t  %s\n", short3(float64(n.Complexity.Flops)), short3(float64(n.Complexity.Params)), short3(float64(n.Complexity.Acts)), n)
+			fmt.Fprintf(w, "%s\t  %s\n", perMetric(func(m metric.Metric) string { return m.Format(float64(m.Of(n.Complexity))) }), n)
 		}
 		if err := w.Flush(); err != nil {
 			return err
@@ -176,13 +176,11 @@ func printStats(a *app, r space.Report) error {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\n", t.Rule, t.Tested, t.Rejected, share2(t.Accepted()))
 	}
 	fmt.Fprintln(w, "\nCOMPLEXITY\tMIN\t25 %\tMEDIAN\t75 %\tMAX\tMEAN")
-	for _, c := range []struct {
-		name string
-		s    space.Summary
-	}{{"flops", r.Flops}, {"params", r.Params}, {"acts", r.Acts}} {
-		fmt.Fprintf(w, "%s", c.name)
-		for _, v := range []float64{c.s.Min, c.s.Q25, c.s.Median, c.s.Q75, c.s.Max, c.s.Mean} {
-			fmt.Fprintf(w, "\t%s", short3(v))
+	for _, m := range metric.Counted() {
+		s := r.Complexity[m.ID]
+		fmt.Fprint(w, m.Name)
+		for _, v := range []float64{s.Min, s.Q25, s.Median, s.Q75, s.Max, s.Mean} {
+			fmt.Fprintf(w, "\t%s", m.Format(v))
 		}
 		fmt.Fprintln(w)
 	}
@@ -191,9 +189,9 @@ func printStats(a *app, r space.Report) error {
 	}
 	e := r.EffectiveSize
 	if r.Duplicates == 0 {
-		_, err := fmt.Fprintf(a.out, "\neffective size  over %s networks (no duplicate came)\n", short3(e.Low))
+		_, err := fmt.Fprintf(a.out, "\neffective size  over %s networks (no duplicate came)\n", metric.Short(e.Low))
 		return err
 	}
-	_, err := fmt.Fprintf(a.out, "\neffective size  about %s networks (%s to %s)\n", short3(e.Value), short3(e.Low), short3(e.High))
+	_, err := fmt.Fprintf(a.out, "\neffective size  about %s networks (%s to %s)\n", metric.Short(e.Value), metric.Short(e.Low), metric.Short(e.High))
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"netspace/arch"
 	"netspace/graph"
+	"netspace/metric"
 )
 
 type scaleOptions struct {
@@ -105,13 +106,14 @@ func runScale(c *cobra.Command, a *app, o scaleOptions, model string) error {
 		}
 		return a.emit(l)
 	}
-	change := func(name string, before, after int64) string {
-		return fmt.Sprintf("%s %s -> %s (×%.2f)", name, digits(before), digits(after), float64(after)/float64(before))
+	var changes strings.Builder
+	for _, m := range metric.Counted() {
+		before, after := m.Of(l.Unscaled.Complexity), m.Of(l.Complexity)
+		fmt.Fprintf(&changes, "# %s %s -> %s (×%.2f)\n", m.Name, digits(before), digits(after), float64(after)/float64(before))
 	}
-	u := l.Unscaled
-	head := fmt.Sprintf("# %s scaled by %g, type %s: depth ×%.3g, width ×%.3g, group width ×%.3g, resolution ×%.3g\n# %s\n# %s\n# %s\n# resolution %d -> %d\n",
+	head := fmt.Sprintf("# %s scaled by %g, type %s: depth ×%.3g, width ×%.3g, group width ×%.3g, resolution ×%.3g\n%s# resolution %d -> %d\n",
 		model, o.by, o.kind, l.Factors.Depth, l.Factors.Width, l.Factors.GroupWidth, l.Factors.Resolution,
-		change("flops", u.Flops, l.Flops), change("params", u.Params, l.Params), change("acts", u.Acts, l.Acts), u.Resolution, l.Resolution)
+		changes.String(), l.Unscaled.Resolution, l.Resolution)
 	if strings.HasSuffix(o.out, ".json") { // which has no comments
 		fmt.Fprint(a.err, head)
 		head = ""

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"netspace/arch"
-	"netspace/graph"
+	"netspace/metric"
 	"netspace/space"
 )
 
@@ -86,12 +86,12 @@ func TestSampleJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := n.Spec.Complexity(in)
-		if err != nil || c != (graph.Complexity{Flops: n.Flops, Params: n.Params, Acts: n.Acts}) || c.Flops < 4e6 || c.Flops > 6e6 {
+		if err != nil || c != (n.Complexity) || c.Flops < 4e6 || c.Flops > 6e6 {
 			t.Errorf("%s: %v, %v", line, c, err)
 		}
 	}
 	var s struct{ Stats space.Report }
-	if err := json.Unmarshal([]byte(lines[7]), &s); err != nil || s.Stats.Networks != 7 || len(s.Stats.Tests) != 3 || s.Stats.Flops.Min < 4e6 {
+	if err := json.Unmarshal([]byte(lines[7]), &s); err != nil || s.Stats.Networks != 7 || len(s.Stats.Tests) != 3 || s.Stats.Complexity[metric.Flops].Min < 4e6 {
 		t.Errorf("%v, %s", err, lines[7])
 	}
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"netspace/arch"
+	"netspace/metric"
 	"netspace/space"
 	"netspace/strict"
 	"netspace/study"
@@ -25,9 +25,9 @@ type spaceFlags struct {
 
 func (o *spaceFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.Var(&rangeFlag{&o.regime.Flops}, "flops", "multiply-adds, as 360M..400M or ..1.6B")
-	f.Var(&rangeFlag{&o.regime.Params}, "params", "parameters, as ..8M")
-	f.Var(&rangeFlag{&o.regime.Acts}, "acts", "activations, as 2M..5M")
+	for _, m := range metric.Counted() {
+		f.Var(&rangeFlag{&o.regime.Bounds[m.ID]}, m.Name, m.Unit+", as "+m.Example)
+	}
 	f.StringArrayVar(&o.regime.Rules, "rule", nil, "a further rule, as an `EXPRESSION` that must be true; may be repeated")
 	f.IntVar(&o.network.Stages, "stages", 0, "number of stages; 0: the space's")
 	f.StringVar(&o.network.Block, "block", "", strings.Join(space.BlockWords(), ", ")+"; empty: the space's")
@@ -74,8 +74,8 @@ func (o *spaceFlags) config() (space.Config, error) {
 	return cfg, nil
 }
 
-// rangeFlag is a flag that holds a space.Range.
-type rangeFlag struct{ r *space.Range }
+// rangeFlag is a flag that holds a metric.Range.
+type rangeFlag struct{ r *metric.Range }
 
 func (f *rangeFlag) String() string {
 	if f.r == nil {
@@ -83,7 +83,7 @@ func (f *rangeFlag) String() string {
 	}
 	return f.r.String()
 }
-func (f *rangeFlag) Set(s string) (err error) { *f.r, err = space.ParseRange(s); return err }
+func (f *rangeFlag) Set(s string) (err error) { *f.r, err = metric.ParseRange(s); return err }
 func (f *rangeFlag) Type() string             { return "RANGE" }
 
 // loadSpace reads a built-in space or a space file.
@@ -110,17 +110,4 @@ func completeSpaces(_ *cobra.Command, args []string, _ string) ([]string, cobra.
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return space.Names(), cobra.ShellCompDirectiveDefault
-}
-
-// short3 writes a number with three digits and a suffix.
-func short3(v float64) string {
-	for _, u := range []struct {
-		size float64
-		name string
-	}{{1e9, "B"}, {1e6, "M"}, {1e3, "K"}} {
-		if v >= u.size {
-			return fmt.Sprintf("%.3g%s", v/u.size, u.name)
-		}
-	}
-	return fmt.Sprintf("%.3g", v)
 }

@@ -14,6 +14,7 @@ import (
 
 	"netspace/analysis"
 	"netspace/executor"
+	"netspace/metric"
 	"netspace/report"
 	"netspace/space"
 	"netspace/study"
@@ -43,7 +44,7 @@ func sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	regime := space.Regime{Flops: space.Range{Min: 360e6, Max: 400e6}}
+	regime := space.Regime{Bounds: metric.Bounds{metric.Flops: {Min: 360e6, Max: 400e6}}}
 	networks, _, err := s.Sample(ctx, space.Config{Regime: regime, Seed: 1}, 3)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package space
+package metric
 
 import (
 	"fmt"
@@ -85,6 +85,17 @@ func ParseRange(s string) (Range, error) {
 // IsZero says that the range restricts nothing.
 func (r Range) IsZero() bool { return r == Range{} }
 
+// Validate says what is wrong with a range that a program made.
+func (r Range) Validate() error {
+	switch {
+	case math.IsNaN(r.Min) || math.IsNaN(r.Max) || math.IsInf(r.Min, 0) || math.IsInf(r.Max, -1):
+		return fmt.Errorf("must begin at a finite number")
+	case r.Min > r.Max:
+		return fmt.Errorf("is empty: its lower end is the larger one")
+	}
+	return nil
+}
+
 // Contains says whether v is in the range, ends included.
 func (r Range) Contains(v float64) bool { return r.IsZero() || r.Min <= v && v <= r.Max }
 
@@ -116,4 +127,17 @@ func (r *Range) UnmarshalText(text []byte) error {
 	}
 	*r = v
 	return nil
+}
+
+// Short writes a number with three digits and a suffix: Short(397_678_568) is "398M".
+func Short(v float64) string {
+	for _, s := range []struct {
+		suffix string
+		scale  float64
+	}{{"B", 1e9}, {"M", 1e6}, {"K", 1e3}} {
+		if v >= s.scale {
+			return fmt.Sprintf("%.3g%s", v/s.scale, s.suffix)
+		}
+	}
+	return fmt.Sprintf("%.3g", v)
 }
