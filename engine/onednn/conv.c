@@ -25,7 +25,11 @@ struct ns_conv {
 };
 
 ns_engine *ns_engine_new(int *status) {
-	ns_engine *e = calloc(1, sizeof *e);
+	ns_engine *e = ns_calloc(1, sizeof *e);
+	if (!e) {
+		*status = dnnl_out_of_memory;
+		return NULL;
+	}
 	*status = dnnl.engine_create(&e->engine, dnnl_cpu, 0);
 	// Populations compile thousands of networks: bound what the library keeps.
 	if (!*status) *status = dnnl.set_primitive_cache_capacity(256);
@@ -110,7 +114,8 @@ fail:
 
 struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info, const char **what, int *status) {
 	int before = ns_teams(1); // a primitive fixes its number of threads when it is made
-	struct ns_conv *c = calloc(1, sizeof *c);
+	struct ns_conv *c = ns_calloc(1, sizeof *c);
+	TRY("memory", c ? dnnl_success : dnnl_out_of_memory);
 	c->engine = e->engine;
 	c->threads = s->threads;
 	c->shape = *s;
@@ -153,9 +158,10 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	info->same_w = !wanted[BWD_W] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
 	info->scratch = scratch_bytes;
 	size_t n = s->threads;
-	c->stream = calloc(n, sizeof *c->stream);
-	c->src = calloc(n, sizeof *c->src);
-	c->dst = calloc(n, sizeof *c->dst);
+	c->stream = ns_calloc(n, sizeof *c->stream);
+	c->src = ns_calloc(n, sizeof *c->src);
+	c->dst = ns_calloc(n, sizeof *c->dst);
+	TRY("memory", c->stream && c->src && c->dst ? dnnl_success : dnnl_out_of_memory);
 	for (size_t t = 0; t < n; t++) {
 		TRY("stream", dnnl.stream_create(&c->stream[t], e->engine, dnnl_stream_default_flags));
 		TRY("memory", dnnl.memory_create(&c->src[t], &src, e->engine, DNNL_MEMORY_NONE));
@@ -164,14 +170,16 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	static const char *const names[] = {"forward", "backward data", "backward weights"};
 	for (int k = 0; k < 3; k++) {
 		if (!wanted[k]) continue;
-		c->w[k] = calloc(n, sizeof *c->w[k]);
+		c->w[k] = ns_calloc(n, sizeof *c->w[k]);
+		TRY("memory", c->w[k] ? dnnl_success : dnnl_out_of_memory);
 		for (size_t t = 0; t < n; t++) TRY("memory", dnnl.memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
 		if (c->direct[k]) continue;
 		TRY(names[k], dnnl.primitive_create(&c->prim[k], c->pd[k]));
 		const dnnl_memory_desc_t *sp = query(c->pd[k], dnnl_query_scratchpad_md);
 		int64_t bytes = dnnl.memory_desc_get_size(sp);
 		if (bytes > info->scratch) info->scratch = bytes;
-		c->scratch[k] = calloc(n, sizeof *c->scratch[k]);
+		c->scratch[k] = ns_calloc(n, sizeof *c->scratch[k]);
+		TRY("memory", c->scratch[k] ? dnnl_success : dnnl_out_of_memory);
 		for (size_t t = 0; t < n; t++) TRY("memory", dnnl.memory_create(&c->scratch[k][t], sp, e->engine, DNNL_MEMORY_NONE));
 	}
 	for (int k = 1; k < 3; k++) {
@@ -217,7 +225,7 @@ void ns_conv_free(struct ns_conv *c) {
 }
 
 int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack) {
-	dnnl_memory_t p, q;
+	dnnl_memory_t p = NULL, q = NULL;
 	dnnl_primitive_desc_t pd;
 	dnnl_primitive_t r;
 	const dnnl_memory_desc_t *wf = &c->weights[FWD];
@@ -227,12 +235,14 @@ int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack) {
 	s = dnnl.primitive_create(&r, pd);
 	dnnl.primitive_desc_destroy(pd);
 	if (s) goto done;
-	dnnl.memory_create(&p, &c->plain, c->engine, plain);
-	dnnl.memory_create(&q, wf, c->engine, packed);
-	dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, unpack ? q : p}, {DNNL_ARG_TO, unpack ? p : q}};
-	s = dnnl.primitive_execute(r, c->stream[0], 2, args);
-	dnnl.memory_destroy(p);
-	dnnl.memory_destroy(q);
+	s = dnnl.memory_create(&p, &c->plain, c->engine, plain);
+	if (!s) s = dnnl.memory_create(&q, wf, c->engine, packed);
+	if (!s) {
+		dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, unpack ? q : p}, {DNNL_ARG_TO, unpack ? p : q}};
+		s = dnnl.primitive_execute(r, c->stream[0], 2, args);
+	}
+	if (p) dnnl.memory_destroy(p);
+	if (q) dnnl.memory_destroy(q);
 	dnnl.primitive_destroy(r);
 done:
 	ns_teams(before);

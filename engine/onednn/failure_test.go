@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"netspace/engine"
 )
@@ -42,7 +43,7 @@ func TestFailureToRun(t *testing.T) {
 	defer p.Close()
 	for i, c := range p.opConv {
 		if c != nil && c.weight.prims == nil {
-			p.ops[i].m = -1
+			*(*int32)(unsafe.Pointer(&p.ops[i].of)) = -1 // the output channels of a product
 			break
 		}
 	}
@@ -95,4 +96,50 @@ func TestUnsupportedProcessor(t *testing.T) {
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// Wherever memory runs out while a network is compiled, that is an error then,
+// and nothing leaks or is lost later: a program that was compiled has all that it will need.
+func TestMemoryRunsOut(t *testing.T) {
+	e := open(t)
+	g := network(t, 16, 8, 0)
+	o := engine.Options{Batch: 4, Threads: 2}.WithDefaults()
+	// oneDNN keeps what it has made once; do that first, so that the heap can be compared.
+	if p, err := e.compile(g, o); err != nil {
+		t.Fatal(err)
+	} else {
+		p.Close()
+	}
+	defer failAfter(-1)
+	failures := 0
+	for n := range 10_000 {
+		failAfter(n)
+		p, err := e.compile(g, o)
+		failAfter(-1)
+		if err == nil {
+			if failures < 20 {
+				t.Errorf("only %d allocations could fail", failures)
+			}
+			failAfter(0) // none is left to make
+			defer p.Close()
+			batch := randomBatch(g, 4)
+			for step := range 3 {
+				if _, err := p.Step(batch, nil); err != nil {
+					t.Fatal(err)
+				}
+				u := engine.Update{Optimizer: engine.Adam, LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-8, Step: step + 1, EMADecay: 0.9}
+				if _, err := p.Update(u); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return
+		}
+		failures++
+		var memory *MemoryError
+		var native *Error
+		if !errors.As(err, &memory) && !(errors.As(err, &native) && strings.Contains(err.Error(), "out of memory")) && !strings.Contains(err.Error(), "threads") {
+			t.Fatalf("allocation %d: %v", n, err)
+		}
+	}
+	t.Error("compiling never succeeds")
 }

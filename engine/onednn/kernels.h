@@ -373,18 +373,19 @@ static void run_mul(const ns_op *o, view x, view r, view y, int n) {
 	if (hi > (size)) hi = (size);
 
 static void run_max_f(const ns_op *o, view x, view y, int n) {
-	int k = o->kernel, s = o->stride, pad = (k - 1) / 2;
+	ns_max p = o->of.max;
+	int k = p.kernel, s = p.stride, pad = (k - 1) / 2;
 	for (int i = 0; i < n; i++)
 		for (int cb = 0; cb < o->blocks; cb++) {
 			const float *a = tile(x, i, cb, o->hw);
-			float *b = tile(y, i, cb, (int64_t)o->oh * o->ow);
-			for (int oy = 0; oy < o->oh; oy++)
-				for (int ox = 0; ox < o->ow; ox++, b += LANES) {
-					WINDOW(y0, y1, oy, o->h)
-					WINDOW(x0, x1, ox, o->w)
-					vf m = load(a + ((int64_t)y0 * o->w + x0) * LANES);
+			float *b = tile(y, i, cb, (int64_t)p.oh * p.ow);
+			for (int oy = 0; oy < p.oh; oy++)
+				for (int ox = 0; ox < p.ow; ox++, b += LANES) {
+					WINDOW(y0, y1, oy, p.h)
+					WINDOW(x0, x1, ox, p.w)
+					vf m = load(a + ((int64_t)y0 * p.w + x0) * LANES);
 					for (int iy = y0; iy < y1; iy++)
-						for (int ix = x0; ix < x1; ix++) m = max_nan(m, load(a + ((int64_t)iy * o->w + ix) * LANES));
+						for (int ix = x0; ix < x1; ix++) m = max_nan(m, load(a + ((int64_t)iy * p.w + ix) * LANES));
 					store(b, m);
 				}
 		}
@@ -392,23 +393,24 @@ static void run_max_f(const ns_op *o, view x, view y, int n) {
 
 // The gradient goes to the first maximum in row-major order, as in PyTorch.
 static void run_max_b(const ns_op *o, view x, view g, view y, int n) {
-	int k = o->kernel, s = o->stride, pad = (k - 1) / 2;
+	ns_max p = o->of.max;
+	int k = p.kernel, s = p.stride, pad = (k - 1) / 2;
 	for (int i = 0; i < n; i++)
 		for (int cb = 0; cb < o->blocks; cb++) {
-			const float *a = tile(x, i, cb, o->hw), *d = tile(g, i, cb, (int64_t)o->oh * o->ow);
+			const float *a = tile(x, i, cb, o->hw), *d = tile(g, i, cb, (int64_t)p.oh * p.ow);
 			float *b = tile(y, i, cb, o->hw);
 			memset(b, 0, (size_t)o->hw * LANES * sizeof *b);
-			for (int oy = 0; oy < o->oh; oy++)
-				for (int ox = 0; ox < o->ow; ox++, d += LANES) {
-					WINDOW(y0, y1, oy, o->h)
-					WINDOW(x0, x1, ox, o->w)
-					vf m = load(a + ((int64_t)y0 * o->w + x0) * LANES);
+			for (int oy = 0; oy < p.oh; oy++)
+				for (int ox = 0; ox < p.ow; ox++, d += LANES) {
+					WINDOW(y0, y1, oy, p.h)
+					WINDOW(x0, x1, ox, p.w)
+					vf m = load(a + ((int64_t)y0 * p.w + x0) * LANES);
 					for (int iy = y0; iy < y1; iy++)
-						for (int ix = x0; ix < x1; ix++) m = max_nan(m, load(a + ((int64_t)iy * o->w + ix) * LANES));
+						for (int ix = x0; ix < x1; ix++) m = max_nan(m, load(a + ((int64_t)iy * p.w + ix) * LANES));
 					vf left = load(d);
 					for (int iy = y0; iy < y1; iy++)
 						for (int ix = x0; ix < x1; ix++) {
-							int64_t at = ((int64_t)iy * o->w + ix) * LANES;
+							int64_t at = ((int64_t)iy * p.w + ix) * LANES;
 							vi hit = load(a + at) == m;
 							store(b + at, load(b + at) + (vf)(hit & (vi)left));
 							left = (vf)(~hit & (vi)left);

@@ -47,12 +47,41 @@ enum { NS_IDENTITY, NS_RELU, NS_SILU, NS_SIGMOID };
 
 struct ns_conv;
 
+// What only ops of one kind have.
+typedef struct {
+	int32_t h, w, oh, ow; // sizes of the map and of the pooled one
+	int32_t kernel, stride;
+} ns_max; // NS_MAX_*
+typedef struct {
+	int32_t out, in; // channels
+} ns_gemm; // NS_GEMM_*
+typedef struct {
+	int64_t size; // floats of the weight gradient
+	int64_t next; // thread scratch for the gradient of every chunk but the first
+} ns_conv_w; // NS_CONV_W
+typedef struct {
+	int32_t chunk; // images that were added up at a time
+	double epsilon; // added to the variance
+} ns_fin_stats; // NS_FIN_STATS
+typedef struct {
+	double count; // elements per channel in a batch
+} ns_fin_grad; // NS_FIN_GRAD
+typedef struct {
+	int64_t size;        // floats of a thread's weight gradient
+	int32_t relayout;    // it is in another layout than the gradient
+	int64_t mask;        // arena: 0/1 factors of a packed weight; -1: none
+	int64_t mask_size;   // floats of those
+} ns_fin_dw; // NS_FIN_DW
+typedef struct {
+	int64_t to; // arena: weights in the layout of backward data
+} ns_reorder; // NS_REORDER_D
+typedef struct {
+	int32_t classes;
+} ns_loss; // NS_LOSS
+
 typedef struct {
 	int32_t kind, act;
 	int32_t blocks, hw;     // channel blocks and map size of x
-	int32_t h, w, oh, ow;   // NS_MAX_*
-	int32_t kernel, stride; // NS_MAX_*
-	int32_t m, n;           // NS_GEMM_*: output and input channels; NS_LOSS: classes
 	int32_t bias;           // NS_FIN_*: the norm is a bias
 	int32_t relu_y;         // NS_PASS_A: r2 is the stored output, positive where ReLU passed
 	struct ns_conv *conv;
@@ -66,12 +95,19 @@ typedef struct {
 	int64_t weight2, grad2; // beta or bias
 	int64_t run_mean, run_var;
 	int64_t lanes;          // 0/1 per channel: a sigmoid must not lift padding from zero
-	int64_t wmask;          // 0/1 factors of a packed weight
 	int64_t acc, acc2;      // per-thread sums, in doubles
 	int64_t dw, dw_stride;  // per-thread weight gradients
-	int64_t dw_tmp;         // thread scratch
-	double count;           // elements per channel in a batch
-	double epsilon;         // NS_FIN_STATS: added to the variance
+	int64_t prim_scratch;   // thread scratch of a convolution's primitive
+	union {
+		ns_max max;
+		ns_gemm gemm;
+		ns_conv_w conv_w;
+		ns_fin_stats fin_stats;
+		ns_fin_grad fin_grad;
+		ns_fin_dw fin_dw;
+		ns_reorder reorder;
+		ns_loss loss;
+	} of; // its kind
 } ns_op;
 
 typedef struct {
@@ -153,8 +189,13 @@ void ns_swap(float *a, float *b, int64_t n);
 // The kernels of a block size, 8 or 16.
 const struct ns_kernels *ns_kernels_for(int block);
 
+// All memory comes from these two, zeroed, or NULL: pages of the system for what is
+// large, and the C heap for structures.
 void *ns_alloc(size_t bytes);
 void ns_free(void *p, size_t bytes);
+void *ns_calloc(size_t n, size_t size); // free with free
+// Tests: lets so many allocations of this process succeed and the next one fail, once; -1: none fails.
+void ns_fail_after(int64_t n);
 double ns_peak_gflops(double seconds, int wide);
 int64_t ns_heap(void); // bytes in use on the C heap, -1 if unknown
 #endif

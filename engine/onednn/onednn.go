@@ -105,3 +105,7 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 
 // heapBytes is what the C heap has in use, or -1 where the C library cannot tell.
 func heapBytes() int64 { return int64(C.ns_heap()) }
+
+// failAfter lets so many allocations of this process succeed and the next one
+// fail, once; -1: none fails. For tests.
+func failAfter(n int) { C.ns_fail_after(C.int64_t(n)) }

@@ -32,7 +32,7 @@ func (p *program) Profile(on bool) {
 	C.free(unsafe.Pointer(p.c.spent))
 	p.c.spent = nil
 	if on {
-		p.c.spent = (*C.double)(C.calloc(C.size_t(max(1, len(p.ops))), C.size_t(unsafe.Sizeof(C.double(0)))))
+		p.c.spent, _ = structures[C.double](len(p.ops)) // without memory nothing is measured
 	}
 }
 

@@ -14,18 +14,44 @@ import (
 	"netspace/graph"
 )
 
-// memory is zeroed memory outside Go's heap.
+// memory is zeroed memory outside Go's heap. The system gives it pages when they are touched, so
+// what a program may need later is had, and checked, when it is compiled.
 type memory struct {
 	p    unsafe.Pointer
 	size int64 // bytes
+	used bool  // touched, but for memory that always is
 }
 
-func allocate(floats int64) memory {
+// MemoryError says that there is no memory for a program.
+type MemoryError struct {
+	What  string // it was for
+	Bytes int64
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("onednn: out of memory: %s of a program takes %d MiB", e.What, (e.Bytes+1<<20-1)>>20)
+}
+
+func allocate(what string, floats int64) (memory, error) {
 	size := (floats*4 + 4095) / 4096 * 4096
 	if size == 0 {
 		size = 4096
 	}
-	return memory{C.ns_alloc(C.size_t(size)), size}
+	m := memory{p: C.ns_alloc(C.size_t(size)), size: size}
+	if m.p == nil {
+		return memory{}, &MemoryError{what, size}
+	}
+	return m, nil
+}
+
+// structures is zeroed C memory for n of a struct; C keeps pointers into it.
+func structures[T any](n int) (*T, error) {
+	var t T
+	p := (*T)(C.ns_calloc(C.size_t(max(1, n)), C.size_t(unsafe.Sizeof(t))))
+	if p == nil {
+		return nil, &MemoryError{"the list of ops", int64(n) * int64(unsafe.Sizeof(t))}
+	}
+	return p, nil
 }
 
 func (m *memory) free() {
@@ -35,13 +61,19 @@ func (m *memory) free() {
 	}
 }
 
-func (m memory) len() int { return int(m.size / 4) }
-
 func (m memory) floats() []float32 {
 	if m.p == nil {
 		return nil
 	}
 	return unsafe.Slice((*float32)(m.p), m.size/4)
+}
+
+// kept is the memory if it is in use, else nil.
+func (m memory) kept() []float32 {
+	if !m.used {
+		return nil
+	}
+	return m.floats()
 }
 
 // program is a compiled network.
@@ -60,8 +92,6 @@ type program struct {
 	moment2    memory
 	emaParams  memory
 	emaBuffers memory
-	opMemory   unsafe.Pointer
-	loopMemory unsafe.Pointer
 	ops        []C.ns_op
 	opConv     []*conv
 	opNode     []int // whose value an op works on; -1: none
@@ -72,6 +102,7 @@ type program struct {
 	vectors    map[string]vectorAt
 	running    map[string]vectorAt
 
+	staged                        int // floats of the largest weight in PyTorch's layout
 	params, grads, stats          *buffer
 	paramSize, weightEnd, normEnd int64 // floats: weights, then BN gamma and beta, then biases
 	bufferSize                    int64
@@ -184,20 +215,49 @@ func (p *program) emit(s *scheduler) error {
 	threads := int64(p.opt.Threads)
 	scratchStride := (s.plan.scratch + 1023) / 1024 * 1024
 	accStride := (s.accs + 15) / 16 * 16
-	p.arena = allocate(size)
-	p.scratch = allocate(scratchStride * threads)
-	p.sums = allocate(2 * accStride * threads)
-	if p.arena.p == nil || p.scratch.p == nil || p.sums.p == nil {
-		return fmt.Errorf("onednn: no memory for a program of %d MiB", (size+scratchStride*threads)>>18)
+	var err error
+	get := func(m *memory, what string, floats int64) {
+		if err == nil {
+			*m, err = allocate(what, floats)
+		}
+	}
+	get(&p.arena, "activations and weights", size)
+	get(&p.scratch, "the scratch of the threads", scratchStride*threads)
+	get(&p.sums, "the sums of the threads", 2*accStride*threads)
+	if !p.opt.Inference {
+		get(&p.moment1, "the first moment", p.params.size)
+		get(&p.moment2, "the second moment", p.params.size)
+	}
+	get(&p.emaParams, "the moving average", p.params.size)
+	get(&p.emaBuffers, "the moving average", p.stats.size)
+	for _, w := range p.weights {
+		p.staged = max(p.staged, w.plain)
+	}
+	get(&p.stage, "a weight", int64(p.staged))
+	if err != nil {
+		return err
 	}
 	count := 0
 	for _, l := range s.loops {
 		count += len(l.pre) + len(l.body) + len(l.post)
 	}
-	p.opMemory = C.calloc(C.size_t(max(1, count)), C.size_t(unsafe.Sizeof(C.ns_op{})))
-	p.loopMemory = C.calloc(C.size_t(max(1, len(s.loops))), C.size_t(unsafe.Sizeof(C.ns_loop{})))
-	p.ops = unsafe.Slice((*C.ns_op)(p.opMemory), count)
-	loops := unsafe.Slice((*C.ns_loop)(p.loopMemory), len(s.loops))
+	if p.c, err = structures[C.ns_program](1); err != nil {
+		return err
+	}
+	if p.run, err = structures[C.ns_run_args](1); err != nil {
+		return err
+	}
+	if p.update, err = structures[C.ns_update_args](1); err != nil {
+		return err
+	}
+	if p.c.ops, err = structures[C.ns_op](count); err != nil {
+		return err
+	}
+	if p.c.loops, err = structures[C.ns_loop](len(s.loops)); err != nil {
+		return err
+	}
+	p.ops = unsafe.Slice(p.c.ops, count)
+	loops := unsafe.Slice(p.c.loops, len(s.loops))
 	at := 0
 	write := func(ops []*op) C.int32_t {
 		for _, o := range ops {
@@ -218,16 +278,12 @@ func (p *program) emit(s *scheduler) error {
 			c.forward = 1
 		}
 	}
-	p.c = (*C.ns_program)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_program{}))))
-	p.run = (*C.ns_run_args)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_run_args{}))))
-	p.update = (*C.ns_update_args)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ns_update_args{}))))
 	if threads > 1 {
 		if p.c.pool = C.ns_pool_new(C.int(threads)); p.c.pool == nil {
 			return fmt.Errorf("onednn: the system refuses %d threads", threads)
 		}
 	}
 	p.c.kernels, p.c.block = C.ns_kernels_for(C.int(p.block)), C.int32_t(p.block)
-	p.c.ops, p.c.loops = (*C.ns_op)(p.opMemory), (*C.ns_loop)(p.loopMemory)
 	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
 	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)
 	p.c.scratch_stride, p.c.acc_stride = C.int64_t(scratchStride), C.int64_t(accStride)
@@ -333,19 +389,19 @@ func (p *program) resolve(o *op) C.ns_op {
 		}
 		if o.wd != nil {
 			if c.kind == C.NS_REORDER_D {
-				c.dw = C.int64_t(o.wd.off)
+				(*C.ns_reorder)(unsafe.Pointer(&c.of)).to = C.int64_t(o.wd.off)
 			} else {
 				c.weight = C.int64_t(o.wd.off)
 			}
 		}
 		if o.tmp != nil {
-			c.t = C.int64_t(o.tmp.off)
+			(*C.ns_conv_w)(unsafe.Pointer(&c.of)).next = C.int64_t(o.tmp.off)
 		}
 		if o.prim != nil {
-			c.dw_tmp = C.int64_t(o.prim.off)
+			c.prim_scratch = C.int64_t(o.prim.off)
 		}
 		if w.mask != nil && c.kind == C.NS_FIN_DW {
-			c.wmask = C.int64_t(w.mask.off)
+			(*C.ns_fin_dw)(unsafe.Pointer(&c.of)).mask = C.int64_t(w.mask.off)
 		}
 	}
 	return c
@@ -366,8 +422,11 @@ func (p *program) affine(n *norm, s, t C.int64_t) (C.int64_t, C.int64_t, C.int64
 // Memory is the number of bytes outside Go's heap, without oneDNN's code.
 func (p *program) Memory() int64 {
 	total := int64(0)
-	for _, m := range []memory{p.arena, p.scratch, p.sums, p.stage, p.moment1, p.moment2, p.emaParams, p.emaBuffers} {
-		if m.p != nil {
+	for _, m := range []memory{p.arena, p.scratch, p.sums} {
+		total += m.size
+	}
+	for _, m := range []memory{p.stage, p.moment1, p.moment2, p.emaParams, p.emaBuffers} {
+		if m.used {
 			total += m.size
 		}
 	}
@@ -379,6 +438,8 @@ func (p *program) Close() error {
 	if p.c != nil {
 		C.ns_pool_free(p.c.pool)
 		C.free(unsafe.Pointer(p.c.spent))
+		C.free(unsafe.Pointer(p.c.ops))
+		C.free(unsafe.Pointer(p.c.loops))
 	}
 	for _, q := range p.shapes {
 		C.ns_conv_free(q.c)
@@ -386,10 +447,6 @@ func (p *program) Close() error {
 	p.shapes = nil
 	for _, m := range []*memory{&p.arena, &p.scratch, &p.sums, &p.stage, &p.moment1, &p.moment2, &p.emaParams, &p.emaBuffers} {
 		m.free()
-	}
-	for _, q := range []*unsafe.Pointer{&p.opMemory, &p.loopMemory} {
-		C.free(*q)
-		*q = nil
 	}
 	C.free(unsafe.Pointer(p.c))
 	C.free(unsafe.Pointer(p.run))

@@ -35,22 +35,23 @@ static view see(const worker *w, ns_ref r, int img, int64_t record) {
 
 static double loss_rows(const worker *w, const ns_op *o, int img, int n) {
 	int64_t cp = o->blocks * w->p->block;
+	int classes = o->of.loss.classes;
 	double total = 0;
 	float scale = 1.f / w->p->batch;
 	for (int i = 0; i < n; i++) {
 		const float *z = at(w, o->x, img + i), *t = at(w, o->r, img + i);
 		float *d = at(w, o->y, img + i);
 		float m = z[0];
-		for (int k = 1; k < o->n; k++)
+		for (int k = 1; k < classes; k++)
 			if (z[k] > m) m = z[k];
 		double sum = 0, mass = 0, dot = 0;
-		for (int k = 0; k < o->n; k++) {
+		for (int k = 0; k < classes; k++) {
 			double e = exp((double)z[k] - m);
 			d[k] = e, sum += e, mass += t[k], dot += (double)t[k] * (z[k] - m);
 		}
 		total += mass * log(sum) - dot;
-		for (int k = 0; k < o->n; k++) d[k] = (d[k] / sum * mass - t[k]) * scale;
-		for (int64_t k = o->n; k < cp; k++) d[k] = 0;
+		for (int k = 0; k < classes; k++) d[k] = (d[k] / sum * mass - t[k]) * scale;
+		for (int64_t k = classes; k < cp; k++) d[k] = 0;
 	}
 	return total;
 }
@@ -68,7 +69,8 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	view mask = w->a->stats && w->a->backward ? see(w, o->mask, img, 1) : none; // drop-path acts in training only
 	sources q = {see(w, o->g1, img, rec), see(w, o->g2, img, rec), see(w, o->g3, img, rec), see(w, o->gate, img, cp), see(w, o->bc, img, cp)};
 	double *acc = o->acc < 0 ? NULL : w->acc + o->acc, *acc2 = o->acc2 < 0 ? NULL : w->acc + o->acc2;
-	char *opscratch = (char *)(w->scratch + o->dw_tmp);
+	char *opscratch = (char *)(w->scratch + o->prim_scratch);
+	int out = o->of.gemm.out, in = o->of.gemm.in; // of NS_GEMM_*
 	switch (o->kind) {
 	case NS_APPLY_U: k->apply_u(o, ar, x, y, q.gate, n); return 0;
 	case NS_APPLY_A: k->apply_a(o, ar, x, r, mask, y, n); return 0;
@@ -81,23 +83,23 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	case NS_PASS_A: k->pass_a(o, ar, acc, acc2, x, r, see(w, o->r2, img, rec), mask, y, q, n, first); return 0;
 	case NS_PASS_B: k->pass_b(o, ar, q.g1, x, mask, y, n); return 0;
 	case NS_MUL: k->mul(o, x, r, y, n); return 0;
-	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->blocks * o->oh * o->ow * w->p->block); k->max_f(o, x, y, n); return 0;
-	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->oh * o->ow * w->p->block); k->max_b(o, x, q.g1, y, n); return 0;
+	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->blocks * o->of.max.oh * o->of.max.ow * w->p->block); k->max_f(o, x, y, n); return 0;
+	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->of.max.oh * o->of.max.ow * w->p->block); k->max_b(o, x, q.g1, y, n); return 0;
 	case NS_CONV_F: return ns_conv_exec(o->conv, 0, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_D: return ns_conv_exec(o->conv, 1, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_W: {
 		float *dw = ar + o->dw + w->thread * o->dw_stride;
 		if (first) return ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, dw, opscratch);
-		float *tmp = w->scratch + o->t;
+		float *tmp = w->scratch + o->of.conv_w.next;
 		int s = ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, tmp, opscratch);
-		for (int64_t i = 0; i < o->s; i += 8) store(dw + i, load(dw + i) + load(tmp + i));
+		for (int64_t i = 0; i < o->of.conv_w.size; i += 8) store(dw + i, load(dw + i) + load(tmp + i));
 		return s;
 	}
-	case NS_GEMM_F: return gemm('N', 'T', n, o->m, o->n, x.p, o->n, ar + o->weight, o->n, 0, y.p, o->m);
-	case NS_GEMM_D: return gemm('N', 'N', n, o->n, o->m, x.p, o->m, ar + o->weight, o->n, 0, y.p, o->n);
+	case NS_GEMM_F: return gemm('N', 'T', n, out, in, x.p, in, ar + o->weight, in, 0, y.p, out);
+	case NS_GEMM_D: return gemm('N', 'N', n, in, out, x.p, out, ar + o->weight, in, 0, y.p, in);
 	case NS_GEMM_W: {
 		float *dw = ar + o->dw + w->thread * o->dw_stride;
-		return gemm('T', 'N', o->m, o->n, n, r.p, o->m, x.p, o->n, first ? 0 : 1, dw, o->n);
+		return gemm('T', 'N', out, in, n, r.p, out, x.p, in, first ? 0 : 1, dw, in);
 	}
 	case NS_LOSS: w->acc[0] += loss_rows(w, o, img, n); return 0;
 	}
@@ -118,8 +120,8 @@ static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o,
 			mean = 0;
 			for (int t = 0; t < threads; t++) {
 				const double *acc = p->acc + t * p->acc_stride + o->acc;
-				int64_t chunks = p->batch / (int64_t)o->m, lo = chunks * t / threads, hi = chunks * (t + 1) / threads;
-				double nt = (double)(hi - lo) * o->m * o->hw;
+				int64_t chunks = p->batch / (int64_t)o->of.fin_stats.chunk, lo = chunks * t / threads, hi = chunks * (t + 1) / threads;
+				double nt = (double)(hi - lo) * o->of.fin_stats.chunk * o->hw;
 				if (nt == 0) continue;
 				double mt = acc[k] + acc[c + k] / nt, qt = acc[2 * c + k] - acc[c + k] * acc[c + k] / nt, d = mt - mean;
 				m2 += qt + d * d * n * nt / (n + nt);
@@ -133,7 +135,7 @@ static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o,
 		} else {
 			mean = ar[o->run_mean + k], var = ar[o->run_var + k];
 		}
-		double inv = 1 / sqrt(var + o->epsilon), s = ar[o->weight + k] * inv;
+		double inv = 1 / sqrt(var + o->of.fin_stats.epsilon), s = ar[o->weight + k] * inv;
 		ar[o->mean + k] = mean;
 		ar[o->inv + k] = inv;
 		ar[o->s + k] = s;
@@ -152,26 +154,27 @@ static void fin_grad(const ns_program *p, const ns_op *o, int threads) {
 		}
 		ar[o->grad2 + k] = s1;
 		if (o->bias) continue;
-		double inv = ar[o->inv + k], s = ar[o->s + k], slope = s * inv * inv * s2 / o->count;
+		double inv = ar[o->inv + k], s = ar[o->s + k], slope = s * inv * inv * s2 / o->of.fin_grad.count;
 		ar[o->grad + k] = s2 * inv;
 		ar[o->k1 + k] = s;
 		ar[o->k2 + k] = -slope;
-		ar[o->k3 + k] = -s * s1 / o->count + slope * ar[o->mean + k];
+		ar[o->k3 + k] = -s * s1 / o->of.fin_grad.count + slope * ar[o->mean + k];
 	}
 }
 
 static int fin_dw(worker *w, const ns_op *o, int threads) {
 	float *ar = w->p->arena, *dw = ar + o->dw, *g = ar + o->grad;
+	ns_fin_dw d = o->of.fin_dw;
 	for (int t = 1; t < threads; t++)
-		for (int64_t i = 0; i < o->s; i += 8) store(dw + i, load(dw + i) + load(dw + t * o->dw_stride + i));
-	if (o->m) { // another layout than the forward one
+		for (int64_t i = 0; i < d.size; i += 8) store(dw + i, load(dw + i) + load(dw + t * o->dw_stride + i));
+	if (d.relayout) { // another layout than the forward one
 		int s = ns_conv_exec(o->conv, 4, w->thread, dw, 0, g, 0);
 		if (s) return s;
 	} else if (dw != g) {
-		memcpy(g, dw, o->s * sizeof *g);
+		memcpy(g, dw, d.size * sizeof *g);
 	}
-	if (o->wmask >= 0)
-		for (int64_t i = 0; i < o->t; i += 8) store(g + i, load(g + i) * load(ar + o->wmask + i));
+	if (d.mask >= 0)
+		for (int64_t i = 0; i < d.mask_size; i += 8) store(g + i, load(g + i) * load(ar + d.mask + i));
 	return 0;
 }
 
@@ -180,7 +183,7 @@ static int run_once(worker *w, const ns_op *o, int threads) {
 	case NS_FIN_STATS: fin_stats(w->p, w->a, o, threads); return 0;
 	case NS_FIN_GRAD: fin_grad(w->p, o, threads); return 0;
 	case NS_FIN_DW: return fin_dw(w, o, threads);
-	case NS_REORDER_D: return ns_conv_exec(o->conv, 3, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->dw, 0);
+	case NS_REORDER_D: return ns_conv_exec(o->conv, 3, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->of.reorder.to, 0);
 	}
 	return dnnl_invalid_arguments;
 }
@@ -307,16 +310,21 @@ static void *help(void *arg) {
 }
 
 struct ns_pool *ns_pool_new(int threads) {
-	struct ns_pool *q = calloc(1, sizeof *q);
+	struct ns_pool *q = ns_calloc(1, sizeof *q);
+	if (!q) return NULL;
 	q->threads = threads;
-	q->helpers = calloc(threads, sizeof *q->helpers);
+	q->helpers = ns_calloc(threads, sizeof *q->helpers);
+	if (!q->helpers) {
+		free(q);
+		return NULL;
+	}
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->wake, NULL);
 	pthread_cond_init(&q->next, NULL);
 	for (int t = 1; t < threads; t++) {
-		struct helper *h = malloc(sizeof *h);
-		*h = (struct helper){q, t};
-		if (pthread_create(&q->helpers[t], NULL, help, h)) {
+		struct helper *h = ns_calloc(1, sizeof *h);
+		if (h) *h = (struct helper){q, t};
+		if (!h || pthread_create(&q->helpers[t], NULL, help, h)) {
 			free(h);
 			q->threads = t;
 			ns_pool_free(q);
@@ -412,7 +420,19 @@ void ns_swap(float *a, float *b, int64_t n) {
 }
 
 // Memory comes zeroed from the system in whole pages, huge ones where it has them.
+static atomic_llong left = -1; // allocations until one fails
+
+void ns_fail_after(int64_t n) { atomic_store(&left, n); }
+
+static int fails(void) {
+	if (atomic_load(&left) < 0) return 0;
+	return atomic_fetch_sub(&left, 1) == 0;
+}
+
+void *ns_calloc(size_t n, size_t size) { return fails() ? NULL : calloc(n, size); }
+
 void *ns_alloc(size_t bytes) {
+	if (fails()) return NULL;
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED) return NULL;
 #ifdef MADV_HUGEPAGE

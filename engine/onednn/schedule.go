@@ -6,6 +6,8 @@ package onednn
 import "C"
 
 import (
+	"unsafe"
+
 	"netspace/graph"
 )
 
@@ -57,12 +59,15 @@ func (s *scheduler) end() {
 	s.plan.next()
 }
 
+// of is what only ops of this kind have: a pointer to the struct of the kind.
+func (o *op) of() unsafe.Pointer { return unsafe.Pointer(&o.c.of) }
+
 // newOp fills in what every op has.
 func (s *scheduler) newOp(kind C.int32_t, t *tensor) *op {
 	o := &op{node: -1}
 	o.c.kind = kind
 	o.c.s, o.c.t, o.c.mean, o.c.s2, o.c.t2, o.c.mean2 = -1, -1, -1, -1, -1, -1
-	o.c.k1, o.c.k2, o.c.k3, o.c.wmask, o.c.acc, o.c.acc2 = -1, -1, -1, -1, -1, -1
+	o.c.k1, o.c.k2, o.c.k3, o.c.acc, o.c.acc2 = -1, -1, -1, -1, -1
 	o.c.lanes = -1
 	if t != nil {
 		o.c.blocks, o.c.hw = C.int32_t(t.blocks), C.int32_t(t.area())
@@ -211,8 +216,8 @@ func (s *scheduler) forwardRoot(r *root) {
 				o.x, o.c.acc = c.raw.buf, s.sumsFor(c.raw, 3)
 				s.add(o)
 				f := s.newOp(C.NS_FIN_STATS, c.raw)
-				f.finish, f.c.acc, f.c.m = c.norm, o.c.acc, C.int32_t(r.chunk)
-				f.c.epsilon = C.double(s.g.Nodes[c.norm.node].Epsilon)
+				f.finish, f.c.acc = c.norm, o.c.acc
+				*(*C.ns_fin_stats)(f.of()) = C.ns_fin_stats{C.int32_t(r.chunk), C.double(s.g.Nodes[c.norm.node].Epsilon)}
 				s.after(f)
 			}
 		}
@@ -242,9 +247,10 @@ func (s *scheduler) forwardRoot(r *root) {
 func (s *scheduler) maxOp(kind C.int32_t, r, m *root) *op {
 	o := s.newOp(kind, r.expr.x)
 	n := &s.g.Nodes[m.node]
-	o.c.h, o.c.w = C.int32_t(r.expr.x.h), C.int32_t(r.expr.x.w)
-	o.c.oh, o.c.ow = C.int32_t(n.H), C.int32_t(n.W)
-	o.c.kernel, o.c.stride = C.int32_t(n.Kernel), C.int32_t(n.Stride)
+	*(*C.ns_max)(o.of()) = C.ns_max{
+		h: C.int32_t(r.expr.x.h), w: C.int32_t(r.expr.x.w), oh: C.int32_t(n.H), ow: C.int32_t(n.W),
+		kernel: C.int32_t(n.Kernel), stride: C.int32_t(n.Stride),
+	}
 	return o
 }
 
@@ -253,7 +259,7 @@ func (s *scheduler) convOp(kind C.int32_t, gemm C.int32_t, c *conv) *op {
 	o.conv = c
 	if c.kind == gemmConv {
 		o.c.kind = gemm
-		o.c.m, o.c.n = C.int32_t(len(s.lanes[c.node])), C.int32_t(len(s.lanes[c.root.node]))
+		*(*C.ns_gemm)(o.of()) = C.ns_gemm{out: C.int32_t(len(s.lanes[c.node])), in: C.int32_t(len(s.lanes[c.root.node]))}
 	} else {
 		o.prim = s.plan.temporary(int64(c.weight.prims.info.scratch+3) / 4)
 	}
@@ -389,16 +395,21 @@ func (s *scheduler) weightGradient(c *conv, x, d *buffer) {
 	if threads > 1 || !same {
 		o.dw = s.plan.fixed("weight gradients", stride*threads)
 	}
-	o.c.s, o.c.dw_stride = C.int64_t(size), C.int64_t(stride)
+	o.c.dw_stride = C.int64_t(stride)
+	if o.tmp != nil {
+		(*C.ns_conv_w)(o.of()).size = C.int64_t(size)
+	}
 	s.add(o)
 	if o.dw == nil && w.mask == nil {
 		return // the one thread has written the gradient in its place
 	}
 	f := s.newOp(C.NS_FIN_DW, nil)
 	f.conv, f.dw = c, o.dw
-	f.c.s, f.c.t, f.c.dw_stride = C.int64_t(size), C.int64_t(w.size), C.int64_t(stride)
+	f.c.dw_stride = C.int64_t(stride)
+	fin := (*C.ns_fin_dw)(f.of())
+	*fin = C.ns_fin_dw{size: C.int64_t(size), mask: -1, mask_size: C.int64_t(w.size)}
 	if !same {
-		f.c.m = 1
+		fin.relayout = 1
 	}
 	s.after(f)
 }
@@ -518,7 +529,7 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 func (s *scheduler) finishGrad(n *norm, t *tensor, acc C.int64_t) {
 	o := s.newOp(C.NS_FIN_GRAD, t)
 	o.finish, o.c.acc = n, acc
-	o.c.count = C.double(float64(s.plan.batch) * float64(t.area()))
+	(*C.ns_fin_grad)(o.of()).count = C.double(float64(s.plan.batch) * float64(t.area()))
 	s.after(o)
 }
 
@@ -527,7 +538,7 @@ func (s *scheduler) lossLoop(out *root, targets *buffer) {
 	n := &s.g.Nodes[out.node]
 	s.begin(out.chunk, false)
 	o := s.newOp(C.NS_LOSS, out.out)
-	o.c.n = C.int32_t(n.C * n.H * n.W)
+	(*C.ns_loss)(o.of()).classes = C.int32_t(n.C * n.H * n.W)
 	d := s.plan.perImage("loss gradient", out.out.record())
 	o.x, o.r, o.y = out.out.buf, targets, d
 	s.add(o)

@@ -120,7 +120,8 @@ func (p *program) execute() error {
 		if c.weight.prims != nil {
 			shape += ", " + p.shapeNames[c.weight.prims]
 		} else {
-			shape += fmt.Sprintf(", matrix product %d -> %d", p.ops[i].n, p.ops[i].m)
+			g := (*C.ns_gemm)(unsafe.Pointer(&p.ops[i].of))
+			shape += fmt.Sprintf(", matrix product %d -> %d", g.in, g.out)
 		}
 		switch p.ops[i].kind {
 		case C.NS_CONV_F, C.NS_GEMM_F:
@@ -171,7 +172,7 @@ func (p *program) Forward(images, logits []float32, mode engine.Mode, momentum f
 	case engine.Calibrate:
 		p.run.stats = 1
 	case engine.EvaluateEMA:
-		if p.emaParams.p == nil {
+		if !p.emaParams.used {
 			return fmt.Errorf("onednn: no moving average has been kept")
 		}
 		p.swapEMA()
@@ -213,14 +214,14 @@ func (p *program) Update(u engine.Update) (float64, error) {
 		args.nesterov = 1
 	}
 	if u.Optimizer != engine.SGD || u.Momentum != 0 {
-		p.need(&p.moment1, p.params.size)
+		p.moment1.used = true
 	}
 	if u.Optimizer != engine.SGD {
-		p.need(&p.moment2, p.params.size)
+		p.moment2.used = true
 		args.bias1 = C.double(1 - math.Pow(u.Beta1, float64(u.Step)))
 		args.bias2 = C.double(1 - math.Pow(u.Beta2, float64(u.Step)))
 	}
-	averaging := u.EMADecay > 0 && p.emaParams.p != nil
+	averaging := u.EMADecay > 0 && p.emaParams.used
 	norm := 0.0
 	if u.ClipNorm > 0 {
 		norm = math.Sqrt(float64(C.ns_norm2((*C.float)(unsafe.Pointer(&grads[0])), C.int64_t(p.paramSize))))
@@ -232,7 +233,7 @@ func (p *program) Update(u engine.Update) (float64, error) {
 		}
 		args.wd = C.double(decay)
 		at := func(m memory, use bool) *C.float {
-			if !use || m.p == nil {
+			if !use {
 				return nil
 			}
 			return (*C.float)(unsafe.Pointer(&m.floats()[from]))
@@ -252,19 +253,12 @@ func (p *program) Update(u engine.Update) (float64, error) {
 	return norm, nil
 }
 
-func (p *program) need(m *memory, floats int64) {
-	if m.p == nil {
-		*m = allocate(floats)
-	}
-}
-
 // needEMA begins the moving average with the present values.
 func (p *program) needEMA() {
-	if p.emaParams.p != nil {
+	if p.emaParams.used {
 		return
 	}
-	p.need(&p.emaParams, p.params.size)
-	p.need(&p.emaBuffers, p.stats.size)
+	p.emaParams.used, p.emaBuffers.used = true, true
 	copy(p.emaParams.floats(), p.area(p.params))
 	copy(p.emaBuffers.floats(), p.area(p.stats))
 }
@@ -281,13 +275,13 @@ func (p *program) areaOf(set engine.Set) []float32 {
 			return p.area(p.grads)
 		}
 	case engine.Moment1:
-		return p.moment1.floats()
+		return p.moment1.kept()
 	case engine.Moment2:
-		return p.moment2.floats()
+		return p.moment2.kept()
 	case engine.EMAParams:
-		return p.emaParams.floats()
+		return p.emaParams.kept()
 	case engine.EMABuffers:
-		return p.emaBuffers.floats()
+		return p.emaBuffers.kept()
 	}
 	return nil
 }
@@ -346,9 +340,9 @@ func (p *program) Set(set engine.Set, name string, src []float32) error {
 	}
 	switch set {
 	case engine.Moment1:
-		p.need(&p.moment1, p.params.size)
+		p.moment1.used = p.moment1.p != nil
 	case engine.Moment2:
-		p.need(&p.moment2, p.params.size)
+		p.moment2.used = p.moment2.p != nil
 	case engine.EMAParams, engine.EMABuffers:
 		p.needEMA()
 	}

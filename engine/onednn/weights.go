@@ -237,12 +237,9 @@ func (p *program) reorder(w *weight, plain, area []float32, unpack C.int) error 
 	return nil
 }
 
-// staging is memory outside Go's heap for n floats.
+// staging is memory outside Go's heap for n floats of one weight.
 func (p *program) staging(n int) []float32 {
-	if p.stage.len() < n {
-		p.stage.free()
-		p.stage = allocate(int64(n))
-	}
+	p.stage.used = true
 	return p.stage.floats()[:n]
 }
 
