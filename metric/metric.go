@@ -9,8 +9,8 @@
 //		fmt.Println(m.Name, m.Format(float64(m.Of(network.Complexity))))
 //	}
 //
-// Another counted metric costs a field of graph.Complexity that graph.Counter
-// fills, and here an ID and a row. One that only a machine can tell, as a
+// Another counted metric costs a field of graph.Complexity, which graph.Counter
+// fills and package arch adds up over parts, and here an ID and a row. One that only a machine can tell, as a
 // latency, is a row without Of: Counted leaves it out, so no sampler promises
 // it and no table has an empty column, until values are stored beside a result.
 package metric
