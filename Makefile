@@ -11,7 +11,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch asan
 
 need:
 	@scripts/need go compiler onednn
@@ -45,6 +45,10 @@ lint: need
 	CGO_ENABLED=0 GOOS=darwin go build -o /dev/null ./...
 	CGO_ENABLED=0 GOOS=windows go build -o /dev/null ./...
 
+# Reads and writes beside the buffers of the engine, also where they do no harm today.
+asan: need
+	go test -asan -run 'Zones' ./engine/onednn
+
 FUZZTIME = 2s
 fuzz: need
 	@scripts/fuzz.sh $(FUZZTIME)
@@ -63,7 +67,7 @@ parity:
 bench-pytorch:
 	@scripts/bench_pytorch.sh
 
-check: test test-nocgo lint fuzz race
+check: test test-nocgo lint fuzz race asan
 
 clean:
 	rm -rf bin

@@ -194,6 +194,7 @@ const struct ns_kernels *ns_kernels_for(int block);
 void *ns_alloc(size_t bytes);
 void ns_free(void *p, size_t bytes);
 void *ns_calloc(size_t n, size_t size); // free with free
+void ns_poison(void *p, size_t bytes, int on); // makes the address sanitizer, if there, refuse or allow access
 // Tests: lets so many allocations of this process succeed and the next one fail, once; -1: none fails.
 void ns_fail_after(int64_t n);
 double ns_peak_gflops(double seconds, int wide);

@@ -29,6 +29,10 @@ import (
 type Engine struct {
 	c    *C.ns_engine
 	wide bool // AVX-512: blocks of 16 channels where all fit
+
+	// Of tests: see planner.zone; and what is called with every program before it goes.
+	zone    int64
+	closing func(*program)
 }
 
 var _ engine.Engine = (*Engine)(nil)

@@ -27,6 +27,10 @@ type planner struct {
 	scratch int64 // floats per thread, the largest loop's need
 	inLoop  int64 // of the loop that is being built
 	loop    int
+	// zone > 0: so many floats around every buffer belong to nobody, and no
+	// two buffers share memory, so that what is written beside one is seen. For tests.
+	zone        int64
+	temporaries []*buffer
 }
 
 // perImage makes a buffer with a record for every image of the batch.
@@ -52,8 +56,9 @@ func (p *planner) pin(name string, size int64) *buffer {
 
 // temporary makes a buffer in every thread's scratch for the loop that is being built.
 func (p *planner) temporary(size int64) *buffer {
-	b := &buffer{size: (size + 15) / 16 * 16, scratch: true, off: p.inLoop}
-	p.inLoop += b.size
+	b := &buffer{size: (size + 15) / 16 * 16, scratch: true, off: p.inLoop + p.zone}
+	p.temporaries = append(p.temporaries, b)
+	p.inLoop += b.size + p.zone
 	p.scratch = max(p.scratch, p.inLoop)
 	return b
 }
@@ -70,7 +75,9 @@ func (p *planner) use(b *buffer) *buffer {
 // next begins the next loop.
 func (p *planner) next() {
 	p.loop++
-	p.inLoop = 0
+	if p.zone == 0 {
+		p.inLoop = 0
+	}
 }
 
 // place gives every buffer its offset, the largest first, each at the lowest
@@ -78,6 +85,7 @@ func (p *planner) next() {
 func (p *planner) place() int64 {
 	order := make([]*buffer, 0, len(p.buffers))
 	for _, b := range p.buffers {
+		b.pinned = b.pinned || p.zone > 0 && b.first <= b.last
 		if b.pinned {
 			b.first, b.last = 0, math.MaxInt
 		}
@@ -94,22 +102,22 @@ func (p *planner) place() int64 {
 	var placed []*buffer // by offset
 	var total int64
 	for _, b := range order {
-		at := int64(0)
+		at := p.zone
 		for _, q := range placed {
 			if q.last < b.first || b.last < q.first {
 				continue
 			}
-			if q.off-at >= b.size {
+			if q.off-at >= b.size+p.zone {
 				break
 			}
-			at = max(at, q.off+q.size)
+			at = max(at, q.off+q.size+p.zone)
 		}
 		b.off = at
 		i := sort.Search(len(placed), func(i int) bool { return placed[i].off > at })
 		placed = append(placed, nil)
 		copy(placed[i+1:], placed[i:])
 		placed[i] = b
-		total = max(total, at+b.size)
+		total = max(total, at+b.size+p.zone)
 	}
 	return total
 }

@@ -93,6 +93,7 @@ type program struct {
 	emaParams  memory
 	emaBuffers memory
 	ops        []C.ns_op
+	zones      [][]float32 // see planner.zone
 	opConv     []*conv
 	opNode     []int // whose value an op works on; -1: none
 
@@ -146,7 +147,7 @@ func (e *Engine) compile(g *graph.Graph, o engine.Options) (*program, error) {
 func (p *program) build() error {
 	g := p.g
 	l := &lowering{
-		g: g, plan: &planner{batch: int64(p.opt.Batch)}, masks: map[int]*buffer{},
+		g: g, plan: &planner{batch: int64(p.opt.Batch), zone: p.engine.zone}, masks: map[int]*buffer{},
 		consumers: make([][]int, len(g.Nodes)), roots: make([]*root, len(g.Nodes)),
 		convs: make([]*conv, len(g.Nodes)), stored: make([]*tensor, len(g.Nodes)),
 	}
@@ -237,6 +238,7 @@ func (p *program) emit(s *scheduler) error {
 	if err != nil {
 		return err
 	}
+	p.guard(s.plan, size, scratchStride)
 	count := 0
 	for _, l := range s.loops {
 		count += len(l.pre) + len(l.body) + len(l.post)
@@ -435,6 +437,9 @@ func (p *program) Memory() int64 {
 
 // Close frees the program. Closing twice is harmless.
 func (p *program) Close() error {
+	if p.engine.closing != nil && p.c != nil {
+		p.engine.closing(p)
+	}
 	if p.c != nil {
 		C.ns_pool_free(p.c.pool)
 		C.free(unsafe.Pointer(p.c.spent))

@@ -11,6 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 const ns_kernels *ns_kernels_for(int block) { return block == 16 ? &ns_kernels16 : &ns_kernels8; }
 
@@ -420,6 +423,15 @@ void ns_swap(float *a, float *b, int64_t n) {
 }
 
 // Memory comes zeroed from the system in whole pages, huge ones where it has them.
+void ns_poison(void *p, size_t bytes, int on) {
+#ifdef __SANITIZE_ADDRESS__
+	if (on) __asan_poison_memory_region(p, bytes);
+	else __asan_unpoison_memory_region(p, bytes);
+#else
+	(void)p, (void)bytes, (void)on;
+#endif
+}
+
 static atomic_llong left = -1; // allocations until one fails
 
 void ns_fail_after(int64_t n) { atomic_store(&left, n); }
