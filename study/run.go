@@ -247,7 +247,7 @@ func createFolder(dir, host string, text []byte, fresh []record) (*journal, erro
 		}
 	}
 	file := filepath.Join(dir, fileName)
-	if old, err := os.ReadFile(file); err != nil || string(old) != string(text) {
+	if old, err := strict.ReadFile(file); err != nil || string(old) != string(text) {
 		if err := atomicfile.WriteFile(file, text, 0o644); err != nil {
 			return nil, err
 		}
