@@ -1,8 +1,8 @@
 // Package study runs populations of trials and remembers them in a folder:
 //
-//	study.yaml            the study file as it was given
-//	journal/*.jsonl       what happened, one writer each; the truth
-//	checkpoints/<trial>/  of the trials that are not done
+//	study.yaml                      the study file as it was given
+//	journal/*.jsonl                 what happened, one writer each; the truth
+//	checkpoints/<trial>/<attempt>/  of the trials that are not done
 //
 // Everything else is derived from these. Open reads a folder and changes nothing in it;
 // Start begins or continues the study.
