@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs every fuzz target for so long ($1, as 2s or 5m). What one finds it leaves in
+# Runs every fuzz target so often or so long ($1, as 2000x or 5m). What one finds it leaves in
 # the testdata/fuzz of its package, where go test runs it from then on.
 set -eu
-each=${1:-2s}
+each=${1:-2000x}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cache=$(go env GOCACHE)/fuzz
