@@ -23,7 +23,7 @@ import (
 
 func mustCompare(t testing.TB, o analysis.Options, sources ...analysis.Source) analysis.Comparison {
 	t.Helper()
-	c, err := analysis.Compare(sources, o)
+	c, err := analysis.Compare(context.Background(), sources, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestNothingFinished(t *testing.T) {
 	for i := range s.Populations[0].Trials {
 		s.Populations[0].Trials[i].State = study.Pending
 	}
-	if _, err := analysis.Compare([]analysis.Source{s}, quick); !errors.Is(err, analysis.ErrNothing) {
+	if _, err := analysis.Compare(context.Background(), []analysis.Source{s}, quick); !errors.Is(err, analysis.ErrNothing) {
 		t.Errorf("error %v, want ErrNothing", err)
 	}
 }
@@ -420,7 +420,7 @@ func TestSample(t *testing.T) {
 
 // testdata/tiny is the folder of a study that was really run.
 func TestLoad(t *testing.T) {
-	s, err := analysis.Load(filepath.Join("testdata", "tiny"))
+	s, err := analysis.Load(context.Background(), filepath.Join("testdata", "tiny"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +431,7 @@ func TestLoad(t *testing.T) {
 	if len(c.Spaces) != 2 || c.Spaces[0].N != 3 {
 		t.Errorf("%+v", c.Spaces)
 	}
-	if _, err := analysis.Load(t.TempDir()); !errors.Is(err, study.ErrNoStudy) {
+	if _, err := analysis.Load(context.Background(), t.TempDir()); !errors.Is(err, study.ErrNoStudy) {
 		t.Errorf("an empty folder: %v", err)
 	}
 }

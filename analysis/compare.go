@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"context"
 	"fmt"
 
 	"netspace/stats"
@@ -58,7 +59,7 @@ type Comparison struct {
 // Compare compares the populations of all sources. A failed trial counts with
 // the error of chance; one that has not finished does not count. The error is
 // ErrNothing if no trial has finished.
-func Compare(sources []Source, o Options) (Comparison, error) {
+func Compare(ctx context.Context, sources []Source, o Options) (Comparison, error) {
 	c := Comparison{Sources: sources, Options: o, EMax: o.EMax}
 	names := map[string]int{}
 	for _, s := range sources {
@@ -95,7 +96,7 @@ func Compare(sources []Source, o Options) (Comparison, error) {
 			return c, err
 		}
 	}
-	summaries, pairs, err := stats.Compare(samples, c.EMax, o.Delta, stats.Options{Seed: o.Seed, Resamples: o.Resamples, Level: Level})
+	summaries, pairs, err := stats.Compare(ctx, samples, c.EMax, o.Delta, stats.Options{Seed: o.Seed, Resamples: o.Resamples, Level: Level})
 	if err != nil {
 		return c, err
 	}

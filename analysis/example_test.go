@@ -1,6 +1,7 @@
 package analysis_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 
@@ -9,11 +10,11 @@ import (
 
 // Compare the spaces of a study: what is known, and how surely.
 func ExampleCompare() {
-	source, err := analysis.Load("../study/testdata/v1/kept")
+	source, err := analysis.Load(context.Background(), "../study/testdata/v1/kept")
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := analysis.Compare([]analysis.Source{source}, analysis.Options{})
+	c, err := analysis.Compare(context.Background(), []analysis.Source{source}, analysis.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,13 +11,14 @@
 // Everything derives from the populations. The same ones give the same values:
 // there is no date in them, and what is resampled is seeded.
 //
-//	source, err := analysis.Load("out/demo")
-//	c, err := analysis.Compare([]analysis.Source{source}, analysis.Options{})
+//	source, err := analysis.Load(ctx, "out/demo")
+//	c, err := analysis.Compare(ctx, []analysis.Source{source}, analysis.Options{})
 //	f, err := c.Findings()
 //	err = report.Page(w, f)
 package analysis
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,12 +54,12 @@ type SpaceText struct {
 
 // Load reads the study in a folder. It changes nothing there, and may be called
 // while the study runs. The error is that of study.Open.
-func Load(dir string) (Source, error) {
-	s, err := study.Open(dir)
+func Load(ctx context.Context, dir string) (Source, error) {
+	s, err := study.Open(ctx, dir)
 	if err != nil {
 		return Source{}, err
 	}
-	populations, err := s.Populations()
+	populations, err := s.Populations(ctx)
 	if err != nil {
 		return Source{}, fmt.Errorf("%s: %w", dir, err)
 	}

@@ -28,10 +28,10 @@ func TestHostProgram(t *testing.T) {
 	if err == nil || !strings.Contains(out, "did not call executor.WorkerMain first") {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if st, err := study.Open(forgetful); err != nil {
+	if st, err := study.Open(t.Context(), forgetful); err != nil {
 		t.Fatal(err)
-	} else if all, err := st.Status(); err != nil || all[0].Failed+all[1].Failed > 0 {
-		t.Errorf("%+v, %v: trials failed for it", all, err)
+	} else if all := st.Status(); all[0].Failed+all[1].Failed > 0 {
+		t.Errorf("%+v: trials failed for it", all)
 	}
 	if out, err := run(s.dir); err != nil || !strings.Contains(out, "done") || strings.Contains(out, "lost") {
 		t.Fatalf("%v: %s", err, out)

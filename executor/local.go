@@ -14,6 +14,7 @@ package executor
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,18 +27,22 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"netspace/study"
 )
 
-// Local is the study.Executor of this machine: worker processes, each for one
-// attempt at one trial, so that a crash or an out-of-memory kill costs that
-// attempt and nothing else.
+// Local is the study.Executor of this machine: worker processes, each at one trial at
+// a time, so that a crash or an out-of-memory kill costs one attempt and nothing else.
 type Local struct {
 	Workers int // processes at once; 0 means one per core
 	// Command starts a worker process, a program that calls WorkerMain; nil means this program.
 	Command []string
 	// Env is added to the environment of the workers.
 	Env []string
+	// Silence is how long a worker may give no sign of life, which it does every second, before it is taken for
+	// dead and ended; 0 means a minute.
+	Silence time.Duration
 }
 
 // Slots is the number of worker processes at once.
@@ -79,120 +84,244 @@ func (l Local) Execute(ctx context.Context, run *study.Run) error {
 
 // slot trains one task after the other.
 func (l Local) slot(ctx context.Context, slot int, run *study.Run) error {
+	var p *process
+	defer func() {
+		if p != nil {
+			p.end()
+		}
+	}()
 	for {
 		task, ok, err := run.Next(ctx)
 		if err != nil || !ok {
 			return err
 		}
-		if err := l.trial(ctx, slot, task, run); err != nil {
-			return err
+		for again := true; again && ctx.Err() == nil; {
+			if p == nil {
+				if p, err = l.start(); err != nil {
+					return err
+				}
+			}
+			last, death := l.attempt(ctx, p, slot, task, run)
+			if last.Kind != workerReady { // it is gone
+				p = nil
+			}
+			switch {
+			case death != nil && death.Reason == errNoWorker.Error():
+				return errNoWorker
+			case last.Kind == workerBroken:
+				return fmt.Errorf("trial %s (%s #%d): %s", task.ID, task.Space, task.Index, last.Reason)
+			case ctx.Err() != nil:
+				death = nil // ended for not stopping in time, if it died: no attempt is lost
+			}
+			if task, again, err = run.Ended(slot, task, death); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// trial tries a task until it has ended: done, or failed.
-func (l Local) trial(ctx context.Context, slot int, task study.Task, run *study.Run) error {
-	for again := true; again && ctx.Err() == nil; {
-		last, died, err := l.attempt(ctx, slot, task, run)
-		switch {
-		case err != nil:
-			return err
-		case last.Kind == workerBroken:
-			return fmt.Errorf("trial %s (%s #%d): %s", task.ID, task.Space, task.Index, last.Reason)
-		case ctx.Err() != nil:
-			died = "" // ended for not stopping in time, if it died: no attempt is lost
-		}
-		if task, again, err = run.Ended(slot, task, died); err != nil {
-			return err
-		}
-	}
-	return nil
+// process is a worker process.
+type process struct {
+	cmd        *exec.Cmd
+	in         io.WriteCloser
+	said       chan said // what it writes; closed when it is gone
+	complaints tail
+	kills      int // oomKills when it was started
 }
 
-// attempt runs one worker process to its end and gives the last word of one that
-// stopped or could not work, and why a worker died that did neither nor finished.
-func (l Local) attempt(ctx context.Context, slot int, task study.Task, run *study.Run) (last study.Event, died string, err error) {
-	kills := oomKills()
-	cmd := exec.Command(l.Command[0], l.Command[1:]...)
+// start starts a worker process.
+func (l Local) start() (*process, error) {
+	p := &process{cmd: exec.Command(l.Command[0], l.Command[1:]...), said: make(chan said), kills: oomKills()}
 	// One trial, one thread: the cores go to trials. Go gets a second one for
 	// loading images while C code computes.
-	cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2", workerVariable + "=1"}, l.Env...)...)
-	var complaints tail
-	cmd.Stderr = &complaints
+	p.cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2", workerVariable + "=1"}, l.Env...)...)
+	p.cmd.Stderr = &p.complaints
+	p.cmd.WaitDelay = stopGrace // for what it started and left behind
+	var err error
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start a worker: %w", err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start a worker: %w", err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start a worker: %w", err)
+	}
+	go func() {
+		defer close(p.said)
+		lines := bufio.NewReader(out)
+		for {
+			line, err := readLine(lines)
+			if err != nil {
+				return
+			}
+			var s said
+			if json.Unmarshal(line, &s) == nil { // else a library that prints: not ours
+				p.said <- s
+			}
+		}
+	}()
+	return p, nil
+}
+
+// maxSaid bounds a line that a worker writes.
+const maxSaid = 1 << 20
+
+// readLine reads a line, of one that is too long the beginning.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line) < maxSaid {
+			line = append(line, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
+}
+
+// end ends a worker that has nothing to do.
+func (p *process) end() {
+	p.in.Close()
+	kill := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	for range p.said { // until it is gone
+	}
+	_ = p.cmd.Wait()
+}
+
+// attempt has a worker at a task until it is ready for the next one, or gone. It gives its last word, if it had
+// one, and what it died of, if it neither stopped nor finished.
+func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Task, run *study.Run) (last study.Event, death *study.Death) {
 	line, err := json.Marshal(task)
 	if err != nil {
-		return last, "", fmt.Errorf("start a worker: %w", err)
+		return last, &study.Death{Reason: fmt.Sprintf("start a worker: %v", err)}
 	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return last, "", fmt.Errorf("start a worker: %w", err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return last, "", fmt.Errorf("start a worker: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return last, "", fmt.Errorf("start a worker: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() {
-		in.Close()
-		time.AfterFunc(stopGrace+200*time.Millisecond, func() { _ = cmd.Process.Kill() })
-	})
-	defer stop()
-	_, _ = in.Write(append(line, '\n')) // a worker that died already is seen below
-	last = listen(out, slot, task, run)
-	err = cmd.Wait()
-	switch said := complaints.String(); {
-	case strings.Contains(said, errNoWorker.Error()):
-		return last, "", errNoWorker
-	case last.Kind == "":
-		died = lossReason(err, cmd, said, oomKills() > kills)
-	}
-	return last, died, nil
-}
-
-// listen passes on what a worker says of its trial and gives its last word, if it had one.
-func listen(out io.Reader, slot int, task study.Task, run *study.Run) (last study.Event) {
-	lines := bufio.NewReader(out)
+	go func() { _, _ = p.in.Write(append(line, '\n')) }() // a worker that died already is seen below
+	watch := watch{limits: run.Config.Limits, silence: cmp.Or(l.Silence, time.Minute)}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	stop := ctx.Done()
 	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return last
-		}
-		var e study.Event
-		if json.Unmarshal(line, &e) != nil {
-			continue // a library that prints: not ours
-		}
-		e.Worker, e.Task = slot, task
-		switch e.Kind {
-		case study.TrialStarted, study.TrialProgress:
-			run.Report(e)
-		case study.TrialEpoch:
-			if e.Epoch != nil {
-				run.Report(e)
+		select {
+		case s, alive := <-p.said:
+			if !alive {
+				p.in.Close() // it may have closed its output only
+				kill := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
+				err := p.cmd.Wait()
+				kill.Stop()
+				switch {
+				case last.Kind != "":
+					return last, nil
+				case watch.verdict != nil:
+					death = watch.verdict
+				default:
+					death = deathOf(err, p.cmd, p.complaints.String(), oomKills() > p.kills)
+				}
+				death.Log = lastLines(p.complaints.String())
+				return last, death
 			}
-		case workerStopped, workerBroken:
-			last = e
+			e := s.Event
+			e.Worker, e.Task = slot, task
+			switch watch.heard(s); e.Kind {
+			case study.TrialStarted, study.TrialProgress:
+				run.Report(e)
+			case study.TrialEpoch:
+				if e.Epoch != nil {
+					run.Report(e)
+				}
+			case workerStopped, workerBroken:
+				last = e // it goes now
+			case workerReady:
+				return e, nil
+			}
+		case <-tick.C:
+			if watch.tick(); watch.verdict != nil {
+				_ = p.cmd.Process.Kill() // also one that is stopped
+			}
+		case <-stop:
+			stop = nil
+			p.in.Close()
+			kill := time.AfterFunc(stopGrace+200*time.Millisecond, func() { _ = p.cmd.Process.Kill() })
+			defer kill.Stop()
 		}
 	}
 }
 
-// lossReason says why a worker died, as well as can be known.
-func lossReason(err error, cmd *exec.Cmd, complaints string, oom bool) string {
+// watch sees to it that a worker gets on. It counts seconds in which this process ran itself: if both
+// are stopped, or the machine sleeps, nobody is to blame.
+type watch struct {
+	limits  study.Limits
+	silence time.Duration
+
+	total, still, quiet time.Duration // since the attempt began, since progress, since any word
+	begun               bool          // it has made a step
+	memory              int64         // resident bytes, as it said last
+	verdict             *study.Death  // why it is to be ended
+}
+
+// beginning is how much longer than between steps a worker may take until the first one: it opens and decodes images.
+const beginning = 6
+
+func (w *watch) heard(s said) {
+	w.quiet = 0
+	switch s.Kind {
+	case workerAlive:
+		w.memory = s.Memory
+	case study.TrialProgress, study.TrialEpoch:
+		w.still, w.begun = 0, true
+	}
+}
+
+func (w *watch) tick() {
+	w.total += time.Second
+	w.still += time.Second
+	w.quiet += time.Second
+	stall := w.limits.StallTimeout
+	if !w.begun {
+		stall *= beginning
+	}
+	say := func(cause study.Cause, format string, args ...any) {
+		w.verdict = &study.Death{Cause: cause, Reason: fmt.Sprintf(format, args...)}
+	}
+	switch limit := w.limits.TrialMemory; {
+	case w.quiet > w.silence:
+		say(study.Stalled, "the worker gave no sign of life for %v: it was stopped, or the machine is overloaded", w.silence)
+	case stall > 0 && w.still > stall:
+		say(study.Stalled, "no progress for %v (stall_timeout)", stall)
+	case w.limits.TrialTimeout > 0 && w.total > w.limits.TrialTimeout:
+		say(study.TimedOut, "not done after %v (trial_timeout)", w.limits.TrialTimeout)
+	case limit > 0 && w.memory > limit:
+		say(study.OutOfMemory, "the worker took %s of memory, more than the %s of trial_memory", humanize.IBytes(uint64(w.memory)), humanize.IBytes(uint64(limit)))
+	}
+}
+
+// deathOf says why a worker died, as well as can be known.
+func deathOf(err error, cmd *exec.Cmd, complaints string, oom bool) *study.Death {
 	var exit *exec.ExitError
 	said := firstComplaint(complaints)
 	switch {
+	case strings.Contains(complaints, errNoWorker.Error()):
+		return &study.Death{Cause: study.Crashed, Reason: errNoWorker.Error()}
 	case oom:
-		return "out of memory: the kernel ended the worker"
+		return &study.Death{Cause: study.OutOfMemory, Reason: "out of memory: the kernel ended the worker"}
 	case strings.HasPrefix(said, "panic:"), strings.HasPrefix(said, "fatal error:"): // a Go program that aborts
-		return "the worker crashed: " + said
+		return &study.Death{Cause: study.Crashed, Reason: "the worker crashed: " + said}
 	case errors.As(err, &exit) && !exit.Exited():
-		return "the worker was ended by " + exit.ProcessState.String()
+		return &study.Death{Cause: signalCause(exit.ProcessState), Reason: "the worker was ended by " + exit.ProcessState.String()}
+	case said == "":
+		return &study.Death{Cause: study.Crashed, Reason: fmt.Sprintf("the worker ended without a result: %s", cmd.ProcessState)}
 	}
-	if said == "" {
-		return fmt.Sprintf("the worker ended without a result: %s", cmd.ProcessState)
-	}
-	return "the worker crashed: " + said
+	return &study.Death{Cause: study.Crashed, Reason: "the worker crashed: " + said}
+}
+
+// lastLines are the last lines of what a worker wrote.
+func lastLines(s string) string {
+	const most = 20
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // firstComplaint finds the line of a dying program's last words that says why.

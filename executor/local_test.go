@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 
 func TestConformance(t *testing.T) {
 	executortest.Run(t, func(slots int, env ...string) study.Executor {
-		return executor.Local{Workers: slots, Env: env}
+		return executor.Local{Workers: slots, Env: env, Silence: 3 * time.Second}
 	})
 }
 
@@ -84,6 +84,18 @@ spaces: [anynetx-a, regnetx]
 	return s
 }
 
+// add adds a line to the study file.
+func (s tinyStudy) add(t *testing.T, line string) {
+	t.Helper()
+	text, err := os.ReadFile(s.file)
+	if err == nil {
+		err = os.WriteFile(s.file, append(text, line+"\n"...), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (s tinyStudy) start(t *testing.T) *study.Run {
 	t.Helper()
 	r, err := study.Start(t.Context(), study.Request{File: s.file, Dir: s.dir})
@@ -96,12 +108,12 @@ func (s tinyStudy) start(t *testing.T) *study.Run {
 // export gives the study's results.
 func (s tinyStudy) export(t *testing.T) string {
 	t.Helper()
-	st, err := study.Open(s.dir)
+	st, err := study.Open(t.Context(), s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := st.Export(&out, study.ExportOptions{Format: study.JSONL}); err != nil {
+	if err := st.Export(t.Context(), &out, study.ExportOptions{Format: study.JSONL}); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -157,6 +169,7 @@ func (s tinyStudy) workers(t *testing.T) []started {
 func TestKilledWorkers(t *testing.T) {
 	want := results(t)
 	s := newTinyStudy(t)
+	s.add(t, "retries: 100") // who is killed may just have gone on to the next trial
 	rng := seeded.Rand(t)
 	r := s.start(t)
 	defer r.Close()
@@ -257,14 +270,14 @@ func moment(rng *rand.Rand, round int) time.Duration {
 func doneTrials(t *testing.T, s tinyStudy) map[string]bool {
 	t.Helper()
 	done := map[string]bool{}
-	st, err := study.Open(s.dir)
+	st, err := study.Open(t.Context(), s.dir)
 	if errors.Is(err, study.ErrNoStudy) {
 		return done
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	populations, err := st.Populations()
+	populations, err := st.Populations(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,24 +8,37 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
+	"netspace/internal/machine"
 	"netspace/study"
 	"netspace/trial"
 )
 
-// The protocol between an executor and a worker process: the worker reads one
-// study.Task as a JSON line from its standard input, works on it, and writes study.Events
-// as JSON lines to its standard output. The end of the input tells it to stop,
-// which is also what it sees when its parent dies; so no worker outlives its
-// parent for long. The result goes into a journal before it is told.
+// The protocol between an executor and a worker process: the worker reads study.Tasks
+// as JSON lines from its standard input, works on one after the other, and writes study.Events
+// as JSON lines to its standard output; after each task it says how that went, and at all times every second that it
+// is alive. The end of the input tells it to stop, which is also what it sees when its parent dies; so no worker
+// outlives its parent for long. A result goes into a journal before the end of its task is told.
 
 // What a worker says besides what happens to its trial.
 const (
+	workerAlive   study.EventKind = "alive"
+	workerReady   study.EventKind = "ready"   // what came of the task is in the journals, and the next one may come
 	workerStopped study.EventKind = "stopped" // it was told to stop, and the checkpoint holds what it did
 	workerBroken  study.EventKind = "broken"  // not the trial's fault: no other trial would fare better
 )
+
+// said is a line that a worker writes.
+type said struct {
+	study.Event
+	Memory int64 `json:"memory,omitempty"` // of workerAlive: resident bytes, 0 where the system does not say
+}
+
+// heartbeat is the time between two signs of life.
+const heartbeat = time.Second
 
 // workerVariable is set in the environment of worker processes.
 const workerVariable = "NETSPACE_WORKER"
@@ -58,38 +70,77 @@ func WorkerMain(trainer trial.Trainer) {
 	os.Exit(0)
 }
 
-// serve works on the one task that comes in. kill ends the process; it is called when the worker
-// was told to stop and did not in time.
+// serve works on the tasks that come in, until the input ends. kill ends the process; it is called when the
+// worker was told to stop and did not in time.
 func serve(ctx context.Context, from io.Reader, to io.Writer, trainer trial.Trainer, kill func()) error {
-	in := bufio.NewReader(from)
-	line, err := in.ReadBytes('\n')
-	if err != nil {
-		return fmt.Errorf("read the task: %w", err)
-	}
-	var task study.Task
-	if err := json.Unmarshal(line, &task); err != nil {
-		return fmt.Errorf("read the task: %w", err)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, in) // until the parent closes it, or is no more
-		cancel()
+	tasks := make(chan study.Task)
+	unreadable := make(chan error, 1)
+	go func() { // until the parent closes it, or is no more
+		defer cancel()
+		for in := json.NewDecoder(from); ; {
+			var task study.Task
+			if err := in.Decode(&task); err != nil {
+				if !errors.Is(err, io.EOF) {
+					unreadable <- fmt.Errorf("read a task: %w", err)
+				}
+				return
+			}
+			select {
+			case tasks <- task:
+			case <-ctx.Done():
+				return
+			}
+		}
 	}()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, kill) })
 	defer stop()
 	preferForOOM()
 
+	var mu sync.Mutex
 	out := json.NewEncoder(to)
-	say := func(e study.Event) { _ = out.Encode(e) } // a parent that is gone is seen by the input's end
-	err = study.Work(ctx, task, trainer, say)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		say(study.Event{Kind: workerStopped})
-	case err != nil:
-		say(study.Event{Kind: workerBroken, Reason: err.Error()})
+	say := func(s said) { // a parent that is gone is seen by the input's end
+		mu.Lock()
+		defer mu.Unlock()
+		_ = out.Encode(s)
 	}
-	return nil
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	go func() {
+		for range beat.C {
+			say(said{Event: study.Event{Kind: workerAlive}, Memory: machine.Resident()})
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}()
+
+	var worker study.Worker
+	defer worker.Close()
+	for {
+		var task study.Task
+		select {
+		case task = <-tasks:
+		case <-ctx.Done():
+			select {
+			case err := <-unreadable:
+				return err
+			default:
+				return nil
+			}
+		}
+		err := worker.Work(ctx, task, trainer, func(e study.Event) { say(said{Event: e}) })
+		switch {
+		case err != nil && ctx.Err() != nil:
+			say(said{Event: study.Event{Kind: workerStopped}})
+			return nil
+		case err != nil:
+			say(said{Event: study.Event{Kind: workerBroken, Death: study.Death{Reason: err.Error()}}})
+			return nil
+		}
+		say(said{Event: study.Event{Kind: workerReady}})
+	}
 }
 
 // preferForOOM asks the kernel to end a worker before its parent when memory

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"strings"
@@ -11,11 +12,11 @@ import (
 
 // Findings are computed once; the page is a view of them, in one file that needs no other.
 func ExamplePage() {
-	source, err := analysis.Load("../study/testdata/v1/kept")
+	source, err := analysis.Load(context.Background(), "../study/testdata/v1/kept")
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := analysis.Compare([]analysis.Source{source}, analysis.Options{})
+	c, err := analysis.Compare(context.Background(), []analysis.Source{source}, analysis.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"flag"
@@ -31,7 +32,7 @@ var quick = analysis.Options{Delta: analysis.DefaultDelta, Resamples: 500}
 
 func mustCompare(t testing.TB, o analysis.Options, sources ...analysis.Source) analysis.Comparison {
 	t.Helper()
-	c, err := analysis.Compare(sources, o)
+	c, err := analysis.Compare(context.Background(), sources, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -92,7 +93,7 @@ type replicates struct {
 //
 // The sample is sorted once and a resample is kept as the number of times each
 // value was drawn, so that its median is a scan and not a sort.
-func resample(x []float64, emax float64, o Options, stream uint64) *replicates {
+func resample(ctx context.Context, x []float64, emax float64, o Options, stream uint64) *replicates {
 	s := sorted(x)
 	n := len(s)
 	below := make([]float64, n) // the area is the mean of max(0, emax − e)
@@ -107,6 +108,9 @@ func resample(x []float64, emax float64, o Options, stream uint64) *replicates {
 	counts := make([]int, n)
 	rng := rand.New(rand.NewPCG(o.Seed, stream))
 	for b := range o.Resamples {
+		if ctx.Err() != nil {
+			return r
+		}
 		clear(counts)
 		for range n {
 			counts[rng.IntN(n)]++

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -41,9 +42,9 @@ type Pair struct {
 // points, not negative. Populations of one value have no intervals and no
 // tests: Better and p-values are NaN.
 //
-// Every population is resampled once: the intervals of the summaries and of all
+// It ends soon after ctx is done, with its error. Every population is resampled once: the intervals of the summaries and of all
 // pairs come from the same resamples.
-func Compare(populations [][]float64, emax, delta float64, o Options) ([]Summary, []Pair, error) {
+func Compare(ctx context.Context, populations [][]float64, emax, delta float64, o Options) ([]Summary, []Pair, error) {
 	o, err := o.defaults()
 	if err := errors.Join(err, checkEMax(emax), checkDelta(delta)); err != nil {
 		return nil, nil, err
@@ -56,9 +57,12 @@ func Compare(populations [][]float64, emax, delta float64, o Options) ([]Summary
 	boot := make([]*replicates, len(populations))
 	var wait sync.WaitGroup
 	for i, p := range populations {
-		wait.Go(func() { boot[i] = resample(p, emax, o, uint64(i)) })
+		wait.Go(func() { boot[i] = resample(ctx, p, emax, o, uint64(i)) })
 	}
 	wait.Wait()
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
 
 	var pairs []Pair
 	for i := range populations {

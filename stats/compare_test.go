@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -88,7 +89,7 @@ func TestCompareSideBySide(t *testing.T) {
 	}
 	a, b, c := sample(100, 12), sample(100, 10), sample(100, 12)
 	o := Options{Seed: 3}
-	sums, pairs, err := Compare([][]float64{a, b, c}, 20, 0.5, o)
+	sums, pairs, err := Compare(context.Background(), [][]float64{a, b, c}, 20, 0.5, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestCompareSideBySide(t *testing.T) {
 	if d := cmp.Diff(alone, sums[0]); d != "" {
 		t.Error(d)
 	}
-	_, again, err := Compare([][]float64{a, b, c}, 20, 0.5, o)
+	_, again, err := Compare(context.Background(), [][]float64{a, b, c}, 20, 0.5, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestCompareSideBySide(t *testing.T) {
 // that were drawn independently of each other.
 func TestCompareWithItself(t *testing.T) {
 	a := []float64{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}
-	_, pairs, err := Compare([][]float64{a, a}, 20, 0, Options{})
+	_, pairs, err := Compare(context.Background(), [][]float64{a, a}, 20, 0, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestCompareWithItself(t *testing.T) {
 }
 
 func TestCompareEdges(t *testing.T) {
-	sums, pairs, err := Compare([][]float64{{10}, {12, 13}}, 20, 0, Options{})
+	sums, pairs, err := Compare(context.Background(), [][]float64{{10}, {12, 13}}, 20, 0, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +161,11 @@ func TestCompareEdges(t *testing.T) {
 	}
 	near(t, "difference", p.Mean.Value, 2.5, 1e-12)
 	for name, pops := range map[string][][]float64{"empty": {{1, 2}, {}}, "NaN": {{math.NaN()}}} {
-		if _, _, err := Compare(pops, 20, 0, Options{}); err == nil {
+		if _, _, err := Compare(context.Background(), pops, 20, 0, Options{}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, _, err := Compare([][]float64{{1, 2}}, 20, -1, Options{}); err == nil {
+	if _, _, err := Compare(context.Background(), [][]float64{{1, 2}}, 20, -1, Options{}); err == nil {
 		t.Error("a negative margin: no error")
 	}
 }
@@ -291,11 +292,11 @@ func TestDifferenceIsMirrored(t *testing.T) {
 	for i := range a {
 		a[i], b[i] = 12+4*math.Exp(0.9*rng.NormFloat64()), 12+4*math.Exp(0.9*rng.NormFloat64())
 	}
-	_, ab, err := Compare([][]float64{a, b}, 20, 0.5, Options{})
+	_, ab, err := Compare(context.Background(), [][]float64{a, b}, 20, 0.5, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, ba, err := Compare([][]float64{b, a}, 20, 0.5, Options{})
+	_, ba, err := Compare(context.Background(), [][]float64{b, a}, 20, 0.5, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

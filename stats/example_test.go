@@ -1,6 +1,7 @@
 package stats_test
 
 import (
+	"context"
 	"fmt"
 
 	"netspace/stats"
@@ -10,7 +11,7 @@ func ExampleCompare() {
 	anynet := []float64{15.2, 16.9, 14.8, 19.5, 90, 16.1, 15.7, 17.3}
 	regnet := []float64{13.9, 14.4, 14.1, 15.0, 14.6, 13.7, 15.3, 14.2}
 	emax, _ := stats.DefaultEMax(anynet, regnet)
-	spaces, pairs, err := stats.Compare([][]float64{anynet, regnet}, emax, 0.5, stats.Options{Seed: 1})
+	spaces, pairs, err := stats.Compare(context.Background(), [][]float64{anynet, regnet}, emax, 0.5, stats.Options{Seed: 1})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"fmt"
 	"math"
 )
@@ -35,7 +36,7 @@ func Summarise(errs []float64, emax float64, o Options) (Summary, error) {
 	if err := checkEMax(emax); err != nil {
 		return Summary{}, err
 	}
-	return resample(errs, emax, o, 0).summary(emax, o.Level), nil
+	return resample(context.Background(), errs, emax, o, 0).summary(emax, o.Level), nil
 }
 
 func (r *replicates) summary(emax, level float64) Summary {

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -34,7 +35,7 @@ func TestNotWorse(a, b []float64, delta float64, o Options) (NotWorse, error) {
 	if len(a) == 1 || len(b) == 1 {
 		return NotWorse{delta, math.NaN()}, nil
 	}
-	ra, rb := resample(a, 0, o, 0), resample(b, 0, o, 1)
+	ra, rb := resample(context.Background(), a, 0, o, 0), resample(context.Background(), b, 0, o, 1)
 	return NotWorse{delta, notBelow(rb.mean.minus(ra.mean), minus(rb.means, ra.means), delta)}, nil
 }
 
@@ -55,7 +56,7 @@ func TestNotWorsePaired(a, b []float64, delta float64, o Options) (NotWorse, err
 	if len(a) == 1 {
 		return NotWorse{delta, math.NaN()}, nil
 	}
-	r := resample(minus(b, a), 0, o, 0)
+	r := resample(context.Background(), minus(b, a), 0, o, 0)
 	return NotWorse{delta, notBelow(r.mean, r.means, delta)}, nil
 }
 

@@ -154,7 +154,9 @@ func TestClaimsOfTheDeadAreTakenOver(t *testing.T) {
 				t.Fatal(ok, err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			err = Work(ctx, task, fake{wait: func(_ context.Context, _ trial.Task, epoch int) {
+			var w Worker
+			defer w.Close()
+			err = w.Work(ctx, task, fake{wait: func(_ context.Context, _ trial.Task, epoch int) {
 				if epoch == 3 {
 					cancel()
 				}
@@ -206,8 +208,8 @@ func TestRenewedClaimsHold(t *testing.T) {
 		})
 	}
 	runs.Wait()
-	if started, lost := all.count(TrialStarted), all.count(TrialLost); started != a.trials || lost > 0 {
-		t.Errorf("%d trainings of %d trials, %d lost", started, a.trials, lost)
+	if started, lost := all.count(TrialStarted), all.count(TrialLost); started != a.Totals().Trials || lost > 0 {
+		t.Errorf("%d trainings of %d trials, %d lost", started, a.Totals().Trials, lost)
 	}
 }
 
@@ -222,7 +224,9 @@ func TestSleeperGivesWay(t *testing.T) {
 	}
 	var told events
 	sleeper.report = told.add
-	err = Work(t.Context(), task, fake{wait: func(_ context.Context, _ trial.Task, epoch int) {
+	var w Worker
+	defer w.Close()
+	err = w.Work(t.Context(), task, fake{wait: func(_ context.Context, _ trial.Task, epoch int) {
 		if epoch != 2 {
 			return
 		}
@@ -235,7 +239,7 @@ func TestSleeperGivesWay(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the sleeper's work ended with %v", err)
 	}
-	if _, again, err := sleeper.Ended(0, task, "it was killed, say"); again || err != nil {
+	if _, again, err := sleeper.Ended(0, task, &Death{Reason: "it was killed, say"}); again || err != nil {
 		t.Fatalf("again %v, %v", again, err)
 	}
 	if told.count(TrialDone) != 1 || told.count(TrialLost) > 0 {
@@ -267,11 +271,15 @@ func TestStateOfALostTrial(t *testing.T) {
 		t.Fatalf("%d trials run after their run died; want 0", n)
 	}
 	// A worker may outlive its run for a moment.
+	id, err := parseID(task.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	j, err := openFreeJournal(s.dir, hostName())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.begin(Maker{}, startRecord{Trial: task.ID, Attempt: 1}); err != nil {
+	if err := j.begin(Maker{}, startRecord{Trial: id, Attempt: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if n := running(); n != 1 {

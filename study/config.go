@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"netspace/space"
 	"netspace/strict"
@@ -21,7 +24,19 @@ type Config struct {
 	Spaces  []string
 	Data    trial.Data
 	Settings
+	Limits Limits
 }
+
+// Limits bound what a trial may take. They may change while a study goes on.
+type Limits struct {
+	Retries      int           // how often a trial is tried again whose worker died; 0 to 100
+	TrialTimeout time.Duration // of an attempt; 0: none
+	StallTimeout time.Duration // without progress of an attempt; 0: none
+	TrialMemory  int64         // bytes of a worker; 0: what the machine has, shared among its workers
+}
+
+// DefaultLimits are those of a study that states none.
+func DefaultLimits() Limits { return Limits{Retries: 2, StallTimeout: 10 * time.Minute} }
 
 // Settings is the part of a Config that must stay as it is for results to
 // belong together; so must the images (see train.DataKey), wherever they lie.
@@ -80,6 +95,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 		c.Seed = seed
 		return nil
 	})
+	c.Limits = readLimits(doc, f)
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)
 	f.Finish()
@@ -96,6 +112,36 @@ func whole(doc *strict.Doc, f *strict.Fields, name string, to *int, low, high in
 		doc.Fail(f.Path(name), strconv.Itoa(v), "must be from %d to %d", low, high)
 	}
 	*to = v
+}
+
+func readLimits(doc *strict.Doc, f *strict.Fields) Limits {
+	l := DefaultLimits()
+	if f.Has("retries") {
+		whole(doc, f, "retries", &l.Retries, 0, 100)
+	}
+	readDuration(f, "trial_timeout", &l.TrialTimeout)
+	readDuration(f, "stall_timeout", &l.StallTimeout)
+	f.Word("trial_memory", func(word string) error {
+		bytes, err := humanize.ParseBytes(word)
+		if err != nil || bytes < 1<<20 || bytes > 1<<50 {
+			return errors.New("must be a size from 1 MB up, such as 2GB or 1.5GiB")
+		}
+		l.TrialMemory = int64(bytes)
+		return nil
+	})
+	return l
+}
+
+// readDuration reads a time such as 90s, 45m or 2h; 0 is none.
+func readDuration(f *strict.Fields, name string, to *time.Duration) {
+	f.Word(name, func(word string) error {
+		d, err := time.ParseDuration(word)
+		if err != nil || d != 0 && d < time.Second {
+			return errors.New("must be a time from a second up, such as 90s, 45m or 2h, or 0 for none")
+		}
+		*to = d
+		return nil
+	})
 }
 
 func readData(doc *strict.Doc, f *strict.Fields, to *trial.Data) {

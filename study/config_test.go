@@ -59,7 +59,8 @@ func TestFullStudyFile(t *testing.T) {
 	recipe.Epochs, recipe.LR, recipe.WeightDecay = 5, 0.1, 5e-5
 	want := Config{
 		Name: "full-1.0_x", Samples: 100, Spaces: []string{"anynetx-a", "my/space.yaml"},
-		Data: trial.Data{Name: "some/folder", Train: 10, Validation: 5, Resolution: 32},
+		Data:   trial.Data{Name: "some/folder", Train: 10, Validation: 5, Resolution: 32},
+		Limits: DefaultLimits(),
 		Settings: Settings{
 			Network: space.Template{Block: "Y", Stem: space.Stem{Type: "cifar", Width: 16}, Stages: 3, Strides: []int{1, 2, 2},
 				Activation: "silu", SE: &se, HeadWidth: &head, DropPath: &dropPath, Dropout: &dropout},

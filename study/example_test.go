@@ -2,6 +2,7 @@ package study_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log"
 	"slices"
@@ -11,11 +12,11 @@ import (
 
 // Open a folder, also while the study runs, and list the best networks of each space.
 func ExampleOpen() {
-	s, err := study.Open("testdata/v1/kept")
+	s, err := study.Open(context.Background(), "testdata/v1/kept")
 	if err != nil {
 		log.Fatal(err)
 	}
-	populations, err := s.Populations()
+	populations, err := s.Populations(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}

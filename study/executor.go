@@ -8,8 +8,8 @@ import (
 // Executor trains the trials of a run somewhere: on this machine, on a cluster.
 //
 // Execute asks run.Next for tasks until there are no more, has each of them worked on (see
-// Work) by a worker process, tells run.Report what the worker says of its progress, and
-// run.Ended when the worker is gone. It returns when every task has ended or, after ctx is done, as soon as all
+// Worker) by a worker process, tells run.Report what the worker says of its progress, and
+// run.Ended when the worker is done with it, or gone. It returns when every task has ended or, after ctx is done, as soon as all
 // workers have stopped. Its error means that the study cannot go on; a trial
 // that fails is none. The methods of Run are safe for concurrent use.
 type Executor interface {
@@ -40,7 +40,7 @@ type Event struct {
 	ImagesPerSecond float64       `json:"images_per_second,omitempty"` // of training steps; 0 until measured
 	Left            time.Duration `json:"left,omitempty"`              // until the end of the trial; 0 until measured
 
-	Epoch  *Epoch  `json:"epoch,omitempty"`  // of TrialEpoch
-	Error  float64 `json:"error,omitempty"`  // of TrialDone and TrialFailed: percent
-	Reason string  `json:"reason,omitempty"` // of TrialFailed and TrialLost
+	Epoch *Epoch  `json:"epoch,omitempty"` // of TrialEpoch
+	Error float64 `json:"error,omitempty"` // of TrialDone and TrialFailed: percent
+	Death         // of TrialFailed and TrialLost
 }

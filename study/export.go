@@ -1,8 +1,10 @@
 package study
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -41,58 +43,51 @@ type exportRow struct {
 }
 
 // Export writes all trials, space by space in sample order. Trials without a
-// result are there too, with their state.
-func (s *Study) Export(w io.Writer, o ExportOptions) error {
-	populations, err := s.Populations()
-	if err != nil {
-		return err
-	}
-	for _, p := range populations {
-		for i := range p.Trials {
-			// Who looks when is no part of the results.
-			if t := &p.Trials[i]; t.State == Running || t.State == Pending {
-				t.State, t.Epochs = Pending, nil
-			}
-		}
-	}
+// result are there too, with their state. It takes little memory, however many there are.
+func (s *Study) Export(ctx context.Context, w io.Writer, o ExportOptions) error {
 	switch o.Format {
 	case CSV:
-		return exportCSV(w, populations, o)
+		return s.exportCSV(ctx, w, o)
 	case JSONL:
-		return exportJSONL(w, populations, o)
+		return s.exportJSONL(ctx, w, o)
 	}
 	return &RequestError{fmt.Errorf("format %q: known are %s", o.Format, strings.Join(Formats(), ", "))}
 }
 
-func exportJSONL(w io.Writer, populations []Population, o ExportOptions) error {
+// results is Each, without what depends on when one looks.
+func (s *Study) results(ctx context.Context, visit func(t Trial) error) error {
+	return s.Each(ctx, func(t Trial) error {
+		if t.State == Running || t.State == Pending {
+			t.State, t.Epochs = Pending, nil
+		}
+		return visit(t)
+	})
+}
+
+func (s *Study) exportJSONL(ctx context.Context, w io.Writer, o ExportOptions) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	for _, p := range populations {
-		for _, t := range p.Trials {
-			row := exportRow{Study: p.Study, Trial: t}
-			if o.Times {
-				row.Seconds, row.ImagesPerSecond = &t.Seconds, &t.ImagesPerSecond
-			}
-			if err := enc.Encode(row); err != nil {
-				return err
-			}
+	return s.results(ctx, func(t Trial) error {
+		row := exportRow{Study: s.Config.Name, Trial: t}
+		if o.Times {
+			row.Seconds, row.ImagesPerSecond = &t.Seconds, &t.ImagesPerSecond
 		}
-	}
-	return nil
+		return enc.Encode(row)
+	})
 }
 
 // column is one column of a table of trials.
 type column struct {
 	name  string
-	value func(p Population, t Trial) string
+	value func(t Trial) string
 }
 
 // columns of a CSV export. Numbers per stage are lists with spaces between them.
-func columns(times bool) []column {
+func (s *Study) columns(times bool) []column {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	// result is empty for trials that have none, which is not an error of 0 %.
-	result := func(get func(Trial) float64) func(Population, Trial) string {
-		return func(_ Population, t Trial) string {
+	result := func(get func(Trial) float64) func(Trial) string {
+		return func(t Trial) string {
 			if t.State != Done && t.State != Failed {
 				return ""
 			}
@@ -100,25 +95,25 @@ func columns(times bool) []column {
 		}
 	}
 	cols := []column{
-		{"study", func(p Population, _ Trial) string { return p.Study }},
-		{"space", func(p Population, _ Trial) string { return p.Space }},
-		{"index", func(_ Population, t Trial) string { return strconv.Itoa(t.Index) }},
-		{"id", func(_ Population, t Trial) string { return t.ID }},
-		{"state", func(_ Population, t Trial) string { return string(t.State) }},
+		{"study", func(Trial) string { return s.Config.Name }},
+		{"space", func(t Trial) string { return t.Space }},
+		{"index", func(t Trial) string { return strconv.Itoa(t.Index) }},
+		{"id", func(t Trial) string { return t.ID }},
+		{"state", func(t Trial) string { return string(t.State) }},
 		{"error", result(func(t Trial) float64 { return t.Error })},
 		{"error5", result(func(t Trial) float64 { return t.Error5 })},
-		{"reason", func(_ Population, t Trial) string { return t.Reason }},
+		{"reason", func(t Trial) string { return t.Reason }},
 	}
 	for _, m := range metric.Counted() {
-		cols = append(cols, column{m.Name, func(_ Population, t Trial) string { return strconv.FormatInt(m.Of(t.Complexity), 10) }})
+		cols = append(cols, column{m.Name, func(t Trial) string { return strconv.FormatInt(m.Of(t.Complexity), 10) }})
 	}
 	cols = append(cols, []column{
 		{"depths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.Depth) })},
 		{"widths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.Width) })},
 		{"bottlenecks", perStage(func(t arch.Stage) string { return number(t.Bottleneck) })},
 		{"group_widths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.GroupWidth) })},
-		{"seed", func(_ Population, t Trial) string { return strconv.FormatUint(t.Seed, 10) }},
-		{"spec", func(_ Population, t Trial) string {
+		{"seed", func(t Trial) string { return strconv.FormatUint(t.Seed, 10) }},
+		{"spec", func(t Trial) string {
 			data, err := json.Marshal(t.Spec)
 			if err != nil { // specs come out of a journal, where they were JSON
 				return ""
@@ -136,11 +131,23 @@ func columns(times bool) []column {
 
 // drawnColumns are the resolution and the fields of the recipe, if a space of
 // the study draws them: empty for networks that have none of their own.
-func drawnColumns(populations []Population) []column {
+func (s *Study) drawnColumns(ctx context.Context) ([]column, error) {
 	var cols []column
 	fields, resolution := map[string]bool{}, false
-	for _, p := range populations {
-		for _, t := range p.Trials {
+	l := &lines{h: s.history}
+	defer l.close()
+	for _, name := range s.Config.Spaces {
+		for _, place := range s.samples(name) {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if place.ref.length == 0 || !l.holds(place.ref, `"recipe":`, `"resolution":`) {
+				continue
+			}
+			t, err := l.sample(place)
+			if err != nil {
+				return nil, err
+			}
 			resolution = resolution || t.Spec.Resolution != 0
 			for field := range t.Spec.Recipe {
 				fields[field] = true
@@ -148,7 +155,7 @@ func drawnColumns(populations []Population) []column {
 		}
 	}
 	if resolution {
-		cols = append(cols, column{"resolution", func(_ Population, t Trial) string {
+		cols = append(cols, column{"resolution", func(t Trial) string {
 			if t.Spec.Resolution == 0 {
 				return ""
 			}
@@ -156,20 +163,24 @@ func drawnColumns(populations []Population) []column {
 		}})
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		cols = append(cols, column{"recipe." + field, func(_ Population, t Trial) string {
+		cols = append(cols, column{"recipe." + field, func(t Trial) string {
 			if v, ok := t.Spec.Recipe[field]; ok {
 				return fmt.Sprint(v)
 			}
 			return ""
 		}})
 	}
-	return cols
+	return cols, nil
 }
 
-func exportCSV(w io.Writer, populations []Population, o ExportOptions) error {
-	cols := columns(o.Times)
+func (s *Study) exportCSV(ctx context.Context, w io.Writer, o ExportOptions) error {
+	cols := s.columns(o.Times)
 	at := slices.IndexFunc(cols, func(c column) bool { return c.name == "seed" })
-	cols = slices.Insert(cols, at, drawnColumns(populations)...)
+	drawn, err := s.drawnColumns(ctx)
+	if err != nil {
+		return err
+	}
+	cols = slices.Insert(cols, at, drawn...)
 	out := csv.NewWriter(w)
 	line := make([]string, len(cols))
 	for i, c := range cols {
@@ -178,23 +189,19 @@ func exportCSV(w io.Writer, populations []Population, o ExportOptions) error {
 	if err := out.Write(line); err != nil {
 		return err
 	}
-	for _, p := range populations {
-		for _, t := range p.Trials {
-			for i, c := range cols {
-				line[i] = c.value(p, t)
-			}
-			if err := out.Write(line); err != nil {
-				return err
-			}
+	err = s.results(ctx, func(t Trial) error {
+		for i, c := range cols {
+			line[i] = c.value(t)
 		}
-	}
+		return out.Write(line)
+	})
 	out.Flush()
-	return out.Error()
+	return errors.Join(err, out.Error())
 }
 
 // perStage lists a number of every stage of a network that has stages.
-func perStage(get func(arch.Stage) string) func(Population, Trial) string {
-	return func(_ Population, t Trial) string {
+func perStage(get func(arch.Stage) string) func(Trial) string {
+	return func(t Trial) string {
 		n, ok := t.Spec.AnyNet()
 		if !ok {
 			return ""

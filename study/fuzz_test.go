@@ -56,9 +56,9 @@ func FuzzParseConfig(f *testing.F) {
 	})
 }
 
-// Whatever is in a journal, it is read up to a position or refused; what lies
-// before the position reads the same without the rest, which a crash may have
-// torn, and its records are written as they were read.
+// Whatever is in a journal, it is read, and what is damaged is set aside; what lies
+// before the torn end reads the same without it; a line means the same whether it is glanced at or
+// decoded; and records are written as they were read.
 func FuzzJournal(f *testing.F) {
 	files, err := filepath.Glob("testdata/v1/kept/journal/*.jsonl")
 	if err != nil || len(files) == 0 {
@@ -86,56 +86,87 @@ func FuzzJournal(f *testing.F) {
 			}
 			data = with
 		}
-		read := func(data []byte) (position, []record, error) {
-			var records []record
-			at, err := readRecords(bytes.NewReader(data), "j", position{}, func(r record) error {
-				records = append(records, r)
-				return nil
-			})
-			return at, records, err
+		type lineAt struct {
+			at   position
+			line string
 		}
-		at, records, err := read(data)
+		read := func(data []byte) (end position, lines []lineAt, bad int) {
+			end, err := scanJournal(t.Context(), bytes.NewReader(data), "j", position{}, func(at position, line []byte) error {
+				lines = append(lines, lineAt{at, string(line)})
+				return nil
+			}, func(position, string) { bad++ })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return end, lines, bad
+		}
+		end, lines, bad := read(data)
+		before, same, badBefore := read(data[:end.bytes])
+		if before != end || len(same) != len(lines) || bad != badBefore || end.lines != len(lines)+bad || end.bytes != int64(bytes.LastIndexByte(data, '\n')+1) {
+			t.Fatalf("%d lines up to %+v; without what follows %d up to %+v", len(lines), end, len(same), before)
+		}
+		glanced, decoded := newHistory(t), newHistory(t)
+		for i, l := range lines {
+			r := ref{length: int32(len(l.line)), offset: l.at.bytes}
+			whole, unreadable := decodeRecord([]byte(l.line))
+			err := glanced.add(glanced.order[0], r, []byte(l.line))
+			if unreadable != nil {
+				continue // what a glance does not see
+			}
+			_, at, _ := split([]byte(l.line))
+			if slow := decoded.addRecord(decoded.order[0], r, at, whole); (slow == nil) != (err == nil) {
+				t.Fatalf("line %d: %v, %v", i, err, slow)
+			}
+			written, err := encodeRecord(whole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := decodeRecord(bytes.TrimSuffix(written, []byte("\n")))
+			if err != nil {
+				t.Fatalf("%s: %v", written, err)
+			}
+			if a, b := asJSON(t, whole), asJSON(t, again); a != b {
+				t.Error(cmp.Diff(a, b))
+			}
+			for id, o := range decoded.outcomes {
+				g := glanced.outcomes[id]
+				if g == nil || g.state() != o.state() && g.done == nil || o.done != nil && (g.done == nil || *g.done != *o.done) && g.done.at > o.done.at {
+					t.Fatalf("line %d: trial %s is %+v at a glance and %+v", i, id, g, o)
+				}
+			}
+		}
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, journalDir, "j-0.jsonl"), string(data))
+		write(t, filepath.Join(dir, fileName), "name: x\ndata: {name: y}\nrecipe: {epochs: 3}\nsamples: 4\nspaces: [anynetx-a, regnetx]\n")
+		s, err := Open(t.Context(), dir)
 		if err != nil {
 			if err.Error() == "" {
 				t.Error("no message")
 			}
 			return
 		}
-		before, same, err := read(data[:at.bytes])
-		if err != nil || before != at || len(same) != len(records) || at.lines < len(records) {
-			t.Fatalf("%d records up to %+v; without what follows %d up to %+v, %v", len(records), at, len(same), before, err)
-		}
-		var written []byte
-		h, err := readHistory(t.TempDir(), "h")
-		if err != nil {
+		s.Status()
+		if _, err := s.Populations(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		follow := &follower{file: "j"}
-		for _, r := range records {
-			line, err := encodeRecord(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			written = append(written, line...)
-			if err := h.add(follow, r); err != nil && err.Error() == "" {
-				t.Error("no message")
-			}
-		}
-		_, again, err := read(written)
-		if err != nil {
-			t.Fatalf("%s: %v", written, err)
-		}
-		if a, b := asJSON(t, records), asJSON(t, again); a != b {
-			t.Error(cmp.Diff(a, b))
-		}
-		if h.study != nil {
-			for _, trials := range h.found {
-				for _, r := range trials {
-					h.trial(r)
-				}
+		for _, d := range s.Damage() {
+			if d.Reason == "" {
+				t.Errorf("%+v", d)
 			}
 		}
 	})
+}
+
+// newHistory is that of one journal without lines.
+func newHistory(t *testing.T) *history {
+	t.Helper()
+	h, err := readHistory(t.Context(), t.TempDir(), "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{file: "j"}
+	h.files["j"], h.order = f, []*follower{f}
+	return h
 }
 
 func asJSON(t *testing.T, v any) string {

@@ -43,6 +43,8 @@ func (x inProcess) Execute(ctx context.Context, run *Run) error {
 	var all sync.WaitGroup
 	for slot := range x.workers {
 		all.Go(func() {
+			var w Worker
+			defer w.Close()
 			for ctx.Err() == nil {
 				task, ok, err := run.Next(ctx)
 				if err != nil {
@@ -51,9 +53,9 @@ func (x inProcess) Execute(ctx context.Context, run *Run) error {
 				if !ok {
 					return
 				}
-				err = Work(ctx, task, x.trainer, func(e Event) { e.Worker = slot; run.Report(e) })
+				err = w.Work(ctx, task, x.trainer, func(e Event) { e.Worker = slot; run.Report(e) })
 				if err == nil {
-					_, _, err = run.Ended(slot, task, "")
+					_, _, err = run.Ended(slot, task, nil)
 				}
 				if err != nil {
 					cancel(err)
@@ -186,12 +188,12 @@ func (s tinyStudy) export(t testing.TB) string {
 
 func (s tinyStudy) exportAs(t testing.TB, format string) string {
 	t.Helper()
-	st, err := Open(s.dir)
+	st, err := Open(t.Context(), s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := st.Export(&out, ExportOptions{Format: format}); err != nil {
+	if err := st.Export(t.Context(), &out, ExportOptions{Format: format}); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -199,11 +201,11 @@ func (s tinyStudy) exportAs(t testing.TB, format string) string {
 
 func (s tinyStudy) trials(t testing.TB) []Trial {
 	t.Helper()
-	st, err := Open(s.dir)
+	st, err := Open(t.Context(), s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	populations, err := st.Populations()
+	populations, err := st.Populations(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,58 +1,53 @@
 package study
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"netspace/arch"
-	"netspace/graph"
 	"netspace/internal/infile"
-	"netspace/space"
-	"netspace/trial"
 )
 
-// maxAttempts is how many times a trial whose worker dies is tried: what kills a
-// trial twice more at the same place is the trial's own doing.
-const maxAttempts = 3
-
-// studyRecord is what must stay as it is for the results in a folder to belong
-// together.
-type studyRecord struct {
-	Settings    json.RawMessage `json:"settings"` // Settings
-	Data        string          `json:"data"`     // train.DataKey
-	Input       trial.Input     `json:"input"`
-	TrainImages int             `json:"train_images"`
-	ValImages   int             `json:"val_images"`
+// ref is where a record stands.
+type ref struct {
+	file   int32 // in history.order
+	length int32 // of its line, without its end; 0: there is none
+	offset int64
 }
 
-// trialRecord puts a network in a population.
-type trialRecord struct {
-	Space      string           `json:"space"`
-	Index      int              `json:"index"`
-	ID         string           `json:"id"`
-	Seed       uint64           `json:"seed"`
-	Spec       arch.Spec        `json:"spec"`
-	Asked      space.Asked      `json:"asked,omitempty"`
-	Complexity graph.Complexity `json:"complexity"`
+// sample is a network of a population.
+type sample struct {
+	id  trialID
+	at  int64 // when it was written: the first of two that differ counts
+	ref ref
+}
+
+// result is what a training gave. Its epochs are read when they are asked for.
+type result struct {
+	Error, Error5            float64 // percent
+	Seconds, ImagesPerSecond float64
+
+	at    int64 // when it was written: the first counts
+	ref   ref
+	maker *Maker // who wrote it; nil if the journal does not say
 }
 
 // outcome is what the journals say of one trial.
 type outcome struct {
-	done    *doneRecord
+	done    *result
 	failed  *failedRecord
 	lost    []lostRecord // in the order read
 	forgive int          // attempts up to this count for nothing
 	claims  []claim      // not released; the latest of each session
-	epochs  []Epoch      // of a trial that is not done, for viewers
-	at      string       // time of done, to settle which of two counts
-	maker   *Maker       // who wrote done; nil if the journal does not say
+	epochs  []ref        // of a trial that is not done
 }
 
 // claim is a claim on a trial.
@@ -74,12 +69,15 @@ type session struct {
 // follower is one journal, read up to a position.
 type follower struct {
 	file    string
+	number  int32 // in history.order
 	host    string
 	at      position
 	session *session // the last one in the file
 	maker   *Maker   // the last one in the file
-	last    string   // the trial that its writer began and has not ended
+	last    trialID  // the trial that its writer began and has not ended, if busy
+	busy    bool
 	held    lockState
+	foreign string // why it is no journal
 }
 
 // history is the content of all journals of a folder, as far as it was read.
@@ -87,29 +85,35 @@ type history struct {
 	dir      string
 	host     string // this machine
 	study    *studyRecord
-	samples  map[string][]trialRecord // by space, in sample order
-	spaces   map[string]spaceRecord   // by name
-	outcomes map[string]*outcome      // by trial
-	makers   []*Maker                 // different ones, in the order found
+	samples  map[string][]sample    // by space; places that no record tells of have no ref
+	spaces   map[string]spaceRecord // by name
+	outcomes map[trialID]*outcome
+	makers   []*Maker // different ones, in the order found
+	damage   []Damage
 
-	found    map[string]map[int]trialRecord
 	files    map[string]*follower
+	order    []*follower // as they were found
 	sessions map[string]*session
-	working  map[string]bool // trials that living processes of this host are at
-	ended    []string        // trials with a new end since takeEnded was called
-	now      time.Time       // of the last refresh
+	working  map[trialID]bool // trials that living processes of this host are at
+	ended    []trialID        // trials with a new end since takeEnded was called
+	now      time.Time        // of the last refresh
+
+	studyAt  int64 // when study was written: the first of two that differ counts
+	studyIn  string
+	spacesAt map[string]int64
+	look     glance
 }
 
 // readHistory replays the journals of a folder. The order of files, and of
 // records in different files, does not matter.
-func readHistory(dir, host string) (*history, error) {
-	h := &history{dir: dir, host: host, samples: map[string][]trialRecord{}, spaces: map[string]spaceRecord{},
-		outcomes: map[string]*outcome{}, found: map[string]map[int]trialRecord{}, files: map[string]*follower{}, sessions: map[string]*session{}}
-	return h, h.refresh()
+func readHistory(ctx context.Context, dir, host string) (*history, error) {
+	h := &history{dir: dir, host: host, samples: map[string][]sample{}, spaces: map[string]spaceRecord{}, spacesAt: map[string]int64{},
+		outcomes: map[trialID]*outcome{}, files: map[string]*follower{}, sessions: map[string]*session{}}
+	return h, h.refresh(ctx)
 }
 
 // refresh reads what was added to the journals.
-func (h *history) refresh() error {
+func (h *history) refresh(ctx context.Context) error {
 	files, err := journalFiles(h.dir)
 	if err != nil {
 		return err
@@ -117,40 +121,44 @@ func (h *history) refresh() error {
 	for _, file := range files {
 		f := h.files[file]
 		if f == nil {
-			f = &follower{file: file}
-			h.files[file] = f
+			f = &follower{file: file, host: hostOf(file), number: int32(len(h.order))}
+			h.files[file], h.order = f, append(h.order, f)
 		}
-		if err := h.follow(f); err != nil {
+		if err := h.follow(ctx, f); err != nil {
 			return err
 		}
 	}
 	h.now = time.Now()
-	h.working = map[string]bool{}
-	for _, f := range h.files {
-		if f.last != "" && f.host == h.host && f.held == lockHeld {
+	h.working = map[trialID]bool{}
+	for _, f := range h.order {
+		if f.busy && f.host == h.host && f.held == lockHeld {
 			h.working[f.last] = true
-		}
-	}
-	for name, byIndex := range h.found {
-		// A crash may have torn the record of a sample; what follows a gap is sampled again.
-		for i := len(h.samples[name]); ; i++ {
-			t, ok := byIndex[i]
-			if !ok {
-				break
-			}
-			h.samples[name] = append(h.samples[name], t)
 		}
 	}
 	return nil
 }
 
-// follow reads what was added to a journal.
-func (h *history) follow(f *follower) error {
+var numbered = regexp.MustCompile(`-[0-9]+(-[0-9]+)?$`)
+
+// hostOf is the host whose journals have such names.
+func hostOf(file string) string {
+	return numbered.ReplaceAllString(strings.TrimSuffix(filepath.Base(file), journalSuffix), "")
+}
+
+// follow reads what was added to a journal. A file that cannot be read costs what only it knows.
+func (h *history) follow(ctx context.Context, f *follower) error {
 	in, err := infile.Open(f.file)
-	if errors.Is(err, os.ErrNotExist) {
+	var refused *infile.RefusedError
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case errors.As(err, &refused):
+		h.isForeign(f, refused.Reason)
+		return nil
+	case errors.Is(err, os.ErrPermission):
+		h.isForeign(f, "may not be read")
+		return nil
+	case err != nil:
 		return err
 	}
 	defer in.Close()
@@ -159,46 +167,150 @@ func (h *history) follow(f *follower) error {
 		return err
 	}
 	grown := info.Size() > f.at.bytes
-	if grown || f.last != "" || f.session != nil && !f.session.over {
+	if grown || f.busy || f.session != nil && !f.session.over {
 		f.held = lockOf(in) // before reading: a trial that ends meanwhile then counts as done, not as lost
 	}
-	if !grown {
+	if !grown || f.foreign != "" {
 		return nil
 	}
 	if _, err := in.Seek(f.at.bytes, io.SeekStart); err != nil {
 		return err
 	}
-	f.at, err = readRecords(in, f.file, f.at, func(r record) error { return h.add(f, r) })
-	return err
+	begin, good, damaged := f.at.bytes == 0, 0, len(h.damage)
+	bad := func(at position, reason string) {
+		h.damage = append(h.damage, Damage{File: f.file, Line: at.lines + 1, Offset: at.bytes, Reason: reason})
+	}
+	f.at, err = scanJournal(ctx, in, f.file, f.at, func(at position, line []byte) error {
+		r := ref{file: f.number, length: int32(len(line)), offset: at.bytes}
+		if begin && at.lines == 0 && !isHeader(line) {
+			bad(at, "the header is missing")
+		}
+		err := h.add(f, r, line)
+		var later *VersionError
+		switch {
+		case errors.As(err, &later):
+			return err
+		case err != nil:
+			bad(at, err.Error())
+		default:
+			good++
+		}
+		return nil
+	}, bad)
+	if err != nil || !begin || good > 0 {
+		return err
+	}
+	if !beginsAsJournal(in, f.at.bytes, info.Size()) {
+		start := make([]byte, 16)
+		n, _ := in.ReadAt(start, 0)
+		h.damage = h.damage[:damaged]
+		h.isForeign(f, guise(start[:n]))
+	}
+	return nil
 }
 
-// add takes note of a record.
-func (h *history) add(f *follower, r record) error {
+func isHeader(line []byte) bool {
+	kind, _, _ := split(line)
+	return kind == "journal"
+}
+
+func (h *history) isForeign(f *follower, reason string) {
+	if f.foreign == "" {
+		f.foreign = reason
+		h.damage = append(h.damage, Damage{File: f.file, Reason: reason})
+	}
+}
+
+// foreign is an error if one of the files is no journal.
+func (h *history) foreign() error {
+	for _, d := range h.damage {
+		if d.Line == 0 {
+			return &ForeignError{d}
+		}
+	}
+	return nil
+}
+
+// add takes note of the record in a line. An error says why the line means nothing.
+func (h *history) add(f *follower, r ref, line []byte) error {
+	kind, at, object := split(line)
+	g := &h.look
+	switch kind { // those of which there are many
+	case "trial":
+		g.of(object)
+		space, index, id := g.text("space"), g.whole("index"), g.id("id")
+		if g.err == nil {
+			return h.addSample(space, index, sample{id: id, at: at, ref: r})
+		}
+	case "claim":
+		g.of(object)
+		session, trial, attempt, until := g.text("session"), g.id("trial"), g.whole("attempt"), g.text("until")
+		end, err := time.Parse(time.RFC3339, until)
+		if g.err == nil && err == nil && checkAttempt(attempt) == nil {
+			h.addClaim(session, trial, attempt, end)
+			return nil
+		}
+	case "start":
+		g.of(object)
+		if trial := g.id("trial"); g.err == nil {
+			f.begins(trial)
+			return nil
+		}
+	case "epoch":
+		g.of(object)
+		if trial := g.id("trial"); g.err == nil {
+			if o := h.outcome(trial); o.done == nil {
+				o.epochs = append(o.epochs, r)
+			}
+			return nil
+		}
+	case "done":
+		g.of(object)
+		trial := g.id("trial")
+		d := &result{Error: g.number("error"), Error5: g.number("error5"), Seconds: g.number("seconds"), ImagesPerSecond: g.number("images_per_second"), at: at, ref: r, maker: f.maker}
+		if g.err == nil {
+			if err := checkResult(d.Error, d.Error5, d.Seconds, d.ImagesPerSecond); err != nil {
+				return fmt.Errorf("the checksum is right but it tells of %w", err)
+			}
+			if o := h.outcome(trial); o.done == nil || at < o.done.at {
+				o.done, o.epochs = d, nil
+			}
+			h.endOf(f, trial)
+			return nil
+		}
+	}
+	whole, err := decodeRecord(line)
+	if err != nil {
+		return err
+	}
+	return h.addRecord(f, r, at, whole)
+}
+
+// addRecord takes note of a record that was read whole.
+func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 	switch {
 	case r.Journal != nil:
+		if r.Journal.Version > journalVersion {
+			return &VersionError{f.file, r.Journal.Version}
+		}
 		f.host = r.Journal.Host
 	case r.Study != nil:
-		return h.addStudy(f.file, r.Study)
+		return h.addStudy(f.file, when, r.Study)
 	case r.Space != nil:
-		h.spaces[r.Space.Name] = *r.Space
+		if old, known := h.spacesAt[r.Space.Name]; !known || when >= old { // it was edited, and gives the same networks
+			h.spaces[r.Space.Name], h.spacesAt[r.Space.Name] = *r.Space, when
+		}
 	case r.Trial != nil:
-		t := *r.Trial
-		if h.found[t.Space] == nil {
-			h.found[t.Space] = map[int]trialRecord{}
-		}
-		if old, ok := h.found[t.Space][t.Index]; ok && old.ID != t.ID {
-			return fmt.Errorf("%s: network %d of space %s is trial %s, another record of this folder says %s", f.file, t.Index, t.Space, t.ID, old.ID)
-		}
-		h.found[t.Space][t.Index] = t
+		return h.addSample(r.Trial.Space, r.Trial.Index, sample{id: r.Trial.ID, at: when, ref: at})
 	case r.Session != nil:
 		if f.session != nil { // a journal has one writer at a time
 			f.session.over = true
 		}
-		f.last = ""
+		f.busy = false
 		f.session = &session{sessionRecord: *r.Session, host: f.host, file: f.file}
 		h.sessions[r.Session.ID] = f.session
 	case r.Claim != nil:
-		h.addClaim(*r.Claim)
+		h.addClaim(r.Claim.Session, r.Claim.Trial, r.Claim.Attempt, r.Claim.Until)
 	case r.Lease != nil:
 		if s := h.sessions[r.Lease.Session]; s != nil {
 			s.until = r.Lease.Until
@@ -208,23 +320,22 @@ func (h *history) add(f *follower, r record) error {
 	case r.Maker != nil:
 		f.maker = h.maker(*r.Maker, f.host)
 	case r.Start != nil:
-		if f.session != nil { // workers and runs have journals of their own
-			f.session.over = true
-		}
-		f.last = r.Start.Trial
+		f.begins(r.Start.Trial)
 	case r.Epoch != nil:
-		h.outcome(r.Epoch.Trial).addEpoch(r.Epoch.Epoch)
-	case r.Done != nil:
-		o := h.outcome(r.Done.Trial)
-		if o.done == nil || r.Time < o.at {
-			o.done, o.at, o.maker, o.epochs = r.Done, r.Time, f.maker, nil
+		if o := h.outcome(r.Epoch.Trial); o.done == nil {
+			o.epochs = append(o.epochs, at)
 		}
-		f.last = ""
-		h.ended = append(h.ended, r.Done.Trial)
+	case r.Done != nil:
+		d := r.Done
+		if o := h.outcome(d.Trial); o.done == nil || when < o.done.at {
+			o.done, o.epochs = &result{d.Error, d.Error5, d.Seconds, d.ImagesPerSecond, when, at, f.maker}, nil
+		}
+		h.endOf(f, d.Trial)
 	case r.Failed != nil:
-		h.outcome(r.Failed.Trial).failed = r.Failed
-		f.last = ""
-		h.ended = append(h.ended, r.Failed.Trial)
+		if o := h.outcome(r.Failed.Trial); o.failed == nil || r.Failed.Attempt >= o.failed.Attempt {
+			o.failed = r.Failed
+		}
+		h.endOf(f, r.Failed.Trial)
 	case r.Lost != nil:
 		o := h.outcome(r.Lost.Trial)
 		o.lost = append(o.lost, *r.Lost)
@@ -235,46 +346,86 @@ func (h *history) add(f *follower, r record) error {
 	return nil
 }
 
-// addStudy takes note of the settings. Another program may state a field that is
-// at its default, or not: that is no difference.
-func (h *history) addStudy(file string, s *studyRecord) error {
-	if h.study != nil && !reflect.DeepEqual(h.study, s) {
-		changes, err := s.changes(*h.study)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if len(changes) > 0 {
-			return fmt.Errorf("%s: its settings are not those of the other journals in this folder: %s", file, strings.Join(changes, "; "))
-		}
+// begins says that the writer of a journal is a worker, and is at a trial.
+func (f *follower) begins(trial trialID) {
+	if f.session != nil { // workers and runs have journals of their own
+		f.session.over = true
 	}
-	h.study = s
+	f.last, f.busy = trial, true
+}
+
+func (h *history) endOf(f *follower, trial trialID) {
+	f.busy = false
+	h.ended = append(h.ended, trial)
+}
+
+// addSample puts a trial in its place. Two that differ come of two programs that sampled at one time, or from
+// a space that was edited: the first one counts.
+func (h *history) addSample(space string, index int, s sample) error {
+	if err := checkPlace(space, index); err != nil {
+		return fmt.Errorf("the checksum is right but it tells of %w", err)
+	}
+	all := h.samples[space]
+	if index >= len(all) {
+		all = append(all, make([]sample, index+1-len(all))...)
+		h.samples[space] = all
+	}
+	old := all[index]
+	if old.ref.length > 0 && old.at <= s.at {
+		s, old = old, s
+	}
+	all[index] = s
+	if old.ref.length > 0 && old.id != s.id {
+		return fmt.Errorf("network %d of space %s is trial %s, and trial %s in a record that was written later", index, space, s.id, old.id)
+	}
 	return nil
 }
 
-func (h *history) addClaim(r claimRecord) {
-	s := h.sessions[r.Session]
-	if s == nil {
-		return // of a session whose record was deleted
+// addStudy takes note of the settings. Another program may state a field that is
+// at its default, or not: that is no difference.
+func (h *history) addStudy(file string, at int64, s *studyRecord) error {
+	if h.study != nil && !reflect.DeepEqual(h.study, s) {
+		changes, err := s.changes(*h.study)
+		if err != nil {
+			return err
+		}
+		if len(changes) > 0 {
+			if at < h.studyAt {
+				h.study, h.studyAt, h.studyIn, file = s, at, file, h.studyIn
+			}
+			return fmt.Errorf("the settings in %s are others than those of %s, which were written first: %s", filepath.Base(file), filepath.Base(h.studyIn), strings.Join(changes, "; "))
+		}
 	}
-	s.until = r.Until
-	o := h.outcome(r.Trial)
+	if h.study == nil || at < h.studyAt {
+		h.study, h.studyAt, h.studyIn = s, at, file
+	}
+	return nil
+}
+
+func (h *history) addClaim(session string, trial trialID, attempt int, until time.Time) {
+	s := h.sessions[session]
+	if s == nil {
+		return // of a session whose record cannot be read
+	}
+	s.until = until
+	o := h.outcome(trial)
 	for i := range o.claims {
 		if o.claims[i].session == s {
-			o.claims[i].attempt = r.Attempt
+			o.claims[i].attempt = attempt
 			return
 		}
 	}
-	o.claims = append(o.claims, claim{session: s, attempt: r.Attempt})
+	o.claims = append(o.claims, claim{session: s, attempt: attempt})
 }
 
 func (h *history) release(r releaseRecord) {
 	s := h.sessions[r.Session]
 	switch {
 	case s == nil:
-	case r.Trial == "":
+	case r.Trial == nil:
 		s.over, s.released = true, true
 	default:
-		o := h.outcome(r.Trial)
+		o := h.outcome(*r.Trial)
 		o.claims = slices.DeleteFunc(o.claims, func(c claim) bool { return c.session == s })
 	}
 }
@@ -291,7 +442,7 @@ func (h *history) maker(m Maker, host string) *Maker {
 	return &m
 }
 
-func (h *history) outcome(trial string) *outcome {
+func (h *history) outcome(trial trialID) *outcome {
 	o := h.outcomes[trial]
 	if o == nil {
 		o = &outcome{}
@@ -301,10 +452,20 @@ func (h *history) outcome(trial string) *outcome {
 }
 
 // takeEnded gives the trials that have ended since it was called before.
-func (h *history) takeEnded() []string {
+func (h *history) takeEnded() []trialID {
 	ended := h.ended
 	h.ended = nil
 	return ended
+}
+
+// sampled is how many networks of a space are known without a gap.
+func (h *history) sampled(space string) int {
+	for i, s := range h.samples[space] {
+		if s.ref.length == 0 {
+			return i
+		}
+	}
+	return len(h.samples[space])
 }
 
 // alive tells whether the claims of a session hold: its lease has not run out, and where
@@ -317,7 +478,7 @@ func (h *history) alive(s *session) bool {
 }
 
 // claimant is a session other than the given one whose claim on a trial holds, nil if there is none.
-func (h *history) claimant(trial, except string) *session {
+func (h *history) claimant(trial trialID, except string) *session {
 	if o := h.outcomes[trial]; o != nil {
 		for _, c := range o.claims {
 			if c.session.ID != except && h.alive(c.session) {
@@ -328,22 +489,11 @@ func (h *history) claimant(trial, except string) *session {
 	return nil
 }
 
-// addEpoch keeps one entry per epoch: an attempt that starts over repeats some.
-func (o *outcome) addEpoch(e Epoch) {
-	for i := range o.epochs {
-		if o.epochs[i].Epoch == e.Epoch {
-			o.epochs[i] = e
-			return
-		}
-	}
-	o.epochs = append(o.epochs, e)
-}
-
 // losses are the attempts whose worker died and that count.
 func (o *outcome) losses() int {
 	n := 0
 	for _, l := range o.lost {
-		if l.Attempt > o.forgive {
+		if l.Attempt > o.forgive && l.counts() {
 			n++
 		}
 	}
@@ -368,45 +518,34 @@ func (o *outcome) nextAttempt() int {
 	return n + 1
 }
 
-// failure is the reason that ended a trial without a result, or "".
-func (o *outcome) failure() (reason string, ok bool) {
-	if o.failed != nil && o.failed.Attempt > o.forgive {
-		return o.failed.Reason, true
+// failure is what ended a trial without a result, nil if nothing did.
+func (o *outcome) failure() *failedRecord {
+	if o != nil && o.failed != nil && o.failed.Attempt > o.forgive {
+		return o.failed
 	}
-	return "", false
+	return nil
 }
 
-// hasEnded tells whether a trial has a result, or failed for good.
-func (o *outcome) hasEnded() bool {
-	_, failed := o.failure()
-	return o.done != nil || failed
+// state of a trial, without who is at it.
+func (o *outcome) state() State {
+	switch {
+	case o == nil:
+		return Pending
+	case o.done != nil:
+		return Done
+	case o.failure() != nil:
+		return Failed
+	}
+	return Pending
 }
 
-// trial joins a place in a population with what is known of its trial.
-func (h *history) trial(r trialRecord) Trial {
-	t := Trial{ID: r.ID, Space: r.Space, Index: r.Index, Seed: r.Seed, Spec: r.Spec, Asked: r.Asked, Complexity: r.Complexity, State: Pending}
-	o := h.outcomes[r.ID]
-	if o == nil {
-		return t
+func (o *outcome) hasEnded() bool { return o.state() != Pending }
+
+// state of a trial.
+func (h *history) state(id trialID) State {
+	s := h.outcomes[id].state()
+	if s == Pending && (h.working[id] || h.claimant(id, "") != nil) {
+		return Running
 	}
-	if o.done != nil {
-		t.State = Done
-		t.Error, t.Error5 = o.done.Error, o.done.Error5
-		t.Seconds, t.ImagesPerSecond, t.Epochs = o.done.Seconds, o.done.ImagesPerSecond, o.done.Epochs
-		return t
-	}
-	if reason, failed := o.failure(); failed {
-		t.State, t.Reason = Failed, reason
-		t.Error = ChanceError(h.study.Input.Classes, 1)
-		if h.study.Input.Classes > 10 {
-			t.Error5 = ChanceError(h.study.Input.Classes, 5)
-		}
-		t.Seconds, t.Epochs = o.failed.Seconds, o.failed.Epochs
-		return t
-	}
-	if h.working[r.ID] || h.claimant(r.ID, "") != nil {
-		t.State = Running
-	}
-	t.Epochs = o.epochs
-	return t
+	return s
 }

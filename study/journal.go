@@ -1,8 +1,9 @@
 package study
 
 import (
-	"bufio"
 	"bytes"
+	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,133 +31,50 @@ import (
 const (
 	journalVersion = 1
 	journalDir     = "journal"
+	journalSuffix  = ".jsonl"
 	crcPrefix      = `{"crc":"`
 	crcLength      = len(crcPrefix) + 8 + len(`",`) // up to where the checked bytes begin
+
+	// maxLine bounds a line of a journal: a space with all its bases, a curve of many thousand epochs. What is
+	// longer is no record, and is not kept in memory.
+	maxLine = 16 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// CorruptionError says where a journal is damaged other than at its end.
-// A torn end is no error: it is what a crash leaves, and is cut off before
-// the next append.
-type CorruptionError struct {
-	File   string
-	Line   int   // from 1
-	Offset int64 // bytes before the line
-	Reason string
+// Damage is a part of a journal that cannot be read: a line, or all of a file. A damaged
+// line is set aside: what it said is not known, and all other lines count. A torn end is no damage: it is what a
+// crash leaves, and is cut off before the next append.
+type Damage struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`   // from 1; 0: the whole file
+	Offset int64  `json:"offset"` // bytes before the line
+	Reason string `json:"reason"`
 }
 
-func (e *CorruptionError) Error() string {
-	return fmt.Sprintf("%s:%d (byte %d): damaged record: %s; restore the file from a copy, or delete this line: the trial it spoke of is then trained again",
-		e.File, e.Line, e.Offset, e.Reason)
+func (d Damage) String() string {
+	if d.Line == 0 {
+		return d.File + ": " + d.Reason
+	}
+	return fmt.Sprintf("%s:%d (byte %d): %s", d.File, d.Line, d.Offset, d.Reason)
 }
 
-// record is one line of a journal: the time it was written and exactly one of the others.
-type record struct {
-	Time    string         `json:"time"` // RFC 3339, UTC
-	Journal *headerRecord  `json:"journal,omitempty"`
-	Study   *studyRecord   `json:"study,omitempty"`
-	Space   *spaceRecord   `json:"space,omitempty"`
-	Trial   *trialRecord   `json:"trial,omitempty"`
-	Session *sessionRecord `json:"session,omitempty"`
-	Claim   *claimRecord   `json:"claim,omitempty"`
-	Lease   *leaseRecord   `json:"lease,omitempty"`
-	Release *releaseRecord `json:"release,omitempty"`
-	Maker   *Maker         `json:"maker,omitempty"`
-	Start   *startRecord   `json:"start,omitempty"`
-	Epoch   *epochRecord   `json:"epoch,omitempty"`
-	Done    *doneRecord    `json:"done,omitempty"`
-	Failed  *failedRecord  `json:"failed,omitempty"`
-	Lost    *lostRecord    `json:"lost,omitempty"`
-	Forgive *forgiveRecord `json:"forgive,omitempty"`
+// ForeignError says that a file among the journals is none, or is one in another guise
+// (compressed, in UTF-16): a study does not go on without it, for its results would be trained again.
+type ForeignError struct{ Damage }
+
+func (e *ForeignError) Error() string {
+	return e.Damage.String() + "; make it what it was, or move it out of the folder: what only it knows is then trained again"
 }
 
-// headerRecord is the first line of every journal.
-type headerRecord struct {
-	Version int    `json:"version"`
-	Host    string `json:"host"`
+// VersionError says that a journal was written by a later program, in a format that this one may not understand.
+type VersionError struct {
+	File    string
+	Version int
 }
 
-// sessionRecord says that a run writes this journal from here on. The sessions before it in the
-// same file are over.
-type sessionRecord struct {
-	ID  string `json:"id"` // of the run, random
-	PID int    `json:"pid"`
-	// Differs says how the numbers of what trains here may differ from those of the
-	// results that were there.
-	Differs string `json:"differs,omitempty"`
-}
-
-// claimRecord says that the run of a session sees to an attempt at a trial, until the session's
-// lease ends or it releases the trial.
-type claimRecord struct {
-	Session string `json:"session"`
-	Trial   string `json:"trial"`
-	Attempt int    `json:"attempt"`
-	leaseEnd
-}
-
-// leaseRecord extends the lease of a session, and so of all its claims.
-type leaseRecord struct {
-	Session string `json:"session"`
-	leaseEnd
-}
-
-// leaseEnd is when a claim ends that is not renewed, by the clock of the claimant.
-type leaseEnd struct {
-	Until time.Time `json:"until"`
-}
-
-// releaseRecord gives back a claim, or all of a session.
-type releaseRecord struct {
-	Session string `json:"session"`
-	Trial   string `json:"trial,omitempty"` // "": all
-}
-
-// startRecord says that a worker began, or went on with, a trial.
-type startRecord struct {
-	Trial   string `json:"trial"`
-	Attempt int    `json:"attempt"` // from 1; an interruption costs no attempt
-	PID     int    `json:"pid"`
-}
-
-// epochRecord is a finished epoch of a trial that goes on. It is written for
-// viewers alone and not synced; a doneRecord repeats all epochs.
-type epochRecord struct {
-	Trial string `json:"trial"`
-	Epoch
-}
-
-// doneRecord is the result of a trial.
-type doneRecord struct {
-	Trial           string  `json:"trial"`
-	Error           float64 `json:"error"`
-	Error5          float64 `json:"error5"`
-	Seconds         float64 `json:"seconds"`
-	ImagesPerSecond float64 `json:"images_per_second"`
-	Epochs          []Epoch `json:"epochs"`
-}
-
-// failedRecord ends a trial without a result.
-type failedRecord struct {
-	Trial   string  `json:"trial"`
-	Attempt int     `json:"attempt"`
-	Reason  string  `json:"reason"`
-	Seconds float64 `json:"seconds"`
-	Epochs  []Epoch `json:"epochs,omitempty"`
-}
-
-// lostRecord is an attempt whose worker died.
-type lostRecord struct {
-	Trial   string `json:"trial"`
-	Attempt int    `json:"attempt"`
-	Reason  string `json:"reason"`
-}
-
-// forgiveRecord makes a trial's failures and losses up to an attempt count for nothing.
-type forgiveRecord struct {
-	Trial   string `json:"trial"`
-	Attempt int    `json:"attempt"`
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s: format version %d was written by a later netspace; this one reads up to %d", e.File, e.Version, journalVersion)
 }
 
 // encodeRecord gives the line of r, with its line end.
@@ -176,21 +94,16 @@ func encodeRecord(r record) ([]byte, error) {
 
 // checkLine gives what is wrong with a line, without its line end, or "".
 func checkLine(line []byte) string {
+	var stated [4]byte
 	if len(line) < crcLength || !bytes.HasPrefix(line, []byte(crcPrefix)) || string(line[crcLength-2:crcLength]) != `",` {
 		return "the line does not start with a checksum"
 	}
-	stated := string(line[len(crcPrefix) : len(crcPrefix)+8])
-	if sum := fmt.Sprintf("%08x", crc32.Checksum(line[crcLength:], castagnoli)); sum != stated {
-		return fmt.Sprintf("checksum is %s, the line states %s", sum, stated)
+	digits := line[len(crcPrefix) : len(crcPrefix)+8]
+	sum := crc32.Checksum(line[crcLength:], castagnoli)
+	if _, err := hex.Decode(stated[:], digits); err != nil || stated != [4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)} {
+		return fmt.Sprintf("the checksum is %08x, the line states %.8q", sum, digits)
 	}
 	return ""
-}
-
-// kindOf names the record that a line with a right checksum holds.
-func kindOf(line []byte) string {
-	_, rest, _ := bytes.Cut(line[crcLength:], []byte(`","`)) // behind the time
-	kind, _, _ := bytes.Cut(rest, []byte(`"`))
-	return string(kind)
 }
 
 // position is a place in a journal: behind so many whole lines, of so many bytes.
@@ -200,63 +113,75 @@ type position struct {
 }
 
 // scanJournal reads the rest of a journal from a position on, f being there, and gives to visit every
-// whole line without its end, in order. It returns the position behind them; what follows is a
-// torn end. A damaged line with a whole one after it is a *CorruptionError.
-func scanJournal(f io.Reader, path string, from position, visit func(line []byte) error) (position, error) {
-	in := bufio.NewReaderSize(f, 1<<16)
-	var damaged *CorruptionError // the first bad line, an error only if a good one follows
-	for at := from; ; {
-		line, err := in.ReadBytes('\n')
-		if err == io.EOF { // no line end: nothing, or torn
+// whole line, without its end, that its checksum vouches for, with where it begins; and to bad the others. The
+// line is valid until visit returns. It returns the position behind the whole lines; what follows is a torn
+// end. Line ends that an editor made CRLF are as good.
+func scanJournal(ctx context.Context, f io.Reader, path string, from position, visit func(at position, line []byte) error, bad func(at position, reason string)) (position, error) {
+	buf := make([]byte, 1<<16)
+	have := 0        // bytes of buf that are read and not seen to
+	tooLong := false // the line that began at from is skipped
+	at := from       // where buf begins
+	for {
+		n, err := f.Read(buf[have:])
+		searched := have
+		have += n
+		rest := buf[:have]
+		for {
+			end := bytes.IndexByte(rest[searched:], '\n')
+			if end < 0 {
+				break
+			}
+			line, next := rest[:searched+end], rest[searched+end+1:]
+			searched = 0
+			at.bytes += int64(len(line)) + 1
+			begin := from
+			from = position{from.lines + 1, at.bytes}
+			rest = next
+			if tooLong {
+				tooLong = false
+				bad(begin, fmt.Sprintf("the line is longer than %d bytes", maxLine))
+				continue
+			}
+			line = bytes.TrimSuffix(line, []byte("\r"))
+			if reason := checkLine(line); reason != "" {
+				bad(begin, reason)
+			} else if err := visit(begin, line); err != nil {
+				return begin, err
+			}
+		}
+		have = copy(buf, rest)
+		switch {
+		case have == maxLine:
+			tooLong = true
+			at.bytes += int64(have)
+			have = 0
+		case have == len(buf):
+			buf = append(buf, make([]byte, min(len(buf), maxLine-len(buf)))...)
+		}
+		switch {
+		case err == io.EOF:
 			return from, nil
-		}
-		if err != nil {
+		case err != nil:
 			return from, fmt.Errorf("read journal %s: %w", path, err)
-		}
-		here := at
-		at = position{here.lines + 1, here.bytes + int64(len(line))}
-		line = line[:len(line)-1]
-		switch reason := checkLine(line); {
-		case reason != "" && damaged == nil:
-			damaged = &CorruptionError{File: path, Line: at.lines, Offset: here.bytes, Reason: reason}
-		case reason != "":
-		case damaged != nil:
-			return from, damaged
-		default:
-			if err := visit(line); err != nil {
-				return from, err
-			}
-			from = at
+		case ctx.Err() != nil:
+			return from, ctx.Err()
+		case len(buf) < 1<<20 && n > 1<<15: // a long file
+			buf = append(buf, make([]byte, 1<<20-len(buf))...)
 		}
 	}
 }
 
-// readRecords is scanJournal for records. Their first one in the file must be a header.
-func readRecords(f io.Reader, path string, from position, visit func(record) error) (position, error) {
-	at := from
-	return scanJournal(f, path, from, func(line []byte) error {
-		var r record
-		if err := json.Unmarshal(line, &r); err != nil { // no crash leaves a right checksum
-			return &CorruptionError{File: path, Line: at.lines + 1, Offset: at.bytes, Reason: "the checksum is right but " + err.Error()}
-		}
-		if at.lines == 0 {
-			if err := checkHeader(path, r); err != nil {
-				return err
-			}
-		}
-		at = position{at.lines + 1, at.bytes + int64(len(line)) + 1}
-		return visit(r)
-	})
-}
-
-func checkHeader(path string, r record) error {
-	if r.Journal == nil {
-		return &CorruptionError{File: path, Line: 1, Reason: "the header is missing"}
+// guise says what a file is that should be a journal and begins with none of its lines.
+func guise(start []byte) string {
+	switch {
+	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
+		return "is compressed (gzip)"
+	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return "is compressed (zstd)"
+	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}), bytes.HasPrefix(start, []byte("{\x00")), bytes.HasPrefix(start, []byte("\x00{")):
+		return "is text in UTF-16, not in UTF-8"
 	}
-	if r.Journal.Version > journalVersion {
-		return fmt.Errorf("%s: format version %d was written by a later netspace; this one reads up to %d", path, r.Journal.Version, journalVersion)
-	}
-	return nil
+	return "has no line of a journal"
 }
 
 // journalFiles lists the journals of a study folder, sorted by name.
@@ -270,7 +195,7 @@ func journalFiles(dir string) ([]string, error) {
 	}
 	var files []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".jsonl") {
+		if strings.HasSuffix(e.Name(), journalSuffix) {
 			files = append(files, filepath.Join(dir, journalDir, e.Name()))
 		}
 	}
@@ -283,13 +208,14 @@ type journal struct {
 	f        *os.File
 	size     int64  // of the whole records
 	repaired int64  // bytes of a torn end that opening cut off
-	maker    *Maker // the last one in it, nil if there is none
+	maker    *Maker // the last one that was written since it was opened, nil if none was
 }
 
-// What locking a journal can run into.
+// What opening a journal can run into.
 var (
 	errLocked  = errors.New("another process writes this journal")
 	errNoLocks = errors.New("the file system has no locks")
+	errForeign = errors.New("the file does not begin as a journal of this version does")
 )
 
 // lockState is what is known of the lock of a journal.
@@ -316,25 +242,29 @@ func hostName() string {
 // no living process writes, making a new one if need be. So there are as many
 // files as there ever were writers at once, and a name never needs to be
 // agreed on: the lock goes with the process, however it ends. On a file system
-// without locks every writer makes a file of its own.
+// without locks every writer makes a file of its own. Files that are no journals are left as they are.
 func openFreeJournal(dir, host string) (*journal, error) {
 	for n := 0; ; n++ {
-		path := filepath.Join(dir, journalDir, fmt.Sprintf("%s-%d.jsonl", host, n))
+		path := filepath.Join(dir, journalDir, fmt.Sprintf("%s-%d%s", host, n, journalSuffix))
 		j, err := openJournal(path, host, lockFile)
 		switch {
 		case errors.Is(err, errNoLocks):
-			path = filepath.Join(dir, journalDir, fmt.Sprintf("%s-%d-%d.jsonl", host, time.Now().UnixNano(), os.Getpid()))
+			path = filepath.Join(dir, journalDir, fmt.Sprintf("%s-%d-%d%s", host, time.Now().UnixNano(), os.Getpid(), journalSuffix))
 			return openJournal(path, host, func(*os.File) error { return nil })
-		case errors.Is(err, errLocked):
+		case errors.Is(err, errLocked), errors.Is(err, errForeign):
 			continue
 		}
 		return j, err
 	}
 }
 
-// openJournal opens or creates a journal for appending, locks it and cuts off
-// a torn end. It fails with errLocked if another process has it open so.
+// openJournal opens or creates a journal for appending, locks it and cuts off a torn end. It takes
+// the same time however long the file is. It fails with errLocked if another process has it open so, and with
+// errForeign if it is something else.
 func openJournal(path, host string, lock func(*os.File) error) (_ *journal, err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", path, errForeign)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
@@ -347,40 +277,24 @@ func openJournal(path, host string, lock func(*os.File) error) (_ *journal, err 
 	if err := lock(f); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	j := &journal{f: f}
-	// Few lines are decoded: a worker opens a journal for every trial, and there may be many in it.
-	header := true
-	whole, err := scanJournal(f, path, position{}, func(line []byte) error {
-		if !header && kindOf(line) != "maker" {
-			return nil
-		}
-		var r record
-		err := json.Unmarshal(line, &r)
-		switch {
-		case err != nil:
-			return &CorruptionError{File: path, Reason: "the checksum is right but " + err.Error()}
-		case header:
-			header = false
-			return checkHeader(path, r)
-		}
-		j.maker = r.Maker
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err
 	}
-	j.size, j.repaired = whole.bytes, size-whole.bytes
-	if j.repaired > 0 {
+	j := &journal{f: f}
+	if j.size, err = wholeLines(f, size); err != nil {
+		return nil, err
+	}
+	if !beginsAsJournal(f, j.size, size) {
+		return nil, fmt.Errorf("%s: %w", path, errForeign)
+	}
+	if j.repaired = size - j.size; j.repaired > 0 {
 		if err := j.cut(); err != nil {
 			return nil, err
 		}
 	}
 	if j.size == 0 {
-		if err := j.append(true, record{Journal: &headerRecord{Version: journalVersion, Host: host}}); err != nil {
+		if err := j.append(true, headerOf(host)); err != nil {
 			return nil, err
 		}
 		if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
@@ -388,6 +302,48 @@ func openJournal(path, host string, lock func(*os.File) error) (_ *journal, err 
 		}
 	}
 	return j, nil
+}
+
+func headerOf(host string) record {
+	return record{Journal: &headerRecord{Version: journalVersion, Host: host}}
+}
+
+// wholeLines is the size of a file up to its last line end.
+func wholeLines(f io.ReaderAt, size int64) (int64, error) {
+	buf := make([]byte, 1<<14)
+	for end := size; end > 0; {
+		begin := max(0, end-int64(len(buf)))
+		part := buf[:end-begin]
+		if _, err := f.ReadAt(part, begin); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+			return begin + int64(i) + 1, nil
+		}
+		end = begin
+	}
+	return 0, nil
+}
+
+// beginsAsJournal tells whether one may append to a file: its first line is a
+// journal's, or is what a crash left of one.
+func beginsAsJournal(f io.ReaderAt, whole, size int64) bool {
+	const enough = 4 << 10 // for a header
+	start := make([]byte, min(size, enough))
+	if _, err := f.ReadAt(start, 0); err != nil && err != io.EOF {
+		return false
+	}
+	if whole == 0 {
+		n := min(len(start), len(crcPrefix))
+		return size < enough && (string(start[:n]) == crcPrefix[:n] || len(bytes.Trim(start, "\x00")) == 0)
+	}
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if checkLine(line) != "" {
+		return false
+	}
+	var r record
+	return json.Unmarshal(line, &r) == nil && r.Journal != nil && r.Journal.Version <= journalVersion
 }
 
 // cut shortens the file to its whole records.
@@ -398,20 +354,29 @@ func (j *journal) cut() error {
 	return j.f.Sync()
 }
 
-// append writes records at the end, in one write. With sync it returns when they are
-// on the disk: everything that a result or a decision depends on is synced,
-// notes for viewers (starts, epochs) are not. After an error the file is as before,
-// if the disk lets it be.
-func (j *journal) append(sync bool, records ...record) error {
+// encodeRecords gives the lines of records that are written now.
+func encodeRecords(records ...record) ([]byte, error) {
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 	var lines []byte
 	for _, r := range records {
 		r.Time = now
 		line, err := encodeRecord(r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		lines = append(lines, line...)
+	}
+	return lines, nil
+}
+
+// append writes records at the end, in one write. With sync it returns when they are
+// on the disk: everything that a result or a decision depends on is synced,
+// notes for viewers (starts, epochs) are not. After an error the file is as before,
+// if the disk lets it be.
+func (j *journal) append(sync bool, records ...record) error {
+	lines, err := encodeRecords(records...)
+	if err != nil {
+		return err
 	}
 	n, err := j.f.WriteAt(lines, j.size)
 	if err == nil && sync {

@@ -41,7 +41,8 @@ func TestFolderOfVersion1IsContinuedAndExtended(t *testing.T) {
 				wanted.WriteString(line)
 			}
 		}
-		if diff := cmp.Diff(wanted.String(), s.exportAs(t, JSONL)); diff != "" {
+		got := strings.ReplaceAll(s.exportAs(t, JSONL), `,"cause":"refused"`, "") // which that program did not know
+		if diff := cmp.Diff(wanted.String(), got); diff != "" {
 			t.Fatalf("with %s networks a space:\n%s", samples, diff)
 		}
 	}

@@ -96,10 +96,10 @@ func (h *history) provenance() Provenance {
 	for _, o := range h.outcomes {
 		switch {
 		case o.done == nil:
-		case o.maker == nil:
+		case o.done.maker == nil:
 			p.Unknown++
 		default:
-			made[o.maker]++
+			made[o.done.maker]++
 		}
 	}
 	for _, m := range h.makers {

@@ -81,7 +81,7 @@ func TestMovedFolderHasAllItNeeds(t *testing.T) {
 	if said := strings.Join(notes, "\n"); !strings.Contains(said, "warning: ") || !strings.Contains(said, "(AVX9)") {
 		t.Errorf("said %q; want a warning that names AVX9", said)
 	}
-	st, err := Open(moved.dir)
+	st, err := Open(t.Context(), moved.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,7 @@ import (
 	"time"
 
 	"netspace/engine/engines"
-	"netspace/internal/atomicfile"
 	"netspace/strict"
-	"netspace/train"
 	"netspace/trial"
 )
 
@@ -64,18 +62,36 @@ type Run struct {
 	Host   string // this machine's name in the journals
 
 	lease  time.Duration
-	trials int // distinct ones of all populations
-	done   int // of them, when the run began
-	failed int
-	best   *Trial // the best one done when the run began
+	totals Totals // when the run began
+	found  studyRecord
 
 	mu      sync.Mutex
 	log     *journal
 	history *history
 	session sessionRecord
-	queue   []*Task         // not ended, as far as known, and not seen to by this run
-	held    map[string]bool // trials that this run has claimed
+	lines   *lines // to read networks again
 	report  func(Event)
+
+	queue   []queued        // trials that had not ended when the run began, in order, and those that came back
+	head    int             // of the queue: all before it are taken
+	waiting map[trialID]int // place in the queue of those that are not taken
+	ready   []Task          // claimed, and not given out yet
+	held    map[trialID]*attempt
+	usual   time.Duration // from giving out a trial to its end, about; 0 until one ended
+	deaths  deaths
+}
+
+// queued is a trial that remains: a network of a space.
+type queued struct {
+	id    trialID
+	space string
+	index int
+}
+
+// attempt is what this run knows of a trial that it has claimed.
+type attempt struct {
+	given time.Time // out to the executor
+	moved bool      // it has made a step
 }
 
 // Start prepares a study: it reads the study file, opens the data set, samples
@@ -114,102 +130,45 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if host = unsafeName.ReplaceAllString(host, "_"); req.Lease == 0 {
 		req.Lease = DefaultLease
 	}
-	h, err := readHistory(dir, host)
+	req.Host = host
+	h, err := readHistory(ctx, dir, host)
+	if err == nil {
+		err = h.foreign()
+	}
 	if err != nil {
 		return nil, err
 	}
 	if req.Data != "" {
 		config.Data.Name = req.Data
 	}
-	plan, fresh, err := makePlan(ctx, dir, config, h, req.File == "", req.Note)
-	if err != nil {
+	r := &Run{Dir: dir, Config: config, Host: host, lease: req.Lease, history: h, lines: &lines{h: h}, report: func(Event) {},
+		waiting: map[trialID]int{}, held: map[trialID]*attempt{}, deaths: deaths{soft: map[trialID]int{}, first: map[trialID]int{}}}
+	if r.found, err = prepare(ctx, dir, config, text, h, req); err != nil {
 		return nil, err
 	}
-	log, err := createFolder(dir, host, text, fresh)
-	if err != nil {
+	if r.log, err = openFreeJournal(dir, host); err != nil {
 		return nil, err
 	}
-	if log.repaired > 0 {
-		req.Note("%s: cut off %d bytes that a crash left half written", log.f.Name(), log.repaired)
+	if r.log.repaired > 0 {
+		req.Note("%s: cut off %d bytes that a crash left half written", r.log.f.Name(), r.log.repaired)
 	}
-	r := &Run{Dir: dir, Config: config, Host: host, lease: req.Lease, log: log, history: h, held: map[string]bool{}, report: func(Event) {}}
-	if err := r.fill(plan, req); err != nil {
-		return nil, errors.Join(err, log.Close())
+	noteDamage(h.damage, req.Note)
+	if err := r.fill(ctx, req); err != nil {
+		return nil, errors.Join(err, r.log.Close())
 	}
 	return r, nil
 }
 
-// plan is the study record and the samples of a folder, complete.
-type plan struct {
-	study   studyRecord
-	samples map[string][]trialRecord
-}
-
-// makePlan completes what the folder has planned: with the first samples, or
-// more of them. fresh is what must be added to the journals for that.
-func makePlan(ctx context.Context, dir string, config Config, h *history, folderAlone bool, note func(string, ...any)) (p plan, fresh []record, err error) {
-	data, err := config.Data.Open(ctx)
-	if err != nil {
-		return p, nil, &RequestError{err}
-	}
-	defer data.Close()
-	if found := data.DescribeCorrupt(0); found != "" {
-		note("warning: %s", found)
-	}
-	settings, err := json.Marshal(config.Settings)
-	if err != nil {
-		return p, nil, err
-	}
-	key, err := train.DataKey(data)
-	if err != nil {
-		return p, nil, &RequestError{err}
-	}
-	p.study = studyRecord{Settings: settings, Data: key, Input: trial.InputOf(data.Info), TrainImages: data.Train.Len()}
-	if data.Val != nil {
-		p.study.ValImages = data.Val.Len()
-	}
-	if p.study.ValImages == 0 {
-		return p, nil, &RequestError{fmt.Errorf("data set %s: there are no validation images to compare networks on", config.Data.Name)}
-	}
-	if config.Recipe.Batch > p.study.TrainImages {
-		return p, nil, &RequestError{fmt.Errorf("recipe.batch is %d but there are only %d training images", config.Recipe.Batch, p.study.TrainImages)}
-	}
-	if h.study == nil {
-		fresh = append(fresh, record{Study: &p.study})
-	} else if changes, err := p.study.changes(*h.study); err != nil {
-		return p, nil, fmt.Errorf("%s: %w", dir, err)
-	} else if len(changes) > 0 {
-		return p, nil, &RequestError{&ChangedError{Dir: dir, Changes: changes}}
-	}
-	p.samples = map[string][]trialRecord{}
-	for _, name := range config.Spaces {
-		have := h.samples[name]
-		if len(have) < config.Samples {
-			note("sampling %d networks from %s", config.Samples, name)
-			space, err := loadSpace(name, h, folderAlone)
-			if err != nil {
-				return p, nil, &RequestError{fmt.Errorf("spaces: %w", err)}
-			}
-			all, err := sample(ctx, name, space, config, p.study, note)
-			if err != nil {
-				return p, nil, err
-			}
-			if _, kept := h.spaces[name]; !kept {
-				fresh = append(fresh, record{Space: &spaceRecord{Name: name, Files: space.Files()}})
-			}
-			for i, t := range have {
-				if t.ID != all[i].ID {
-					return p, nil, &RequestError{&ChangedError{Dir: dir, Changes: []string{fmt.Sprintf("space %s gives other networks than before, the first at place %d", name, i)}}}
-				}
-			}
-			for i := len(have); i < len(all); i++ {
-				fresh = append(fresh, record{Trial: &all[i]})
-			}
-			have = all
+// noteDamage tells of damaged lines, few of many.
+func noteDamage(damage []Damage, note func(string, ...any)) {
+	const most = 5
+	for i, d := range damage {
+		if i == most {
+			note("warning: and %d more damaged lines (netspace study check lists them)", len(damage)-most)
+			return
 		}
-		p.samples[name] = have[:config.Samples]
+		note("warning: set aside %s", d)
 	}
-	return p, fresh, nil
 }
 
 // changes says what of old is other in s: results made under the one may then not stand
@@ -239,80 +198,43 @@ func (s studyRecord) changes(old studyRecord) ([]string, error) {
 	return changes, nil
 }
 
-// createFolder makes the study folder, or brings it up to date, and returns the run's own journal.
-func createFolder(dir, host string, text []byte, fresh []record) (*journal, error) {
-	for _, d := range []string{dir, filepath.Join(dir, journalDir), filepath.Join(dir, checkpointDir)} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("make the study folder: %w", err)
-		}
-	}
-	file := filepath.Join(dir, fileName)
-	if old, err := strict.ReadFile(file); err != nil || string(old) != string(text) {
-		if err := atomicfile.WriteFile(file, text, 0o644); err != nil {
-			return nil, err
-		}
-	}
-	log, err := openFreeJournal(dir, host)
-	if err != nil {
-		return nil, err
-	}
-	if len(fresh) > 0 {
-		if err := log.append(true, fresh...); err != nil {
-			log.Close()
-			return nil, err
-		}
-	}
-	return log, nil
-}
-
 // fill makes the queue: the trials without an outcome, the first network of every space
 // first, so that the populations grow side by side.
-func (r *Run) fill(p plan, req Request) error {
+func (r *Run) fill(ctx context.Context, req Request) error {
 	h := r.history
-	if err := h.refresh(); err != nil { // with what was just written
+	if err := h.refresh(ctx); err != nil { // with the run's own journal
 		return err
 	}
 	if s := h.files[r.log.f.Name()].session; s != nil {
 		s.over = true // it had the lock that this run has now
 	}
-	seen := map[string]bool{}
+	seen := map[trialID]bool{}
 	var records []record
 	for index := range r.Config.Samples {
 		for _, name := range r.Config.Spaces {
-			rec := p.samples[name][index]
-			if seen[rec.ID] {
+			id := h.samples[name][index].id
+			if seen[id] {
 				continue
 			}
-			seen[rec.ID] = true
-			t := h.trial(rec)
-			if req.Retry && t.State == Failed {
-				o := h.outcome(rec.ID)
+			seen[id] = true
+			r.totals.Trials++
+			o := h.outcomes[id]
+			if f := o.failure(); f != nil && (req.Retry || f.Cause == Killed) {
 				o.forgive = o.nextAttempt() - 1
-				records = append(records, record{Forgive: &forgiveRecord{Trial: rec.ID, Attempt: o.forgive}})
-				t = h.trial(rec)
+				records = append(records, record{Forgive: &forgiveRecord{Trial: id, Attempt: o.forgive}})
 			}
-			r.trials++
-			switch t.State {
+			switch o.state() {
 			case Done:
-				r.done++
-				if r.best == nil || t.Error < r.best.Error {
-					r.best = &t
+				r.totals.Done++
+				if r.totals.Best == nil || o.done.Error < r.totals.Best.Error {
+					r.totals.Best = &Best{ID: id.String(), Space: name, Index: index, Error: o.done.Error}
 				}
-				continue
 			case Failed:
-				r.failed++
-				continue
+				r.totals.Failed++
+			default:
+				r.waiting[id] = len(r.queue)
+				r.queue = append(r.queue, queued{id, name, index})
 			}
-			task := Task{
-				Task: trial.Task{ID: rec.ID, Seed: rec.Seed, Spec: rec.Spec, Input: p.study.Input, Data: r.Config.Data,
-					DataKey: p.study.Data, Engine: r.Config.Engine},
-				Dir: r.Dir, Host: r.Host, Space: name, Index: index, Attempt: h.outcome(rec.ID).nextAttempt(),
-			}
-			var err error
-			if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
-				return &RequestError{err}
-			}
-			r.queue = append(r.queue, &task)
 		}
 	}
 	h.takeEnded()
@@ -331,23 +253,39 @@ func (r *Run) fill(p plan, req Request) error {
 	return r.log.append(true, append([]record{{Session: &r.session}}, records...)...)
 }
 
+// task makes the task of a trial that remains.
+func (r *Run) task(q queued) (Task, error) {
+	rec, err := r.lines.sample(r.history.samples[q.space][q.index])
+	if err != nil {
+		return Task{}, err
+	}
+	task := Task{
+		Task: trial.Task{ID: rec.ID.String(), Seed: rec.Seed, Spec: rec.Spec, Input: r.found.Input, Data: r.Config.Data,
+			DataKey: r.found.Data, Engine: r.Config.Engine},
+		Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index,
+	}
+	if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
+		return task, &RequestError{err}
+	}
+	return task, nil
+}
+
 // sweep removes checkpoints that nobody will go on from: of trials that ended
 // when their worker or the machine stopped before it had removed them.
 func (r *Run) sweep() error {
-	wanted := map[string]bool{}
-	for _, t := range r.queue {
-		wanted[t.ID] = true
-	}
-	dir := filepath.Join(r.Dir, checkpointDir)
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(filepath.Join(r.Dir, checkpointDir))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if id := e.Name(); !wanted[id] && !r.history.working[id] && r.history.claimant(id, "") == nil {
-			if err := os.RemoveAll(filepath.Join(dir, id)); err != nil {
-				return err
+		id, err := parseID(e.Name())
+		if err == nil {
+			if _, wanted := r.waiting[id]; wanted || r.history.working[id] || r.history.claimant(id, "") != nil {
+				continue
 			}
+		}
+		if err := os.RemoveAll(filepath.Join(r.Dir, checkpointDir, e.Name())); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -356,23 +294,25 @@ func (r *Run) sweep() error {
 // Totals are the numbers of distinct trials of a run.
 type Totals struct {
 	Trials, Done, Failed int
-	Best                 *Trial // lowest error, nil if none is done
+	Best                 *Best // nil if none is done
+}
+
+// Best is the trial with the lowest error.
+type Best struct {
+	ID    string
+	Space string
+	Index int
+	Error float64 // percent
 }
 
 // Totals when the run began.
-func (r *Run) Totals() Totals {
-	return Totals{Trials: r.trials, Done: r.done, Failed: r.failed, Best: r.best}
-}
+func (r *Run) Totals() Totals { return r.totals }
 
-// Pending lists the tasks that remain, in the order of Next.
-func (r *Run) Pending() []Task {
+// Pending is the number of trials that remain.
+func (r *Run) Pending() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]Task, len(r.queue))
-	for i, t := range r.queue {
-		all[i] = *t
-	}
-	return all
+	return len(r.waiting) + len(r.ready)
 }
 
 // Execute trains what remains. report, if not nil, is told of every event, by
@@ -382,7 +322,7 @@ func (r *Run) Execute(ctx context.Context, x Executor, report func(Event)) error
 	if report != nil {
 		r.report = report
 	}
-	if len(r.queue) == 0 {
+	if r.Pending() == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -435,7 +375,7 @@ func (r *Run) Next(ctx context.Context) (t Task, ok bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return t, false, context.Cause(ctx)
 		}
-		t, ok, left, err := r.claim()
+		t, ok, left, err := r.next(ctx)
 		if ok || !left || err != nil {
 			return t, ok, err
 		}
@@ -446,49 +386,100 @@ func (r *Run) Next(ctx context.Context) (t Task, ok bool, err error) {
 	}
 }
 
-// claim claims the first task that nobody sees to; left tells whether there are tasks that others see to.
+// next gives out a claimed task, claiming some if there is none; left tells whether there are tasks that others see to.
+func (r *Run) next(ctx context.Context) (t Task, ok, left bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ready) == 0 {
+		if err := r.claim(ctx); err != nil {
+			return t, false, false, err
+		}
+	}
+	if len(r.ready) == 0 {
+		return t, false, len(r.waiting) > 0, nil
+	}
+	t, r.ready = r.ready[0], r.ready[1:]
+	id, err := parseID(t.ID)
+	r.held[id] = &attempt{given: time.Now()}
+	return t, true, false, err
+}
+
+// batch is how many trials are claimed at once: one, or what takes a fraction of a second. A claim costs a
+// write to the disk, and others wait for what is claimed.
+func (r *Run) batch() int {
+	const worth, most = 250 * time.Millisecond, 64
+	if r.usual == 0 {
+		return 1
+	}
+	return int(min(max(1, worth/r.usual), most))
+}
+
+// claim claims trials that nobody sees to.
 //
 // A claim is a record in the run's own journal. It holds if no other run's claim on the trial is to be
 // seen after it was written: of two runs that claim at the same time at least one sees the
 // other's record and gives way, and if both do, both come back to the trial later. The times of records decide
 // nothing here: clocks differ, and who wrote first may have looked last. Should two runs train one trial after
 // all, because the file system showed one of them an old file, that costs time and changes nothing.
-func (r *Run) claim() (t Task, ok, left bool, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *Run) claim(ctx context.Context) error {
 	h := r.history
-	if err := h.refresh(); err != nil {
-		return t, false, false, err
+	if err := h.refresh(ctx); err != nil {
+		return err
 	}
 	r.endedElsewhere()
-	for i := 0; i < len(r.queue); i++ {
-		t := *r.queue[i]
-		if h.working[t.ID] || h.claimant(t.ID, r.session.ID) != nil {
-			continue
-		}
-		o := h.outcome(t.ID)
-		t.Attempt, t.losses = o.nextAttempt(), o.losses()
-		if err := r.write(claimRecord{Session: r.session.ID, Trial: t.ID, Attempt: t.Attempt, leaseEnd: r.until()}); err != nil {
-			return t, false, false, err
-		}
-		if err := h.refresh(); err != nil {
-			return t, false, false, err
-		}
-		if o.hasEnded() || h.claimant(t.ID, r.session.ID) != nil {
-			if err := r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: t.ID}}); err != nil {
-				return t, false, false, err
+	for at := r.head; at < len(r.queue) && len(r.ready) == 0; {
+		var chosen []queued
+		var claims []record
+		for ; at < len(r.queue) && len(chosen) < r.batch(); at++ {
+			q := r.queue[at]
+			if place, waits := r.waiting[q.id]; !waits || place != at {
+				if at == r.head {
+					r.head++
+				}
+				continue
 			}
-			continue
+			if h.working[q.id] || h.claimant(q.id, r.session.ID) != nil {
+				continue
+			}
+			chosen = append(chosen, q)
+			claims = append(claims, record{Claim: &claimRecord{Session: r.session.ID, Trial: q.id, Attempt: h.outcome(q.id).nextAttempt(), leaseEnd: r.until()}})
 		}
-		r.queue = slices.Delete(r.queue, i, i+1)
-		r.held[t.ID] = true
-		return t, true, false, nil
+		if len(chosen) == 0 {
+			return nil
+		}
+		if err := r.log.append(true, claims...); err != nil {
+			return err
+		}
+		if err := h.refresh(ctx); err != nil {
+			return err
+		}
+		var back []record
+		for i, q := range chosen {
+			if h.outcome(q.id).hasEnded() || h.claimant(q.id, r.session.ID) != nil {
+				back = append(back, record{Release: &releaseRecord{Session: r.session.ID, Trial: &q.id}})
+				continue
+			}
+			t, err := r.task(q)
+			if err != nil {
+				return err
+			}
+			t.Attempt = claims[i].Claim.Attempt
+			delete(r.waiting, q.id)
+			r.ready = append(r.ready, t)
+		}
+		if len(back) > 0 {
+			if err := r.log.append(true, back...); err != nil {
+				return err
+			}
+		}
 	}
-	return t, false, len(r.queue) > 0, nil
+	return nil
 }
 
-func (r *Run) write(c claimRecord, before ...record) error {
-	return r.log.append(true, append(before, record{Claim: &c})...)
+// putBack queues a trial again, behind the others.
+func (r *Run) putBack(q queued) {
+	r.waiting[q.id] = len(r.queue)
+	r.queue = append(r.queue, q)
 }
 
 // Elsewhere is the worker of events of trials that other runs have seen to.
@@ -496,29 +487,27 @@ const Elsewhere = -1
 
 // endedElsewhere tells of trials that other runs have ended, and takes them out of the queue.
 func (r *Run) endedElsewhere() {
-	news := map[string]bool{}
 	for _, id := range r.history.takeEnded() {
-		news[id] = !r.held[id]
-	}
-	if len(news) == 0 {
-		return
-	}
-	r.queue = slices.DeleteFunc(r.queue, func(t *Task) bool {
-		if !news[t.ID] || !r.history.outcome(t.ID).hasEnded() {
-			return false
+		place, waits := r.waiting[id]
+		if !waits || !r.history.outcome(id).hasEnded() {
+			continue
 		}
-		r.report(r.end(Event{Worker: Elsewhere, Task: *t}))
-		return true
-	})
+		delete(r.waiting, id)
+		q := r.queue[place]
+		r.report(r.end(Event{Worker: Elsewhere, Task: Task{Task: trial.Task{ID: id.String()}, Space: q.space, Index: q.index}}, id))
+	}
 }
 
 // end completes the event of a trial's end.
-func (r *Run) end(e Event) Event {
-	t := r.history.trial(trialRecord{ID: e.Task.ID})
-	e.Kind, e.Error, e.Reason = TrialDone, t.Error, t.Reason
-	if t.State == Failed {
-		e.Kind = TrialFailed
+func (r *Run) end(e Event, id trialID) Event {
+	o := r.history.outcome(id)
+	if o.done != nil {
+		e.Kind, e.Error, e.Death = TrialDone, o.done.Error, Death{}
+		return e
 	}
+	e.Kind = TrialFailed
+	e.Error, _ = r.history.chance()
+	e.Death = o.failed.Death
 	return e
 }
 
@@ -527,63 +516,109 @@ func (r *Run) end(e Event) Event {
 func (r *Run) Report(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if e.Share > 0 {
+		if id, err := parseID(e.Task.ID); err == nil && r.held[id] != nil && !r.held[id].moved {
+			r.held[id].moved = true
+			r.deaths.moved()
+		}
+	}
 	r.report(e)
 }
 
-// Ended says that the worker of an attempt is gone: reason is why it died, "" if it
-// stopped in good order, as it was told. What came of the attempt is looked up in the journals: the
-// worker may have died after it wrote its result there. If this run is to try the trial again,
-// Ended gives the task for that; an attempt that died counts, and after the third one the trial has failed.
-func (r *Run) Ended(worker int, t Task, reason string) (next Task, again bool, err error) {
+// Ended says that the worker of an attempt is done with it: death is what it died of, nil if it ended
+// in good order. What came of the attempt is looked up in the journals: the
+// worker may have died after it wrote its result there. If this run is to try the trial again at once,
+// Ended gives the task for that. A *MachineError says that the study cannot go on here.
+func (r *Run) Ended(worker int, t Task, death *Death) (next Task, again bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.history
-	if err := h.refresh(); err != nil {
+	id, err := parseID(t.ID)
+	if err != nil {
 		return t, false, err
 	}
-	e := Event{Worker: worker, Task: t, Reason: reason}
-	other := h.claimant(t.ID, r.session.ID)
+	h := r.history
+	if err := h.refresh(context.Background()); err != nil {
+		return t, false, err
+	}
+	e := Event{Worker: worker, Task: t}
+	other := h.claimant(id, r.session.ID)
+	mine := r.held[id]
 	switch {
-	case h.outcome(t.ID).hasEnded():
-		h.ended = slices.DeleteFunc(h.ended, func(id string) bool { return id == t.ID }) // no news
-		r.report(r.end(e))
+	case h.outcome(id).hasEnded():
+		if mine != nil {
+			took := max(time.Since(mine.given), 1)
+			r.usual = (3*r.usual + took) / 4
+			if !mine.moved {
+				r.deaths.moved()
+			}
+		}
+		r.report(r.end(e, id))
 	case other != nil:
 		// The lease ran out, because this machine slept, say, and another run has claimed the trial.
-		e.Kind, e.Reason = TrialLost, "another run has taken it over, on "+other.host
-		r.queue = append(r.queue, &t)
+		e.Kind, e.Death = TrialLost, Death{Reason: "another run has taken it over, on " + other.host}
+		r.putBack(queued{id, t.Space, t.Index})
 		r.report(e)
-		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: t.ID}})
-	case reason == "":
+		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: &id}})
+	case death == nil:
 		return t, true, nil
 	default:
-		return r.lost(e)
+		e.Death = *death
+		return r.lost(e, id)
 	}
-	delete(r.held, t.ID)
+	delete(r.held, id)
 	return t, false, err
 }
 
 // lost takes note of an attempt whose worker died.
-func (r *Run) lost(e Event) (next Task, again bool, err error) {
+func (r *Run) lost(e Event, id trialID) (next Task, again bool, err error) {
 	t := e.Task
-	t.losses++
+	h := r.history
+	o := h.outcome(id)
+	lost := lostRecord{Trial: id, Attempt: t.Attempt, Death: e.Death, Early: r.held[id] != nil && !r.held[id].moved}
+	r.deaths.add(lost)
+	attempts := o.losses() + r.deaths.soft[id]
+	if lost.counts() {
+		attempts++
+	}
+	exhausted := attempts > r.Config.Limits.Retries || e.Cause == TimedOut
+	unproven := lost.Early && !r.deaths.movedSince(id) // nothing has trained here since it died first
+	others := len(r.waiting)+len(r.ready) > 0
 	e.Kind = TrialLost
-	if t.losses < maxAttempts {
-		lost := record{Lost: &lostRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}
+	back := []record{{Lost: &lost}, {Release: &releaseRecord{Session: r.session.ID, Trial: &id}}}
+	switch {
+	case r.deaths.machine(), exhausted && unproven && !others && len(r.held) == 1 && r.totals.Done == 0:
+		// Whatever is wrong, no trial is to blame.
+		err := errors.Join(&MachineError{Deaths: r.deaths.row, Death: e.Death}, r.log.append(true, back...))
+		r.report(e)
+		delete(r.held, id)
+		return t, false, err
+	case exhausted && unproven && others: // they come first, to see whose fault it is
+		r.putBack(queued{id, t.Space, t.Index})
+		err := r.log.append(true, back...)
+		r.report(e)
+		delete(r.held, id)
+		return t, false, err
+	case !exhausted:
 		t.Attempt++
-		err := r.write(claimRecord{Session: r.session.ID, Trial: t.ID, Attempt: t.Attempt, leaseEnd: r.until()}, lost)
+		claim := claimRecord{Session: r.session.ID, Trial: id, Attempt: t.Attempt, leaseEnd: r.until()}
+		err := r.log.append(true, record{Lost: &lost}, record{Claim: &claim})
 		if err == nil {
 			r.report(e)
+			r.held[id] = &attempt{given: time.Now()}
 		}
 		return t, true, err
 	}
-	e.Kind, e.Error = TrialFailed, ChanceError(t.Input.Classes, 1)
-	e.Reason = fmt.Sprintf("%s (attempt %d of %d)", e.Reason, t.losses, maxAttempts)
-	if err := r.log.append(true, record{Failed: &failedRecord{Trial: t.ID, Attempt: t.Attempt, Reason: e.Reason}}); err != nil {
+	e.Kind = TrialFailed
+	e.Error, _ = h.chance()
+	if attempts > 1 {
+		e.Reason = fmt.Sprintf("%s (attempt %d of %d)", e.Reason, attempts, r.Config.Limits.Retries+1)
+	}
+	if err := r.log.append(true, record{Failed: &failedRecord{Trial: id, Attempt: t.Attempt, Death: e.Death}}); err != nil {
 		return t, false, err
 	}
 	removeCheckpoints(r.Dir, t.ID)
 	r.report(e)
-	delete(r.held, t.ID)
+	delete(r.held, id)
 	return t, false, nil
 }
 
@@ -595,6 +630,7 @@ func (r *Run) Close() error {
 	if r.session.ID != "" {
 		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID}})
 	}
+	r.lines.close()
 	return errors.Join(err, r.log.Close())
 }
 

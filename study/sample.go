@@ -16,24 +16,9 @@ import (
 // sampleNote is the time between two notes on a sampling that takes long.
 const sampleNote = 5 * time.Second
 
-// spaceRecord is a space as it was when networks were first sampled from it.
-type spaceRecord struct {
-	Name  string       `json:"name"` // in the study file
-	Files []space.File `json:"files"`
-}
-
-// loadSpace reads a space of a study. A study that goes on from its folder alone
-// needs nothing else: it has the texts of its spaces there.
-func loadSpace(name string, h *history, folderAlone bool) (*space.Space, error) {
-	if kept, ok := h.spaces[name]; ok && folderAlone {
-		return space.ParseFiles(kept.Files)
-	}
-	return space.Load(name)
-}
-
-// sample draws the population of a space. The first networks of a larger
+// draw draws the population of a space. The first networks of a larger
 // sample are those of a smaller one.
-func sample(ctx context.Context, name string, s *space.Space, c Config, study studyRecord, note func(string, ...any)) ([]trialRecord, error) {
+func draw(ctx context.Context, name string, s *space.Space, c Config, size int, study studyRecord, note func(string, ...any)) ([]trialRecord, error) {
 	if err := CheckSpace(s); err != nil {
 		return nil, &RequestError{err}
 	}
@@ -43,10 +28,10 @@ func sample(ctx context.Context, name string, s *space.Space, c Config, study st
 		Progress: func(found int, candidates int64) {
 			if now := time.Now(); now.Sub(last) >= sampleNote {
 				last = now
-				note("sampling %s: %d of %d networks in %d candidates", name, found, c.Samples, candidates)
+				note("sampling %s: %d of %d networks in %d candidates", name, found, size, candidates)
 			}
 		},
-	}, c.Samples)
+	}, size)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -67,7 +52,11 @@ func sample(ctx context.Context, name string, s *space.Space, c Config, study st
 		if err := t.Identify(c.Seed); err != nil {
 			return nil, err
 		}
-		trials[i] = trialRecord{Space: name, Index: i, ID: t.ID, Seed: t.Seed, Spec: n.Spec, Asked: n.Asked, Complexity: n.Complexity}
+		id, err := parseID(t.ID)
+		if err != nil {
+			return nil, err
+		}
+		trials[i] = trialRecord{Space: name, Index: i, ID: id, Seed: t.Seed, Spec: n.Spec, Asked: n.Asked, Complexity: n.Complexity}
 	}
 	return trials, nil
 }

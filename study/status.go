@@ -1,5 +1,7 @@
 package study
 
+import "cmp"
+
 // Status sums up a population.
 type Status struct {
 	Space   string `json:"space"`
@@ -12,40 +14,67 @@ type Status struct {
 	// failed; nil if there are none.
 	Best *float64 `json:"best"`
 	Mean *float64 `json:"mean"`
+	// Causes counts the failed ones by what they failed of; nil if none failed.
+	Causes map[Cause]int `json:"causes,omitempty"`
+}
+
+// Failure is a trial that failed.
+type Failure struct {
+	Space string
+	Index int
+	ID    string
+	Death
+}
+
+// Failures lists the trials that failed, space by space in sample order.
+func (s *Study) Failures() []Failure {
+	var all []Failure
+	for _, name := range s.Config.Spaces {
+		for index, place := range s.samples(name) {
+			if o := s.history.outcomes[place.id]; place.ref.length > 0 && o.state() == Failed {
+				all = append(all, Failure{name, index, place.id.String(), o.failed.Death})
+			}
+		}
+	}
+	return all
 }
 
 // Status sums up every population, in the order of the study file.
-func (s *Study) Status() ([]Status, error) {
-	populations, err := s.Populations()
-	if err != nil {
-		return nil, err
+func (s *Study) Status() []Status {
+	all := make([]Status, len(s.Config.Spaces))
+	for i, name := range s.Config.Spaces {
+		all[i] = s.status(name)
 	}
-	all := make([]Status, len(populations))
-	for i, p := range populations {
-		all[i] = p.status(s.Config.Samples)
-	}
-	return all, nil
+	return all
 }
 
-func (p Population) status(samples int) Status {
-	st := Status{Space: p.Space, Samples: samples}
+func (s *Study) status(space string) Status {
+	st := Status{Space: space, Samples: s.Config.Samples}
 	sum := 0.0
-	for _, t := range p.Trials {
-		switch t.State {
+	for _, place := range s.samples(space) {
+		if place.ref.length == 0 {
+			continue
+		}
+		switch o := s.history.outcomes[place.id]; s.history.state(place.id) {
 		case Done:
 			st.Done++
-			sum += t.Error
-			if st.Best == nil || t.Error < *st.Best {
-				st.Best = &t.Error
+			sum += o.done.Error
+			if st.Best == nil || o.done.Error < *st.Best {
+				st.Best = &o.done.Error
 			}
 		case Failed:
 			st.Failed++
-			sum += t.Error
+			err1, _ := s.history.chance()
+			sum += err1
+			if st.Causes == nil {
+				st.Causes = map[Cause]int{}
+			}
+			st.Causes[cmp.Or(o.failed.Cause, "unknown")]++
 		case Running:
 			st.Running++
 		}
 	}
-	st.Pending = samples - st.Done - st.Failed - st.Running
+	st.Pending = st.Samples - st.Done - st.Failed - st.Running
 	if n := st.Done + st.Failed; n > 0 {
 		mean := sum / float64(n)
 		st.Mean = &mean

@@ -10,15 +10,18 @@
 //	run, err := study.Start(ctx, study.Request{File: "study.yaml"})
 //	defer run.Close()
 //	err = run.Execute(ctx, executor.Local{}, func(study.Event) {})
-//	s, err := study.Open(run.Dir)
-//	populations, err := s.Populations()
+//	s, err := study.Open(ctx, run.Dir)
+//	populations, err := s.Populations(ctx)
 package study
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"netspace/trial"
 )
@@ -46,15 +49,17 @@ type Study struct {
 	TrainImages, ValImages int
 
 	history *history
+
+	mu   sync.Mutex
+	late []Damage // found since
 }
 
 // ErrNoStudy says that a folder holds no study.
 var ErrNoStudy = errors.New("no study in this folder")
 
 // Open reads a study folder. It only reads, and may be called while the study
-// runs. The error wraps ErrNoStudy if there is none in dir, and a
-// *CorruptionError if a journal is damaged.
-func Open(dir string) (*Study, error) {
+// runs. The error wraps ErrNoStudy if there is none in dir. Damaged lines of journals are set aside: see Damage.
+func Open(ctx context.Context, dir string) (*Study, error) {
 	path := filepath.Join(dir, fileName)
 	if _, err := os.Stat(path); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -66,35 +71,48 @@ func Open(dir string) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := readHistory(dir, hostName())
+	h, err := readHistory(ctx, dir, hostName())
 	if err != nil {
 		return nil, err
 	}
 	s := &Study{Dir: dir, Config: config, history: h}
-	switch {
-	case h.study == nil && len(h.samples) > 0:
-		return nil, fmt.Errorf("%s: the record of the study's settings is missing in its journals; study run writes it again", dir)
-	case h.study != nil:
+	if h.study != nil {
 		s.Input = h.study.Input
 		s.TrainImages, s.ValImages = h.study.TrainImages, h.study.ValImages
 	}
 	return s, nil
 }
 
+// Damage lists what could not be read of the journals so far, and was set aside. Some lines
+// are read wholly only when their trials are asked for.
+func (s *Study) Damage() []Damage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(s.history.damage, s.late)
+}
+
 // Populations are the spaces of the study file, in its order, each with the
-// trials of its sample so far. A network that two spaces have in common is trained once and stands in
-// both. It is empty before the first run has sampled.
-func (s *Study) Populations() ([]Population, error) {
-	var all []Population
-	for _, name := range s.Config.Spaces {
-		p := Population{Study: s.Config.Name, Space: name}
-		sample := s.history.samples[name]
-		for _, t := range sample[:min(len(sample), s.Config.Samples)] {
-			p.Trials = append(p.Trials, s.history.trial(t))
+// trials of its sample so far, but those that no readable record tells of. A network that two spaces have in
+// common is trained once and stands in both. It is empty before the first run has sampled.
+func (s *Study) Populations(ctx context.Context) ([]Population, error) {
+	all := make([]Population, len(s.Config.Spaces))
+	for i, name := range s.Config.Spaces {
+		all[i] = Population{Study: s.Config.Name, Space: name}
+		err := s.each(ctx, s.samples(name), func(t Trial) error {
+			all[i].Trials = append(all[i].Trials, t)
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		all = append(all, p)
 	}
 	return all, nil
+}
+
+// samples are the places of a population, as many as the study file asks for.
+func (s *Study) samples(space string) []sample {
+	all := s.history.samples[space]
+	return all[:min(len(all), s.Config.Samples)]
 }
 
 // ChanceError is the top-k error in percent of guessing among the given number of

@@ -10,6 +10,4 @@ type Task struct {
 	Attempt int    `json:"attempt"` // from 1
 	Space   string `json:"space"`   // a population it belongs to, and its place there
 	Index   int    `json:"index"`
-
-	losses int // attempts before this one whose worker died
 }

@@ -35,7 +35,7 @@ type Snapshot struct {
 
 // NewTracker begins to follow a run that is about to be executed.
 func NewTracker(r *Run, now time.Time) *Tracker {
-	return &Tracker{totals: r.Totals(), pending: len(r.Pending()), began: now, workers: map[int]*WorkerState{}}
+	return &Tracker{totals: r.Totals(), pending: r.Pending(), began: now, workers: map[int]*WorkerState{}}
 }
 
 // Event takes note of an event.
@@ -57,7 +57,7 @@ func (t *Tracker) Event(e Event) {
 	case TrialDone:
 		t.totals.Done++
 		if t.totals.Best == nil || e.Error < t.totals.Best.Error {
-			t.totals.Best = &Trial{ID: e.Task.ID, Space: e.Task.Space, Index: e.Task.Index, Seed: e.Task.Seed, Spec: e.Task.Spec, State: Done, Error: e.Error}
+			t.totals.Best = &Best{ID: e.Task.ID, Space: e.Task.Space, Index: e.Task.Index, Error: e.Error}
 		}
 		delete(t.workers, e.Worker)
 	case TrialFailed:

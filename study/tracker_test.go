@@ -9,7 +9,7 @@ import (
 
 func TestTracker(t *testing.T) {
 	start := time.Unix(0, 0)
-	r := &Run{trials: 5, done: 1, queue: []*Task{{}, {}, {}, {}}}
+	r := &Run{totals: Totals{Trials: 5, Done: 1}, waiting: map[trialID]int{1: 0, 2: 1, 3: 2, 4: 3}}
 	k := NewTracker(r, start)
 	if s := k.Snapshot(start); s.Left != 0 || s.Done != 1 || s.Trials != 5 || len(s.Workers) != 0 {
 		t.Fatalf("at the start: %+v", s)

@@ -27,10 +27,10 @@ type Trial struct {
 	Asked           space.Asked      `json:"-"`    // as its space drew it, before adjusting; nil for trials that were sampled before this was kept
 	Complexity      graph.Complexity `json:"complexity"`
 	State           State            `json:"state"`
-	Error           float64          `json:"error"`            // validation top-1 error in percent at the end; chance level for Failed
-	Error5          float64          `json:"error5"`           // top-5
-	Reason          string           `json:"reason,omitempty"` // why it failed
-	Seconds         float64          `json:"seconds"`          // wall time of training
+	Error           float64          `json:"error"`  // validation top-1 error in percent at the end; chance level for Failed
+	Error5          float64          `json:"error5"` // top-5
+	Death                            // why it failed
+	Seconds         float64          `json:"seconds"` // wall time of training
 	ImagesPerSecond float64          `json:"images_per_second"`
 	Epochs          []Epoch          `json:"epochs,omitempty"`
 }

@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,22 +17,68 @@ import (
 // progressEvery is the time between two events of progress: often enough for a bar.
 const progressEvery = 200 * time.Millisecond
 
-// Work is what a worker does: it has a task trained, and what came of it is in the
-// journals, on the disk, when Work returns. tell is told of what happens meanwhile, TrialStarted first.
-//
-// A trial that fails is no error. An error is not the trial's fault, or that of ctx;
-// the trial then goes on from its last checkpoint.
-func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event)) error {
-	engine, err := trainer.Describe(task.Task)
-	if err != nil {
+// Worker is what works on the trials of studies, one at a time. Its zero value is ready to use. Close it in the end.
+type Worker struct {
+	log *journal // of dir and host, nil before the first trial
+	dir string
+	who string // host
+
+	maker Maker // of the last trial
+}
+
+// Close gives the worker's journal back.
+func (w *Worker) Close() error {
+	if w.log == nil {
+		return nil
+	}
+	err := w.log.Close()
+	w.log = nil
+	return err
+}
+
+// open opens a journal for a task, or goes on with the one that is open.
+func (w *Worker) open(task Task) error {
+	if w.log != nil && w.dir == task.Dir && w.who == task.Host {
+		return nil
+	}
+	if err := w.Close(); err != nil {
 		return err
 	}
 	log, err := openFreeJournal(task.Dir, task.Host)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	if err := log.begin(makerHere(engine, task.Data.Name), startRecord{Trial: task.ID, Attempt: task.Attempt, PID: os.Getpid()}); err != nil {
+	w.log, w.dir, w.who = log, task.Dir, task.Host
+	return nil
+}
+
+// Work has a task trained, and what came of it is in the
+// journals, on the disk, when Work returns. tell is told of what happens meanwhile, TrialStarted first.
+//
+// A trial that fails is no error. An error is not the trial's fault, or that of ctx;
+// the trial then goes on from its last checkpoint.
+func (w *Worker) Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event)) (err error) {
+	engine, err := trainer.Describe(task.Task)
+	if err != nil {
+		return err
+	}
+	id, err := parseID(task.ID)
+	if err != nil {
+		return err
+	}
+	if err := w.open(task); err != nil {
+		return err
+	}
+	ended := false
+	defer func() {
+		if !ended { // the lock on a journal says that its writer is at the trial that it began last
+			err = errors.Join(err, w.Close())
+		}
+	}()
+	if w.maker.Engine != engine || w.maker.Data != task.Data.Name || w.maker.Program == "" {
+		w.maker = makerHere(engine, task.Data.Name)
+	}
+	if err := w.log.begin(w.maker, startRecord{Trial: id, Attempt: task.Attempt, PID: os.Getpid()}); err != nil {
 		return err
 	}
 	checkpoints, err := takeOver(filepath.Join(task.Dir, checkpointDir, task.ID), task.Attempt)
@@ -49,7 +96,7 @@ func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event
 			epoch := epochOf(*p.Finished)
 			epochs = append(epochs, epoch)
 			e.Kind, e.Epoch = TrialEpoch, &epoch
-			_ = log.append(false, record{Epoch: &epochRecord{Trial: task.ID, Epoch: epoch}}) // for viewers alone
+			_ = w.log.append(false, record{Epoch: &epochRecord{Trial: id, Epoch: epoch}}) // for viewers alone
 		}
 		if now := time.Now(); p.Finished != nil || now.Sub(last) >= progressEvery {
 			last = now
@@ -68,28 +115,42 @@ func Work(ctx context.Context, task Task, trainer trial.Trainer, tell func(Event
 	var end record
 	switch {
 	case err == nil:
-		end.Done = &doneRecord{Trial: task.ID, Error: result.Error, Error5: result.Error5, Seconds: result.Seconds,
+		end.Done = &doneRecord{Trial: id, Error: result.Error, Error5: result.Error5, Seconds: result.Seconds,
 			ImagesPerSecond: result.ImagesPerSecond, Epochs: epochsOf(result.Epochs)}
 	case errors.As(err, &failure):
-		end.Failed = &failedRecord{Trial: task.ID, Attempt: task.Attempt, Reason: err.Error(), Seconds: time.Since(began).Seconds(), Epochs: epochs}
-	case ctx.Err() == nil && superseded(task):
+		end.Failed = &failedRecord{Trial: id, Attempt: task.Attempt, Death: deathOf(failure), Seconds: time.Since(began).Seconds(), Epochs: epochs}
+	case ctx.Err() == nil && superseded(ctx, task, id):
 		return nil // what the journals say counts
 	default:
 		return err
 	}
-	if err := log.append(true, end); err != nil {
+	if err := end.check(); err != nil {
+		return fmt.Errorf("the trainer tells of %w", err)
+	}
+	if err := w.log.append(true, end); err != nil {
 		return err
 	}
+	ended = true
 	removeCheckpoints(task.Dir, task.ID)
 	return nil
 }
 
-// begin writes that a worker begins with a trial, and who it is where the journal does
-// not say so yet.
+// deathOf is what a trainer says of a training that failed.
+func deathOf(f *trial.Failure) Death {
+	var diverged *train.DivergedError
+	d := Death{Reason: f.Error(), Cause: Refused}
+	if errors.As(f.Err, &diverged) {
+		d.Cause = Diverged
+	}
+	return d
+}
+
+// begin writes that a worker begins with a trial, and who it is where it has not said so yet.
 func (j *journal) begin(m Maker, s startRecord) error {
 	records := []record{{Start: &s}}
 	if j.maker == nil || *j.maker != m {
 		records = []record{{Maker: &m}, {Start: &s}}
+		j.maker = &m
 	}
 	return j.append(false, records...)
 }
@@ -134,12 +195,12 @@ func takeOver(dir string, attempt int) (string, error) {
 
 // superseded tells whether a trial has ended, or another run has claimed it, while this
 // worker was at it.
-func superseded(task Task) bool {
-	h, err := readHistory(task.Dir, task.Host)
+func superseded(ctx context.Context, task Task, id trialID) bool {
+	h, err := readHistory(ctx, task.Dir, task.Host)
 	if err != nil {
 		return false
 	}
-	o := h.outcome(task.ID)
+	o := h.outcome(id)
 	return o.hasEnded() || o.nextAttempt() > task.Attempt+1
 }
 

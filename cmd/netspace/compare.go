@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -39,10 +40,10 @@ func (o compareFlags) options() (analysis.Options, error) {
 }
 
 // load reads the studies in dirs and refuses those that cannot be compared.
-func (o compareFlags) load(a *app, dirs []string) ([]analysis.Source, error) {
+func (o compareFlags) load(ctx context.Context, a *app, dirs []string) ([]analysis.Source, error) {
 	var sources []analysis.Source
 	for _, dir := range dirs {
-		s, err := analysis.Load(dir)
+		s, err := analysis.Load(ctx, dir)
 		if err != nil {
 			return nil, studyError(err)
 		}
@@ -88,22 +89,22 @@ per pair.`,
   netspace compare out/anynet out/regnet --emax 20 --delta 0.3
   netspace compare out/demo --json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return o.compare(a, args) },
+		RunE: func(c *cobra.Command, args []string) error { return o.compare(c.Context(), a, args) },
 	}
 	o.add(c.Flags())
 	return c
 }
 
-func (o compareFlags) compare(a *app, dirs []string) error {
+func (o compareFlags) compare(ctx context.Context, a *app, dirs []string) error {
 	options, err := o.options()
 	if err != nil {
 		return err
 	}
-	sources, err := o.load(a, dirs)
+	sources, err := o.load(ctx, a, dirs)
 	if err != nil {
 		return err
 	}
-	c, err := analysis.Compare(sources, options)
+	c, err := analysis.Compare(ctx, sources, options)
 	if err != nil {
 		return unfinished(err, dirs)
 	}

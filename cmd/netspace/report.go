@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ The page refers to nothing outside itself. It may be written while a study runs.
   netspace report out/demo -o demo.html
   netspace report out/anynet out/regnet -o both.html --figures figures`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return o.run(a, args) },
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args) },
 	}
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "report.html", "the page's file; - for standard output")
@@ -53,7 +54,7 @@ type reportLine struct {
 	Values  string   `json:"values,omitempty"`
 }
 
-func (o reportOptions) run(a *app, dirs []string) error {
+func (o reportOptions) run(ctx context.Context, a *app, dirs []string) error {
 	if o.out == "-" && a.json {
 		return usagef("-o -: with --json standard output is taken; name a file")
 	}
@@ -61,11 +62,11 @@ func (o reportOptions) run(a *app, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	sources, err := o.load(a, dirs)
+	sources, err := o.load(ctx, a, dirs)
 	if err != nil {
 		return err
 	}
-	c, err := analysis.Compare(sources, options)
+	c, err := analysis.Compare(ctx, sources, options)
 	if err != nil {
 		return unfinished(err, dirs)
 	}

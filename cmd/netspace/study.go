@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"al.essio.dev/pkg/shellescape"
@@ -104,7 +105,7 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	}
 	defer run.Close()
 	workers := executor.Local{Workers: o.workers}
-	show := newProgress(a, run, min(workers.Slots(), max(1, len(run.Pending()))))
+	show := newProgress(a, run, min(workers.Slots(), max(1, run.Pending())))
 	show.start()
 	a.grace.Store(int64(withGrace))
 	err = run.Execute(ctx, workers, show.event)
@@ -186,19 +187,17 @@ func newStudyStatusCmd(a *app) *cobra.Command {
 		Long:    "Show how many networks of each space are trained, and why any failed.\nIt only reads, and may be used while the study runs.",
 		Example: "  netspace study status out/demo\n  netspace study status out/demo --json",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return studyStatus(a, args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return studyStatus(c.Context(), a, args[0]) },
 	}
 }
 
-func studyStatus(a *app, dir string) error {
-	s, err := study.Open(dir)
+func studyStatus(ctx context.Context, a *app, dir string) error {
+	s, err := study.Open(ctx, dir)
 	if err != nil {
 		return studyError(err)
 	}
-	all, err := s.Status()
-	if err != nil {
-		return err
-	}
+	all := s.Status()
+	a.noteDamage(s)
 	if a.json {
 		for _, st := range all {
 			if err := a.emit(st); err != nil {
@@ -221,18 +220,31 @@ func studyStatus(a *app, dir string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	populations, err := s.Populations()
-	if err != nil {
-		return err
-	}
-	for _, p := range populations {
-		for _, t := range p.Trials {
-			if t.State == study.Failed {
-				fmt.Fprintf(a.out, "failed: %s #%d (%s): %s\n", p.Space, t.Index, t.ID, t.Reason)
-			}
+	const most = 20
+	failures := s.Failures()
+	for i, f := range failures {
+		if i == most {
+			fmt.Fprintf(a.out, "and %d more failed (netspace study export has all)\n", len(failures)-most)
+			break
+		}
+		fmt.Fprintf(a.out, "failed: %s #%d (%s): %s\n", f.Space, f.Index, f.ID, f.Reason)
+		if f.Log != "" {
+			fmt.Fprintf(a.out, "    %s\n", strings.ReplaceAll(f.Log, "\n", "\n    "))
 		}
 	}
 	return nil
+}
+
+// noteDamage tells of lines of journals that were set aside.
+func (a *app) noteDamage(s *study.Study) {
+	damage := s.Damage()
+	if len(damage) == 0 {
+		return
+	}
+	a.note("warning: set aside %s", damage[0])
+	if n := len(damage) - 1; n > 0 {
+		a.note("warning: and %d more damaged lines (netspace study check lists them)", n)
+	}
 }
 
 func percent(v *float64) string {
@@ -290,12 +302,12 @@ func (o studyExportOptions) run(ctx context.Context, a *app, dir string) error {
 			o.format = study.JSONL
 		}
 	}
-	s, err := study.Open(dir)
+	s, err := study.Open(ctx, dir)
 	if err != nil {
 		return studyError(err)
 	}
 	write := func(w io.Writer) error {
-		return s.Export(w, study.ExportOptions{Format: o.format, Times: o.times})
+		return s.Export(ctx, w, study.ExportOptions{Format: o.format, Times: o.times})
 	}
 	if o.output == "" {
 		return studyError(write(a.out))

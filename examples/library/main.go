@@ -70,11 +70,11 @@ func run(ctx context.Context, file string) error {
 	if err := r.Execute(ctx, executor.Local{}, tell); err != nil {
 		return err
 	}
-	source, err := analysis.Load(r.Dir)
+	source, err := analysis.Load(ctx, r.Dir)
 	if err != nil {
 		return err
 	}
-	c, err := analysis.Compare([]analysis.Source{source}, analysis.Options{})
+	c, err := analysis.Compare(ctx, []analysis.Source{source}, analysis.Options{})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ import (
 const patience = 30 * time.Second
 
 // Run tests an executor. start makes one that runs so many workers at once, each this
-// program with env added to its environment.
+// program with env added to its environment, and that takes workers for dead that are silent for some seconds.
 func Run(t *testing.T, start func(slots int, env ...string) study.Executor) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the suite kills processes by signals")
@@ -48,6 +48,10 @@ func Run(t *testing.T, start func(slots int, env ...string) study.Executor) {
 		{"a trial that fails costs itself alone", suite.failures},
 		{"a killed worker is tried again", suite.killedOnce},
 		{"a worker that always dies fails its trial", suite.alwaysDies},
+		{"a machine that cannot train fails none", suite.unfit},
+		{"one network that cannot be trained fails alone", suite.oneUnfit},
+		{"a worker that is stopped is noticed", suite.stopped},
+		{"a trial may take as long as the study says", suite.limits},
 		{"what else is printed is no harm", suite.garbage},
 		{"a result in the journal counts, told or not", suite.mute},
 		{"an error that is no trial's stops the study", suite.broken},
@@ -91,6 +95,18 @@ spaces: [anynetx-a, regnetx]
 		t.Fatal(err)
 	}
 	return f
+}
+
+// add adds lines to the study file.
+func (f fixture) add(t *testing.T, lines string) {
+	t.Helper()
+	text, err := os.ReadFile(f.file)
+	if err == nil {
+		err = os.WriteFile(f.file, append(text, lines+"\n"...), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (f fixture) open(t *testing.T) *study.Run {
@@ -148,11 +164,11 @@ func (f fixture) noneLeft(t *testing.T) {
 
 func (f fixture) trials(t *testing.T) []study.Trial {
 	t.Helper()
-	s, err := study.Open(f.dir)
+	s, err := study.Open(t.Context(), f.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	populations, err := s.Populations()
+	populations, err := s.Populations(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +181,12 @@ func (f fixture) trials(t *testing.T) []study.Trial {
 
 func (f fixture) export(t *testing.T) string {
 	t.Helper()
-	s, err := study.Open(f.dir)
+	s, err := study.Open(t.Context(), f.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := s.Export(&out, study.ExportOptions{Format: study.JSONL}); err != nil {
+	if err := s.Export(t.Context(), &out, study.ExportOptions{Format: study.JSONL}); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -303,18 +319,90 @@ func same(t *testing.T, a, b fixture) {
 }
 
 func (s suite) alwaysDies(t *testing.T) {
-	for behaviour, reason := range map[string]string{killed: "killed", panics: "panic: " + failure, deaf: "exit status 9"} {
-		o := s.run(t, newFixture(t), t.Context(), 2, behaviour, nil)
+	for behaviour, want := range map[string]struct {
+		reason string
+		cause  study.Cause
+	}{killed: {"killed", study.Killed}, panics: {failure, study.Crashed}} {
+		f := newFixture(t)
+		o := s.run(t, f, t.Context(), 2, behaviour, nil)
 		if o.err != nil || o.states()[study.Failed] != len(o.trials) {
 			t.Errorf("%s: %v, %v", behaviour, o.err, o.states())
 		}
 		for _, tr := range o.trials {
-			if !strings.Contains(tr.Reason, reason) || !strings.Contains(tr.Reason, "attempt 3 of 3") {
-				t.Errorf("%s: failed for %q", behaviour, tr.Reason)
+			if !strings.Contains(tr.Reason, want.reason) || !strings.Contains(tr.Reason, "attempt 3 of 3") || tr.Cause != want.cause {
+				t.Errorf("%s: failed for %+v", behaviour, tr.Death)
+			}
+			if behaviour == panics && !strings.Contains(tr.Log, failure) {
+				t.Errorf("the last lines of a worker that died are not kept: %+v", tr.Death)
 			}
 		}
 		if failed := o.count(study.TrialFailed); o.count(study.TrialLost) != 2*failed {
 			t.Errorf("%s: %d lost, %d failed; want two lost for each failed", behaviour, o.count(study.TrialLost), failed)
+		}
+		// Who was merely killed is tried again, who died of itself is not.
+		again := s.run(t, f, t.Context(), 2, works, nil)
+		if want := map[bool]study.State{true: study.Done, false: study.Failed}[behaviour == killed]; again.err != nil || again.states()[want] != len(o.trials) {
+			t.Errorf("%s, and run again: %v, %v; want all %s", behaviour, again.err, again.states(), want)
+		}
+	}
+}
+
+// Workers that do not get as far as a step, whatever they are given, are the machine's fault.
+func (s suite) unfit(t *testing.T) {
+	for _, behaviour := range []string{deaf, early} {
+		f := newFixture(t)
+		for range 2 { // and that again does not add up
+			o := s.run(t, f, t.Context(), 2, behaviour, nil)
+			var machine *study.MachineError
+			if n := o.states(); !errors.As(o.err, &machine) || n[study.Failed]+n[study.Done] > 0 {
+				t.Fatalf("%s: %v, %v", behaviour, o.err, n)
+			}
+		}
+		if o := s.run(t, f, t.Context(), 2, works, nil); o.err != nil || o.states()[study.Done] != len(o.trials) {
+			t.Fatalf("%s: afterwards: %v, %v", behaviour, o.err, o.states())
+		}
+	}
+}
+
+// One network that never gets as far as a step, among others that do, is that network's fault.
+func (s suite) oneUnfit(t *testing.T) {
+	f := newFixture(t)
+	o := s.run(t, f, t.Context(), 1, firstEarly, nil)
+	if n := o.states(); o.err != nil || n[study.Failed] != 1 || n[study.Done] != len(o.trials)-1 {
+		t.Fatalf("%v, %v", o.err, n)
+	}
+}
+
+// A worker that hangs or is stopped is ended, and its trial tried again.
+func (s suite) stopped(t *testing.T) {
+	undisturbed := newFixture(t)
+	s.run(t, undisturbed, t.Context(), 2, works, nil)
+	f := newFixture(t)
+	o := s.run(t, f, t.Context(), 2, stoppedOnce, nil)
+	if o.err != nil || o.states()[study.Done] != len(o.trials) || o.count(study.TrialLost) == 0 {
+		t.Fatalf("%v, %v, %d lost", o.err, o.states(), o.count(study.TrialLost))
+	}
+	for _, e := range o.events {
+		if e.Kind == study.TrialLost && e.Cause != study.Stalled {
+			t.Errorf("lost for %+v", e.Death)
+		}
+	}
+	same(t, f, undisturbed)
+}
+
+// What takes longer than the study allows has failed.
+func (s suite) limits(t *testing.T) {
+	for text, cause := range map[string]study.Cause{"trial_timeout: 1s": study.TimedOut, "stall_timeout: 1s, retries: 0": study.Stalled} {
+		f := newFixture(t)
+		f.add(t, strings.ReplaceAll(text, ", ", "\n"))
+		o := s.run(t, f, t.Context(), 6, hangs, nil)
+		if n := o.states(); o.err != nil || n[study.Failed] != len(o.trials) {
+			t.Fatalf("%s: %v, %v", text, o.err, n)
+		}
+		for _, tr := range o.trials {
+			if tr.Cause != cause {
+				t.Errorf("%s: failed for %+v", text, tr.Death)
+			}
 		}
 	}
 }

@@ -10,4 +10,10 @@ func kill() {
 	select {}
 }
 
+// stop stops this process until it is ended.
+func stop() {
+	_ = syscall.Kill(syscall.Getpid(), syscall.SIGSTOP)
+	select {}
+}
+
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

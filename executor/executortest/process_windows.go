@@ -4,4 +4,6 @@ package executortest
 
 func kill() {}
 
+func stop() {}
+
 func alive(int) bool { return false }

@@ -51,6 +51,33 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 	return replace(file, perm, write)
 }
 
+// Create writes a file that is not there yet, whole: of several processes, on several hosts too, that create
+// a file at one time one succeeds, and the error of the others wraps fs.ErrExist.
+func Create(path string, data []byte, perm os.FileMode) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("create %s: %w", path, err)
+		}
+	}()
+	finish := func(name string) error {
+		err := os.Link(name, path)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return errors.Join(err, os.Remove(name))
+		}
+		// A file system without hard links: what a crash leaves of the file is then not the whole.
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+		if err == nil {
+			_, err = f.Write(data)
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
+		return errors.Join(err, os.Remove(name))
+	}
+	return temporarily(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}, finish)
+}
+
 // maxLinks is how many links may follow on one another: what Linux allows.
 const maxLinks = 40
 
@@ -120,7 +147,12 @@ func Sweep(dir string) {
 	}
 }
 
-func replace(file string, perm os.FileMode, write func(io.Writer) error) (err error) {
+func replace(file string, perm os.FileMode, write func(io.Writer) error) error {
+	return temporarily(file, perm, write, func(name string) error { return os.Rename(name, file) })
+}
+
+// temporarily writes a file under a temporary name beside its own, and lets finish give it that.
+func temporarily(file string, perm os.FileMode, write func(io.Writer) error, finish func(name string) error) (err error) {
 	dir := filepath.Dir(file)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+".*"+temporary)
 	if err != nil {
@@ -155,7 +187,7 @@ func replace(file string, perm os.FileMode, write func(io.Writer) error) (err er
 	if err := f.Close(); err != nil { // some network file systems report a full disk only here
 		return err
 	}
-	if err := os.Rename(f.Name(), file); err != nil {
+	if err := finish(f.Name()); err != nil {
 		return err
 	}
 	return SyncDir(dir)

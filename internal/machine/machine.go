@@ -122,3 +122,16 @@ func FindSlurm() Slurm {
 	}
 	return Slurm{Sbatch: path, Job: os.Getenv("SLURM_JOB_ID")}
 }
+
+// Resident is the memory that this process has in use, in bytes; 0 where the system does not say.
+func Resident() int64 {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}

@@ -1,0 +1,247 @@
+package study
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// lines reads records again by their places.
+type lines struct {
+	h     *history
+	files map[int32]*os.File
+	buf   []byte
+}
+
+func (l *lines) close() {
+	for _, f := range l.files {
+		f.Close()
+	}
+}
+
+// line reads the line at a place; it is valid until the next one is read.
+func (l *lines) line(at ref) ([]byte, error) {
+	f := l.files[at.file]
+	if f == nil {
+		var err error
+		if f, err = os.Open(l.h.order[at.file].file); err != nil {
+			return nil, err
+		}
+		if l.files == nil {
+			l.files = map[int32]*os.File{}
+		}
+		l.files[at.file] = f
+	}
+	if cap(l.buf) < int(at.length) {
+		l.buf = make([]byte, 2*at.length)
+	}
+	line := l.buf[:at.length]
+	if _, err := f.ReadAt(line, at.offset); err != nil {
+		return nil, err
+	}
+	if reason := checkLine(line); reason != "" {
+		return nil, fmt.Errorf("%s: byte %d: %s, though it was right a moment ago", f.Name(), at.offset, reason)
+	}
+	return line, nil
+}
+
+// read reads the record at a place.
+func (l *lines) read(at ref) (record, error) {
+	line, err := l.line(at)
+	if err != nil {
+		return record{}, err
+	}
+	r, err := decodeRecord(line)
+	if err != nil {
+		err = &unreadable{Damage{File: l.h.order[at.file].file, Line: l.number(at), Offset: at.offset, Reason: err.Error()}}
+	}
+	return r, err
+}
+
+// number is the number of the line at a place, 0 if it cannot be counted.
+func (l *lines) number(at ref) int {
+	n := 1
+	for buf, from := make([]byte, 1<<16), int64(0); from < at.offset; from += int64(len(buf)) {
+		part := buf[:min(int64(len(buf)), at.offset-from)]
+		if _, err := l.files[at.file].ReadAt(part, from); err != nil {
+			return 0
+		}
+		n += bytes.Count(part, []byte("\n"))
+	}
+	return n
+}
+
+// unreadable is a line whose checksum is right, and whose first fields are, but not the rest. It is
+// found when the rest is asked for.
+type unreadable struct{ Damage }
+
+func (e *unreadable) Error() string { return e.Damage.String() }
+
+// holds tells whether the line at a place has one of some texts.
+func (l *lines) holds(at ref, texts ...string) bool {
+	line, err := l.line(at)
+	return err == nil && slices.ContainsFunc(texts, func(text string) bool { return bytes.Contains(line, []byte(text)) })
+}
+
+// sample reads the record of a network.
+func (l *lines) sample(s sample) (trialRecord, error) {
+	r, err := l.read(s.ref)
+	if err != nil {
+		return trialRecord{}, err
+	}
+	return *r.Trial, nil
+}
+
+// trial joins a place in a population with what is known of its trial.
+func (l *lines) trial(s sample) (Trial, error) {
+	h := l.h
+	r, err := l.sample(s)
+	if err != nil {
+		return Trial{}, err
+	}
+	t := Trial{ID: r.ID.String(), Space: r.Space, Index: r.Index, Seed: r.Seed, Spec: r.Spec, Asked: r.Asked, Complexity: r.Complexity, State: h.state(r.ID)}
+	o := h.outcomes[r.ID]
+	switch t.State {
+	case Done:
+		d, err := l.read(o.done.ref)
+		if err != nil {
+			return t, err
+		}
+		t.Error, t.Error5, t.Seconds, t.ImagesPerSecond = o.done.Error, o.done.Error5, o.done.Seconds, o.done.ImagesPerSecond
+		t.Epochs = d.Done.Epochs
+		return t, nil
+	case Failed:
+		f := o.failure()
+		t.Death = f.Death
+		t.Error, t.Error5 = h.chance()
+		t.Seconds = f.Seconds
+	}
+	if o == nil {
+		return t, nil
+	}
+	for _, at := range o.epochs {
+		e, err := l.read(at)
+		if err != nil {
+			return t, err
+		}
+		t.Epochs = addEpoch(t.Epochs, e.Epoch.Epoch)
+	}
+	if t.State == Failed { // its last attempt may have gone on from an earlier one
+		for _, e := range o.failed.Epochs {
+			t.Epochs = addEpoch(t.Epochs, e)
+		}
+	}
+	return t, nil
+}
+
+// setAside takes note of a line that was found to be damaged late.
+func (s *Study) setAside(d Damage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.late, d) {
+		s.late = append(s.late, d)
+	}
+}
+
+// addEpoch keeps one entry per epoch: an attempt that starts over repeats some.
+func addEpoch(epochs []Epoch, e Epoch) []Epoch {
+	for i := range epochs {
+		if epochs[i].Epoch == e.Epoch {
+			epochs[i] = e
+			return epochs
+		}
+	}
+	return append(epochs, e)
+}
+
+// chance is what a failed trial counts with: the errors of guessing.
+func (h *history) chance() (err1, err5 float64) {
+	if h.study == nil {
+		return 100, 100
+	}
+	classes := h.study.Input.Classes
+	if classes > 10 {
+		err5 = ChanceError(classes, 5)
+	}
+	return ChanceError(classes, 1), err5
+}
+
+// Each gives the trials of all populations to visit, space by space in sample order, until it returns an
+// error; networks that no readable record tells of are left out. It holds a few of them at a time, however many there are. They
+// are read anew, on all cores.
+func (s *Study) Each(ctx context.Context, visit func(t Trial) error) error {
+	for _, name := range s.Config.Spaces {
+		if err := s.each(ctx, s.samples(name), visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each reads trials in batches, one ahead of the one that is visited.
+func (s *Study) each(ctx context.Context, all []sample, visit func(t Trial) error) error {
+	const batch = 1024
+	var readers []*lines
+	for range runtime.GOMAXPROCS(0) {
+		readers = append(readers, &lines{h: s.history})
+	}
+	defer func() {
+		for _, r := range readers {
+			r.close()
+		}
+	}()
+	read := func(part []sample) ([]Trial, error) {
+		trials := make([]Trial, len(part))
+		errs := make([]error, len(readers))
+		var next atomic.Int64
+		var group sync.WaitGroup
+		for i, r := range readers {
+			group.Go(func() {
+				for errs[i] == nil && ctx.Err() == nil {
+					k := int(next.Add(1)) - 1
+					if k >= len(part) {
+						return
+					}
+					if part[k].ref.length == 0 {
+						continue
+					}
+					var bad *unreadable
+					if trials[k], errs[i] = r.trial(part[k]); errors.As(errs[i], &bad) {
+						s.setAside(bad.Damage)
+						errs[i] = nil
+					}
+				}
+			})
+		}
+		group.Wait()
+		for _, err := range errs {
+			if err != nil {
+				return nil, err
+			}
+		}
+		return trials, ctx.Err()
+	}
+	for len(all) > 0 {
+		part := all[:min(batch, len(all))]
+		all = all[len(part):]
+		trials, err := read(part)
+		if err != nil {
+			return err
+		}
+		for _, t := range trials {
+			if t.ID == "" {
+				continue
+			}
+			if err := visit(t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
