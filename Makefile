@@ -11,7 +11,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch asan
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan
 
 need:
 	@scripts/need go compiler onednn
@@ -68,6 +68,10 @@ parity:
 
 bench-pytorch:
 	@scripts/bench_pytorch.sh
+
+# What a study costs besides training, as it grows.
+bench-study: build
+	go run ./internal/benchstudy -netspace bin/netspace 1000 10000 100000
 
 check: test test-nocgo lint fuzz race asan
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Drawn is one drawn number with its name: "w0", "stages[2].width", "recipe.lr".
@@ -50,24 +52,32 @@ func (a Asked) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads the object; null is nothing.
 func (a *Asked) UnmarshalJSON(data []byte) error {
 	*a = nil
-	dec := json.NewDecoder(bytes.NewReader(data))
-	open, err := dec.Token()
-	if err != nil || open == nil {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
+	open, err := dec.ReadToken()
+	if err != nil || open.Kind() == 'n' {
 		return err
 	}
-	if open != json.Delim('{') {
+	if open.Kind() != '{' {
 		return fmt.Errorf("the drawn numbers of a network must be an object, not %s", data)
 	}
-	for dec.More() {
-		name, err := dec.Token()
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
 		if err != nil {
 			return err
 		}
-		d := Drawn{Name: name.(string)} // a key of an object
-		if err := dec.Decode(&d.Value); err != nil {
+		d := Drawn{Name: name.String()}
+		value, err := dec.ReadToken()
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
+		if value.Kind() != '0' {
+			return fmt.Errorf("%s: must be a number, not %s", d.Name, value)
+		}
+		if d.Value, err = value.Float(); err != nil {
 			return fmt.Errorf("%s: %w", d.Name, err)
 		}
 		*a = append(*a, d)
 	}
-	return nil
+	_, err = dec.ReadToken()
+	return err
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"go.yaml.in/yaml/v3"
 
 	"netspace/internal/infile"
@@ -34,7 +36,8 @@ type node struct {
 	text   string // scalar: as written, without quotes
 	quoted bool   // scalar: surely a text
 	items  []*node
-	keys   []key // mapping, in order
+	keys   []key          // mapping, in order
+	lines  map[string]int // of the first key of each name, in a large mapping
 	line   int
 
 	// Where it is: an item of a list, or the value of a key. Paths are put
@@ -210,7 +213,6 @@ func (d *Doc) convert(out *node, n *yaml.Node, depth int) {
 		}
 	case yaml.MappingNode:
 		out.kind = mapping
-		seen := map[string]int{}
 		for i := 0; i+1 < len(n.Content) && !d.large; i += 2 {
 			k, v := n.Content[i], n.Content[i+1]
 			if k.Kind == yaml.AliasNode {
@@ -224,7 +226,7 @@ func (d *Doc) convert(out *node, n *yaml.Node, depth int) {
 				d.fail(k.Line, out.path(), "<<", "merge keys are not supported: write the fields out")
 				continue
 			}
-			d.convert(d.key(out, k.Value, n.Content[i].Line, seen), v, depth+1)
+			d.convert(d.key(out, k.Value, n.Content[i].Line), v, depth+1)
 		}
 	default:
 		const quotes = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
@@ -235,66 +237,87 @@ func (d *Doc) convert(out *node, n *yaml.Node, depth int) {
 	}
 }
 
-// key adds a key to a mapping and gives the node of its value; seen has the
-// lines of the keys so far.
-func (d *Doc) key(out *node, name string, line int, seen map[string]int) *node {
+// key adds a key to a mapping and gives the node of its value.
+func (d *Doc) key(out *node, name string, line int) *node {
 	value := &node{parent: out, name: name, line: line}
-	if first, twice := seen[name]; twice {
+	if first, twice := out.lineOf(name); twice {
 		d.fail(line, value.path(), "", "is given twice, first on line %d", first)
-	} else {
-		seen[name] = line
 	}
 	out.keys = append(out.keys, key{name, line, value})
+	if _, known := out.lines[name]; out.lines != nil && !known {
+		out.lines[name] = line
+	}
 	return value
+}
+
+// few is how many keys are looked through one by one.
+const few = 16
+
+// lineOf is the line of a key of a mapping.
+func (n *node) lineOf(name string) (line int, found bool) {
+	if len(n.keys) > few && n.lines == nil {
+		n.lines = map[string]int{}
+		for _, k := range slices.Backward(n.keys) {
+			n.lines[k.name] = k.line
+		}
+	}
+	if n.lines != nil {
+		line, found = n.lines[name]
+		return line, found
+	}
+	for _, k := range n.keys {
+		if k.name == name {
+			return k.line, true
+		}
+	}
+	return 0, false
 }
 
 // readJSON makes our tree of valid JSON.
 func (d *Doc) readJSON(data []byte) {
-	in := json.NewDecoder(bytes.NewReader(data))
-	in.UseNumber()
+	in := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var at int64
 	line := 1
-	next := func() (json.Token, int) {
-		t, _ := in.Token() // there is one: the text is valid
+	next := func() (jsontext.Token, int) {
+		t, _ := in.ReadToken() // there is one: the text is valid
 		end := in.InputOffset()
 		line += bytes.Count(data[at:end], []byte("\n"))
 		at = end
 		return t, line
 	}
-	var read func(out *node, t json.Token, depth int)
-	read = func(out *node, t json.Token, depth int) {
+	var read func(out *node, t jsontext.Token, depth int)
+	read = func(out *node, t jsontext.Token, depth int) {
 		fits := !d.large && d.room(out, depth)
-		switch t := t.(type) {
-		case json.Delim:
-			if t == '[' {
-				out.kind = sequence
-				for i := 0; fits && in.More(); i++ {
-					v, line := next()
-					item := &node{parent: out, index: i, line: line}
-					read(item, v, depth+1)
-					fits = !d.large
-					out.items = append(out.items, item)
-				}
-			} else {
-				out.kind = mapping
-				seen := map[string]int{}
-				for fits && in.More() {
-					k, line := next()
-					value := d.key(out, k.(string), line, seen)
-					v, _ := next()
-					read(value, v, depth+1)
-					fits = !d.large
-				}
+		switch t.Kind() {
+		case '[':
+			out.kind = sequence
+			for i := 0; fits && in.PeekKind() != ']'; i++ {
+				v, line := next()
+				item := &node{parent: out, index: i, line: line}
+				read(item, v, depth+1)
+				fits = !d.large
+				out.items = append(out.items, item)
 			}
-			if fits {
-				next() // the closing bracket
+		case '{':
+			out.kind = mapping
+			for fits && in.PeekKind() != '}' {
+				k, line := next()
+				value := d.key(out, k.String(), line)
+				v, _ := next()
+				read(value, v, depth+1)
+				fits = !d.large
 			}
-		case string:
-			out.kind, out.text, out.quoted = scalar, t, true
-		case json.Number:
+		case '"':
+			out.kind, out.text, out.quoted = scalar, t.String(), true
+			return
+		case 'n':
+			return
+		default: // a number, true, false
 			out.kind, out.text = scalar, t.String()
-		case bool:
-			out.kind, out.text = scalar, strconv.FormatBool(t)
+			return
+		}
+		if fits {
+			next() // the closing bracket
 		}
 	}
 	t, first := next()

@@ -395,3 +395,91 @@ func (g *glance) id(name string) trialID {
 	}
 	return id
 }
+
+// value reads the value of the next field as it stands.
+func (g *glance) value(name string) jsontext.Value {
+	if g.err != nil {
+		return nil
+	}
+	key, err := g.dec.ReadToken()
+	if err != nil || key.Kind() != '"' || key.String() != name {
+		g.fail(err)
+		return nil
+	}
+	v, err := g.dec.ReadValue()
+	if err != nil {
+		g.fail(err)
+	}
+	return v
+}
+
+// next tells whether the next field is the named one.
+func (g *glance) next(name string) bool {
+	// What follows a value is a comma and the name's quotes: nobody writes spaces there.
+	if g.err != nil || g.dec.PeekKind() != '"' {
+		return false
+	}
+	rest := g.dec.UnreadBuffer()
+	rest = bytes.TrimLeft(rest, ", ")
+	return bytes.HasPrefix(rest, []byte(`"`+name+`":`))
+}
+
+func (g *glance) bool(name string) bool {
+	t := g.token(name)
+	if t.Kind() != 't' && t.Kind() != 'f' {
+		g.fail(nil)
+		return false
+	}
+	return t.Bool()
+}
+
+// trial reads the record of a network, several times as fast as decodeRecord; false: it is not as
+// this program writes it.
+func (g *glance) trial(object []byte) (t trialRecord, ok bool) {
+	g.of(object)
+	t.Space, t.Index, t.ID, t.Seed = g.text("space"), g.whole("index"), g.id("id"), uint64(g.whole("seed"))
+	spec := g.value("spec")
+	if g.err != nil || t.Spec.UnmarshalJSON(spec) != nil {
+		return t, false
+	}
+	if g.next("asked") && t.Asked.UnmarshalJSON(g.value("asked")) != nil {
+		return t, false
+	}
+	complexity := g.value("complexity")
+	if g.err != nil || g.dec.PeekKind() != '}' {
+		return t, false
+	}
+	g.of(complexity)
+	t.Complexity = graph.Complexity{Flops: int64(g.whole("flops")), Params: int64(g.whole("params")), Acts: int64(g.whole("acts"))}
+	whole := record{Trial: &t}
+	return t, g.err == nil && g.dec.PeekKind() == '}' && whole.check() == nil
+}
+
+// curve reads the epochs of the record of a result, as trial does.
+func (g *glance) curve(object []byte) (epochs []Epoch, ok bool) {
+	g.of(object)
+	g.id("trial")
+	for _, name := range []string{"error", "error5", "seconds", "images_per_second"} {
+		g.number(name)
+	}
+	list := g.value("epochs")
+	if g.err != nil {
+		return nil, false
+	}
+	var in glance
+	for rest := bytes.TrimPrefix(list, []byte("[")); len(rest) > 1; rest = bytes.TrimPrefix(rest, []byte(",")) {
+		end := bytes.IndexByte(rest, '}') + 1 // an epoch holds no objects
+		if end == 0 {
+			return nil, false
+		}
+		in.of(rest[:end])
+		e := Epoch{Epoch: in.whole("epoch"), TrainLoss: in.number("train_loss"), TrainError: in.number("train_error"),
+			Evaluated: in.bool("evaluated"), ValLoss: in.number("val_loss"), ValError: in.number("val_error")}
+		if in.err != nil || e.check() != nil {
+			return nil, false
+		}
+		epochs = append(epochs, e)
+		rest = rest[end:]
+	}
+	return epochs, true
+}

@@ -17,6 +17,7 @@ type lines struct {
 	h     *history
 	files map[int32]*os.File
 	buf   []byte
+	look  glance
 }
 
 func (l *lines) close() {
@@ -91,11 +92,38 @@ func (l *lines) holds(at ref, texts ...string) bool {
 
 // sample reads the record of a network.
 func (l *lines) sample(s sample) (trialRecord, error) {
+	line, err := l.line(s.ref)
+	if err != nil {
+		return trialRecord{}, err
+	}
+	if _, _, object := split(line); object != nil {
+		if t, ok := l.look.trial(object); ok {
+			return t, nil
+		}
+	}
 	r, err := l.read(s.ref)
 	if err != nil {
 		return trialRecord{}, err
 	}
 	return *r.Trial, nil
+}
+
+// curve reads the epochs of a result.
+func (l *lines) curve(r *result) ([]Epoch, error) {
+	line, err := l.line(r.ref)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, object := split(line); object != nil {
+		if epochs, ok := l.look.curve(object); ok {
+			return epochs, nil
+		}
+	}
+	d, err := l.read(r.ref)
+	if err != nil {
+		return nil, err
+	}
+	return d.Done.Epochs, nil
 }
 
 // trial joins a place in a population with what is known of its trial.
@@ -109,13 +137,9 @@ func (l *lines) trial(s sample) (Trial, error) {
 	o := h.outcomes[r.ID]
 	switch t.State {
 	case Done:
-		d, err := l.read(o.done.ref)
-		if err != nil {
-			return t, err
-		}
 		t.Error, t.Error5, t.Seconds, t.ImagesPerSecond = o.done.Error, o.done.Error5, o.done.Seconds, o.done.ImagesPerSecond
-		t.Epochs = d.Done.Epochs
-		return t, nil
+		t.Epochs, err = l.curve(o.done)
+		return t, err
 	case Failed:
 		f := o.failure()
 		t.Death = f.Death
@@ -196,6 +220,7 @@ func (s *Study) each(ctx context.Context, all []sample, visit func(t Trial) erro
 			r.close()
 		}
 	}()
+
 	read := func(part []sample) ([]Trial, error) {
 		trials := make([]Trial, len(part))
 		errs := make([]error, len(readers))
@@ -227,14 +252,33 @@ func (s *Study) each(ctx context.Context, all []sample, visit func(t Trial) erro
 		}
 		return trials, ctx.Err()
 	}
-	for len(all) > 0 {
-		part := all[:min(batch, len(all))]
-		all = all[len(part):]
-		trials, err := read(part)
-		if err != nil {
-			return err
+	type result struct {
+		trials []Trial
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan result, 1)
+	go func() {
+		defer close(results)
+		for part := range slices.Chunk(all, batch) {
+			trials, err := read(part)
+			select {
+			case results <- result{trials, err}:
+			case <-ctx.Done():
+				return
+			}
 		}
-		for _, t := range trials {
+	}()
+	defer func() { // the readers are not closed before they are done
+		cancel()
+		for range results {
+		}
+	}()
+	for r := range results {
+		if r.err != nil {
+			return r.err
+		}
+		for _, t := range r.trials {
 			if t.ID == "" {
 				continue
 			}
@@ -243,5 +287,5 @@ func (s *Study) each(ctx context.Context, all []sample, visit func(t Trial) erro
 			}
 		}
 	}
-	return nil
+	return ctx.Err()
 }

@@ -17,6 +17,16 @@ const Classes = 4
 // apart by which quarter is bright, and noise. The same n gives the same bytes.
 func Write(t testing.TB, dir string, n int) {
 	t.Helper()
+	if err := WriteFiles(dir, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// WriteFiles is Write outside of tests.
+func WriteFiles(dir string, n int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	const side = 8
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, set := range []struct {
@@ -42,17 +52,11 @@ func Write(t testing.TB, dir string, n int) {
 				}
 			}
 		}
-		write(t, filepath.Join(dir, set.name+"-images-idx3-ubyte"), images)
-		write(t, filepath.Join(dir, set.name+"-labels-idx1-ubyte"), labels)
+		for name, data := range map[string][]byte{"-images-idx3-ubyte": images, "-labels-idx1-ubyte": labels} {
+			if err := os.WriteFile(filepath.Join(dir, set.name+name), data, 0o644); err != nil {
+				return err
+			}
+		}
 	}
-}
-
-func write(t testing.TB, path string, data []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return nil
 }
