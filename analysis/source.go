@@ -42,7 +42,9 @@ type Source struct {
 	Provenance *study.Provenance `json:"provenance,omitempty"`
 	File       string            `json:"file,omitempty"` // the study file as it was given; "" if there is none
 	// Spaces are the texts of the spaces as they were when they were first sampled; only those that are known.
-	Spaces      []SpaceText        `json:"spaces,omitempty"`
+	Spaces []SpaceText `json:"spaces,omitempty"`
+	// Damage is what could not be read of the journals.
+	Damage      []study.Damage     `json:"damage,omitempty"`
 	Populations []study.Population `json:"-"`
 }
 
@@ -76,6 +78,7 @@ func Load(ctx context.Context, dir string) (Source, error) {
 	}
 	return Source{
 		Spaces:     spaces,
+		Damage:     s.Damage(),
 		Provenance: &made,
 		Name:       s.Config.Name, Dir: dir, File: string(file), Populations: populations,
 		Protocol: &Protocol{

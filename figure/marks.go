@@ -91,23 +91,28 @@ func (s Points) draw(k *canvas) {
 	colour := k.t.series(s.Series)
 	var dots, crosses path
 	k.open("g", "fill", colour, "fill-opacity", ".72")
+	places := make([]place, len(s.X))
 	for i, v := range s.X {
-		x, y := k.x(v), k.y(s.Y[i])
+		p := place{x: k.x(v), y: k.y(s.Y[i])}
 		if s.Jitter > 0 {
 			// The golden ratio spreads successive points evenly, and always alike.
 			_, at := math.Modf(float64(i+1) * math.Phi)
-			x += (2*at - 1) * s.Jitter
+			p.x += (2*at - 1) * s.Jitter
 		}
-		if y < 0 || (s.Failed != nil && s.Failed[i]) {
-			y = math.Max(y, 6)
-			crosses.cross(x, y)
-			continue
+		if p.y < 0 || (s.Failed != nil && s.Failed[i]) {
+			p.y, p.cross = math.Max(p.y, 6), true
 		}
-		if s.Titles == nil {
-			dots.dot(x, y)
-			continue
+		places[i] = p
+	}
+	for _, i := range thin(places) {
+		switch p := places[i]; {
+		case p.cross:
+			crosses.cross(p.x, p.y)
+		case s.Titles == nil:
+			dots.dot(p.x, p.y)
+		default:
+			k.titled("circle", s.Titles[i], "cx", p.x, "cy", p.y, "r", size)
 		}
-		k.titled("circle", s.Titles[i], "cx", x, "cy", y, "r", size)
 	}
 	k.close("g")
 	if dots.Len() > 0 {
@@ -116,6 +121,37 @@ func (s Points) draw(k *canvas) {
 	if crosses.Len() > 0 {
 		k.element("path", "", "d", crosses.String(), "stroke", colour, "stroke-width", "1.4", "fill", "none")
 	}
+}
+
+// place is where a point is drawn, in pixels.
+type place struct {
+	x, y  float64
+	cross bool
+}
+
+// MostPoints is about how many points of a series are drawn: of more, those that have others close by are left out, so that
+// what lies alone is seen.
+const MostPoints = 2000
+
+// thin chooses the points that are drawn, in order: all, or one in each square of a grid that is coarse enough.
+func thin(all []place) []int {
+	kept := make([]int, len(all))
+	for i := range all {
+		kept[i] = i
+	}
+	for side := 0.5; len(kept) > MostPoints; side *= 1.25 {
+		taken := make(map[place]bool, len(kept))
+		few := kept[:0]
+		for _, i := range kept {
+			square := place{math.Floor(all[i].x / side), math.Floor(all[i].y / side), all[i].cross}
+			if !taken[square] {
+				taken[square] = true
+				few = append(few, i)
+			}
+		}
+		kept = few
+	}
+	return kept
 }
 
 func (s VSpan) draw(k *canvas) {

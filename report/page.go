@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -60,7 +61,9 @@ type page struct {
 	Parameters []parametersPart
 	Curves     []template.HTML
 	Networks   []networksPart
+	Thinned    bool // the scatters do not show every network
 	Failures   []failurePart
+	Unlisted   int // failures
 	Ranking    []rankPart
 	Measures   []string
 	Unranked   int
@@ -120,8 +123,8 @@ type networksPart struct {
 }
 
 type failurePart struct {
-	Space, Reason, Network, ID string
-	Index                      int
+	Space, Cause, Reason, Log, Network, ID string
+	Index                                  int
 }
 
 type rankPart struct {
@@ -130,7 +133,7 @@ type rankPart struct {
 	Costs                              []string // by measure
 }
 
-const listedTrials = 1000 // in the ranking
+const listedTrials = 1000 // in the ranking, and among the failures
 
 func newPage(f analysis.Findings) (page, error) {
 	p := page{
@@ -166,6 +169,11 @@ func newPage(f analysis.Findings) (page, error) {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is not complete: %d of %d networks have finished, and the numbers are of these alone.", s.Label, s.N, s.N+s.Pending))
 		}
 	}
+	for _, s := range f.Sources {
+		if n := len(s.Damage); n > 0 {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%d damaged lines in the journals of %s were set aside, the first at %s: the networks that they speak of are missing here, or count as not trained.", n, s.Dir, s.Damage[0]))
+		}
+	}
 	for _, name := range f.Omitted {
 		p.Warnings = append(p.Warnings, name+" is left out: none of its networks has finished.")
 	}
@@ -178,7 +186,8 @@ func newPage(f analysis.Findings) (page, error) {
 	for _, m := range metric.Counted() {
 		p.Measures = append(p.Measures, m.Name)
 	}
-	p.Failures = failures(f)
+	p.Failures, p.Unlisted = failures(f)
+	p.Thinned = slices.ContainsFunc(f.Spaces, func(s analysis.Space) bool { return s.N > figure.MostPoints })
 	p.Ranking, p.Unranked = ranking(f)
 	return p, nil
 }
@@ -325,13 +334,13 @@ func costs(t study.Trial) string {
 	return strings.Join(parts, " · ")
 }
 
-func failures(f analysis.Findings) []failurePart {
-	var parts []failurePart
-	for _, at := range f.Failures {
+// failures lists failed networks, and how many are not listed.
+func failures(f analysis.Findings) (parts []failurePart, more int) {
+	for _, at := range f.Failures[:min(len(f.Failures), listedTrials)] {
 		t := f.Network(at)
-		parts = append(parts, failurePart{Space: f.Spaces[at.Space].Label, Index: t.Index, Reason: t.Reason, Network: describe(t.Spec), ID: t.ID})
+		parts = append(parts, failurePart{Space: f.Spaces[at.Space].Label, Index: t.Index, Cause: string(t.Cause), Reason: t.Reason, Log: t.Log, Network: describe(t.Spec), ID: t.ID})
 	}
-	return parts
+	return parts, len(f.Failures) - len(parts)
 }
 
 // ranking lists the networks of all spaces, the best first, and how many are not

@@ -12,7 +12,7 @@ import (
 // Options say how the bootstrap resamples.
 type Options struct {
 	Seed      uint64
-	Resamples int     // 0: 10000
+	Resamples int     // 0: DefaultResamples, or fewer of samples of more than 5000 values
 	Level     float64 // of the intervals, in (0, 1); 0: 0.95
 }
 
@@ -23,9 +23,16 @@ const (
 	DefaultLevel     = 0.95
 )
 
-func (o Options) defaults() (Options, error) {
+// Of large samples, whose intervals are short, so many values are drawn in all, and at least so many times.
+const (
+	largeDraws   = 50_000_000
+	leastOfLarge = 2000
+)
+
+// defaults completes options for samples of which the largest has so many values.
+func (o Options) defaults(largest int) (Options, error) {
 	if o.Resamples == 0 {
-		o.Resamples = DefaultResamples
+		o.Resamples = min(DefaultResamples, max(leastOfLarge, largeDraws/max(1, largest)))
 	}
 	if o.Level == 0 {
 		o.Level = DefaultLevel

@@ -45,7 +45,11 @@ type Pair struct {
 // It ends soon after ctx is done, with its error. Every population is resampled once: the intervals of the summaries and of all
 // pairs come from the same resamples.
 func Compare(ctx context.Context, populations [][]float64, emax, delta float64, o Options) ([]Summary, []Pair, error) {
-	o, err := o.defaults()
+	largest := 0
+	for _, p := range populations {
+		largest = max(largest, len(p))
+	}
+	o, err := o.defaults(largest)
 	if err := errors.Join(err, checkEMax(emax), checkDelta(delta)); err != nil {
 		return nil, nil, err
 	}

@@ -76,6 +76,24 @@ func TestKolmogorovSmirnovLimit(t *testing.T) {
 	}
 	near(t, "D", got.D, 0.102, 1e-12)
 	near(t, "p", got.P, limit, 0.15*limit)
+	// What large samples are given is near the exact value of smaller ones.
+	for _, shift := range []int{10, 30, 50} {
+		for i := range b {
+			b[i] = float64(i+shift) + 0.5
+		}
+		if got, err = KolmogorovSmirnov(a, b); err != nil {
+			t.Fatal(err)
+		}
+		near(t, "limit", kolmogorovLimit(got.D, 500, 500), got.P, 0.1*got.P)
+	}
+	large := make([]float64, 4000)
+	for i := range large {
+		large[i] = float64(i)
+	}
+	if got, err = KolmogorovSmirnov(large, large[:3000]); err != nil || got.P != kolmogorovLimit(got.D, 4000, 3000) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	near(t, "p of a distance of nothing", kolmogorovLimit(1e-9, 4000, 3000), 1, 1e-12)
 }
 
 func TestCompareSideBySide(t *testing.T) {

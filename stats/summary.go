@@ -29,7 +29,7 @@ func Summarise(errs []float64, emax float64, o Options) (Summary, error) {
 	if err := check(errs); err != nil {
 		return Summary{}, err
 	}
-	o, err := o.defaults()
+	o, err := o.defaults(len(errs))
 	if err != nil {
 		return Summary{}, err
 	}

@@ -28,7 +28,7 @@ func TestNotWorse(a, b []float64, delta float64, o Options) (NotWorse, error) {
 	if err := errors.Join(check(a), check(b), checkDelta(delta)); err != nil {
 		return NotWorse{}, err
 	}
-	o, err := o.defaults()
+	o, err := o.defaults(max(len(a), len(b)))
 	if err != nil {
 		return NotWorse{}, err
 	}
@@ -49,7 +49,7 @@ func TestNotWorsePaired(a, b []float64, delta float64, o Options) (NotWorse, err
 	if err := errors.Join(check(a), check(b), checkDelta(delta)); err != nil {
 		return NotWorse{}, err
 	}
-	o, err := o.defaults()
+	o, err := o.defaults(max(len(a), len(b)))
 	if err != nil {
 		return NotWorse{}, err
 	}

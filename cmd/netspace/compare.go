@@ -48,6 +48,7 @@ func (o compareFlags) load(ctx context.Context, a *app, dirs []string) ([]analys
 			return nil, studyError(err)
 		}
 		sources = append(sources, s)
+		a.noteDamage(s.Damage)
 	}
 	err := analysis.Comparable(sources)
 	var different *analysis.DifferentError

@@ -197,7 +197,7 @@ func studyStatus(ctx context.Context, a *app, dir string) error {
 		return studyError(err)
 	}
 	all := s.Status()
-	a.noteDamage(s)
+	a.noteDamage(s.Damage())
 	if a.json {
 		for _, st := range all {
 			if err := a.emit(st); err != nil {
@@ -236,8 +236,7 @@ func studyStatus(ctx context.Context, a *app, dir string) error {
 }
 
 // noteDamage tells of lines of journals that were set aside.
-func (a *app) noteDamage(s *study.Study) {
-	damage := s.Damage()
+func (a *app) noteDamage(damage []study.Damage) {
 	if len(damage) == 0 {
 		return
 	}
