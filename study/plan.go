@@ -39,12 +39,13 @@ func (h *history) nextPlan() int {
 	return last + 1
 }
 
-// writePlan writes a plan; the error wraps fs.ErrExist if that number is taken.
-func writePlan(dir string, number int, host string, records []record) error {
-	text, err := encodeRecords(append([]record{headerOf(host)}, records...)...)
+// writePlan writes a plan of such lines; the error wraps fs.ErrExist if that number is taken.
+func writePlan(dir string, number int, host string, lines []byte) error {
+	header, err := encodeRecords(headerOf(host))
 	if err != nil {
 		return err
 	}
+	text := append(header, lines...)
 	if err := atomicfile.Create(filepath.Join(dir, journalDir, fmt.Sprintf(planName, number)), text, 0o644); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
@@ -73,7 +74,6 @@ func prepare(ctx context.Context, dir string, config Config, text []byte, h *his
 			if err != nil && !errors.Is(err, fs.ErrExist) {
 				return found, err
 			}
-			fresh = nil
 			if again := h.refresh(ctx); again != nil {
 				return found, again
 			}
@@ -120,10 +120,18 @@ func describe(ctx context.Context, config Config, note func(string, ...any)) (s 
 	return s, nil
 }
 
-// plan is what must be added to the journals for a study to have all its networks.
-func plan(ctx context.Context, dir string, config Config, found studyRecord, h *history, req Request) (fresh []record, err error) {
+// plan is what must be added to the journals for a study to have all its networks: lines, since they take
+// a fraction of the memory of networks.
+func plan(ctx context.Context, dir string, config Config, found studyRecord, h *history, req Request) (fresh []byte, err error) {
+	add := func(r record) error {
+		lines, err := encodeRecords(r)
+		fresh = append(fresh, lines...)
+		return err
+	}
 	if h.study == nil {
-		fresh = append(fresh, record{Study: &found})
+		if err := add(record{Study: &found}); err != nil {
+			return nil, err
+		}
 	} else if changes, err := found.changes(*h.study); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	} else if len(changes) > 0 {
@@ -141,7 +149,7 @@ func plan(ctx context.Context, dir string, config Config, found studyRecord, h *
 		if err != nil {
 			return nil, &RequestError{fmt.Errorf("spaces: %w", err)}
 		}
-		edited := known && !slices.Equal(s.Files(), kept.Files)
+		edited := known && !sameTexts(s.Files(), kept.Files)
 		have := h.sampled(name)
 		if have >= config.Samples && !edited && !settingsLost {
 			continue
@@ -158,20 +166,27 @@ func plan(ctx context.Context, dir string, config Config, found studyRecord, h *
 		if err != nil {
 			return nil, err
 		}
+		if !known || edited {
+			if err := add(record{Space: &spaceRecord{Name: name, Files: s.Files()}}); err != nil {
+				return nil, err
+			}
+		}
 		old := h.samples[name]
-		var missing []record
 		for i := range all {
 			switch {
 			case i >= len(old) || old[i].ref.length == 0:
-				missing = append(missing, record{Trial: &all[i]})
+				if err := add(record{Trial: &all[i]}); err != nil {
+					return nil, err
+				}
 			case old[i].id != all[i].ID:
 				return nil, &RequestError{&ChangedError{Dir: dir, Changes: []string{fmt.Sprintf("space %s gives other networks than before, the first at place %d", name, i)}}}
 			}
 		}
-		if !known || edited {
-			fresh = append(fresh, record{Space: &spaceRecord{Name: name, Files: s.Files()}})
-		}
-		fresh = append(fresh, missing...)
 	}
 	return fresh, nil
+}
+
+// sameTexts tells whether two spaces are of the same texts, wherever these lay.
+func sameTexts(a, b []space.File) bool {
+	return slices.EqualFunc(a, b, func(a, b space.File) bool { return a.Text == b.Text })
 }
