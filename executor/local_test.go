@@ -31,6 +31,9 @@ import (
 // trains, and the parent of workers that is killed.
 func TestMain(m *testing.M) {
 	executortest.WorkerMain()
+	if os.Getenv("NETSPACE_TEST_COUNTER") != "" {
+		executor.WorkerMain(counter{})
+	}
 	executor.WorkerMain(trial.Builtin{Open: func(string) (engine.Engine, error) { return reference.New(), nil }})
 	if os.Getenv("NETSPACE_TEST_PARENT") != "" {
 		if err := runParent(context.Background(), os.Args[1], os.Args[2]); err != nil {

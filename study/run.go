@@ -552,6 +552,9 @@ func (r *Run) Ended(worker int, t Task, death *Death) (next Task, again bool, er
 				r.deaths.moved()
 			}
 		}
+		if death != nil { // before it could tidy up, perhaps
+			removeCheckpoints(r.Dir, t.ID)
+		}
 		r.report(r.end(e, id))
 	case other != nil:
 		// The lease ran out, because this machine slept, say, and another run has claimed the trial.

@@ -210,7 +210,7 @@ func superseded(ctx context.Context, task Task, id trialID) bool {
 func removeCheckpoints(dir, trial string) {
 	path := filepath.Join(dir, checkpointDir, trial)
 	gone := path + ".done"
-	if err := os.Rename(path, gone); err != nil {
+	if err := os.Rename(path, gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	_ = os.RemoveAll(gone)
