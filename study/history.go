@@ -200,11 +200,13 @@ func (h *history) follow(ctx context.Context, f *follower) error {
 	if err != nil || !begin || good > 0 {
 		return err
 	}
-	if !beginsAsJournal(in, f.at.bytes, info.Size()) {
-		start := make([]byte, 16)
-		n, _ := in.ReadAt(start, 0)
+	start := make([]byte, 16)
+	n, _ := in.ReadAt(start, 0)
+	what, disguised := guise(start[:n])
+	young := f.at.lines == 1 && info.Size() < maxHeader // its header is damaged, and there is nothing else in it
+	if disguised || !young && !beginsAsJournal(in, f.at.bytes, info.Size()) {
 		h.damage = h.damage[:damaged]
-		h.isForeign(f, guise(start[:n]))
+		h.isForeign(f, what)
 	}
 	return nil
 }

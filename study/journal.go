@@ -38,6 +38,8 @@ const (
 	// maxLine bounds a line of a journal: a space with all its bases, a curve of many thousand epochs. What is
 	// longer is no record, and is not kept in memory.
 	maxLine = 16 << 20
+	// maxHeader bounds the first line.
+	maxHeader = 4 << 10
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -172,16 +174,16 @@ func scanJournal(ctx context.Context, f io.Reader, path string, from position, v
 }
 
 // guise says what a file is that should be a journal and begins with none of its lines.
-func guise(start []byte) string {
+func guise(start []byte) (what string, disguised bool) {
 	switch {
 	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
-		return "is compressed (gzip)"
+		return "is compressed (gzip)", true
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return "is compressed (zstd)"
+		return "is compressed (zstd)", true
 	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}), bytes.HasPrefix(start, []byte("{\x00")), bytes.HasPrefix(start, []byte("\x00{")):
-		return "is text in UTF-16, not in UTF-8"
+		return "is text in UTF-16, not in UTF-8", true
 	}
-	return "has no line of a journal"
+	return "has no line of a journal", false
 }
 
 // journalFiles lists the journals of a study folder, sorted by name.
@@ -328,14 +330,13 @@ func wholeLines(f io.ReaderAt, size int64) (int64, error) {
 // beginsAsJournal tells whether one may append to a file: its first line is a
 // journal's, or is what a crash left of one.
 func beginsAsJournal(f io.ReaderAt, whole, size int64) bool {
-	const enough = 4 << 10 // for a header
-	start := make([]byte, min(size, enough))
+	start := make([]byte, min(size, maxHeader))
 	if _, err := f.ReadAt(start, 0); err != nil && err != io.EOF {
 		return false
 	}
 	if whole == 0 {
 		n := min(len(start), len(crcPrefix))
-		return size < enough && (string(start[:n]) == crcPrefix[:n] || len(bytes.Trim(start, "\x00")) == 0)
+		return size < maxHeader && (string(start[:n]) == crcPrefix[:n] || len(bytes.Trim(start, "\x00")) == 0)
 	}
 	line, _, _ := bytes.Cut(start, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))

@@ -130,6 +130,7 @@ func TestJournalCorruption(t *testing.T) {
 			l := lines(d)
 			return join(flip(l[0], 40), l[1], l[2], l[3])
 		}, want: []int{1, 2, 3}, damaged: []int{1}, lost: true},
+		{name: "header damaged, and nothing else", damage: func(d []byte) []byte { return flip(lines(d)[0], 3) }, damaged: []int{1}, lost: true},
 		{name: "header missing", damage: func(d []byte) []byte { return join(lines(d)[1:]...) }, want: []int{1, 2, 3}, damaged: []int{1}, lost: true},
 		{name: "blank line in the middle", damage: func(d []byte) []byte {
 			l := lines(d)
@@ -154,7 +155,7 @@ func TestJournalCorruption(t *testing.T) {
 			_ = w.Close()
 			return b.Bytes()
 		}, damaged: []int{0}, lost: true},
-		{name: "another text", damage: func([]byte) []byte { return []byte("name: x\n") }, damaged: []int{0}, lost: true},
+		{name: "another text", damage: func([]byte) []byte { return []byte("name: x\nspaces: []\n") }, damaged: []int{0}, lost: true},
 		{name: "another text without a line end", damage: func([]byte) []byte { return []byte("{}") }, damaged: []int{0}, lost: true},
 	}
 	for _, c := range cases {
