@@ -87,6 +87,20 @@ func Names() []string {
 	return names
 }
 
+// Path is where the data set of that name, or in that folder, is read, as an absolute path.
+func Path(nameOrPath string) string {
+	path := nameOrPath
+	for _, k := range knownSets() {
+		if sameName(nameOrPath, k.name) {
+			path = k.path
+		}
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 // Open reads the data set of that name, or in that folder: IDX files (plain or gzip),
 // CIFAR-10 or CIFAR-100 binary files, or folders of JPEG and PNG images, one per class.
 // For a folder that holds several IDX data sets (EMNIST), give the path of the file of

@@ -5,7 +5,7 @@
 // first thing in main:
 //
 //	func main() {
-//		executor.WorkerMain(trial.Builtin{})
+//		executor.WorkerMain(trial.Any{})
 //		...
 //	}
 //
@@ -30,6 +30,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"netspace/study"
+	"netspace/trial"
 )
 
 // Local is the study.Executor of this machine: worker processes, each at one trial at
@@ -97,12 +98,12 @@ func (l Local) slot(ctx context.Context, slot int, run *study.Run) error {
 		}
 		for again := true; again && ctx.Err() == nil; {
 			if p == nil {
-				if p, err = l.start(); err != nil {
+				if p, err = l.start(slot); err != nil {
 					return err
 				}
 			}
 			last, death := l.attempt(ctx, p, slot, task, run)
-			if last.Kind != workerReady { // it is gone
+			if last.Kind != workerReady && last.Kind != workerLost { // it is gone
 				p = nil
 			}
 			switch {
@@ -130,11 +131,11 @@ type process struct {
 }
 
 // start starts a worker process.
-func (l Local) start() (*process, error) {
+func (l Local) start(slot int) (*process, error) {
 	p := &process{cmd: exec.Command(l.Command[0], l.Command[1:]...), said: make(chan said), kills: oomKills()}
 	// One trial, one thread: the cores go to trials. Go gets a second one for
 	// loading images while C code computes.
-	p.cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2", workerVariable + "=1"}, l.Env...)...)
+	p.cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2", workerVariable + "=1", fmt.Sprintf("%s=%d", slotVariable, slot)}, l.Env...)...)
 	p.cmd.Stderr = &p.complaints
 	p.cmd.WaitDelay = stopGrace // for what it started and left behind
 	var err error
@@ -194,10 +195,10 @@ func (p *process) end() {
 
 // attempt has a worker at a task until it is ready for the next one, or gone. It gives its last word, if it had
 // one, and what it died of, if it neither stopped nor finished.
-func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Task, run *study.Run) (last study.Event, death *study.Death) {
+func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Task, run *study.Run) (last study.Event, death *trial.Death) {
 	line, err := json.Marshal(task)
 	if err != nil {
-		return last, &study.Death{Reason: fmt.Sprintf("start a worker: %v", err)}
+		return last, &trial.Death{Reason: fmt.Sprintf("start a worker: %v", err)}
 	}
 	go func() { _, _ = p.in.Write(append(line, '\n')) }() // a worker that died already is seen below
 	watch := watch{limits: run.Config.Limits, silence: cmp.Or(l.Silence, time.Minute)}
@@ -236,6 +237,11 @@ func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Tas
 				last = e // it goes now
 			case workerReady:
 				return e, nil
+			case workerLost:
+				if n := oomKills(); e.Cause == trial.Killed && n > p.kills {
+					p.kills, e.Cause = n, trial.OutOfMemory
+				}
+				return e, &e.Death
 			}
 		case <-tick.C:
 			if watch.tick(); watch.verdict != nil {
@@ -259,7 +265,7 @@ type watch struct {
 	total, still, quiet time.Duration // since the attempt began, since progress, since any word
 	begun               bool          // it has made a step
 	memory              int64         // resident bytes, as it said last
-	verdict             *study.Death  // why it is to be ended
+	verdict             *trial.Death  // why it is to be ended
 }
 
 // beginning is how much longer than between steps a worker may take until the first one: it opens and decodes images.
@@ -283,38 +289,38 @@ func (w *watch) tick() {
 	if !w.begun {
 		stall *= beginning
 	}
-	say := func(cause study.Cause, format string, args ...any) {
-		w.verdict = &study.Death{Cause: cause, Reason: fmt.Sprintf(format, args...)}
+	say := func(cause trial.Cause, format string, args ...any) {
+		w.verdict = &trial.Death{Cause: cause, Reason: fmt.Sprintf(format, args...)}
 	}
 	switch limit := w.limits.TrialMemory; {
 	case w.quiet > w.silence:
-		say(study.Stalled, "the worker gave no sign of life for %v: it was stopped, or the machine is overloaded", w.silence)
+		say(trial.Stalled, "the worker gave no sign of life for %v: it was stopped, or the machine is overloaded", w.silence)
 	case stall > 0 && w.still > stall:
-		say(study.Stalled, "no progress for %v (stall_timeout)", stall)
+		say(trial.Stalled, "no progress for %v (stall_timeout)", stall)
 	case w.limits.TrialTimeout > 0 && w.total > w.limits.TrialTimeout:
-		say(study.TimedOut, "not done after %v (trial_timeout)", w.limits.TrialTimeout)
+		say(trial.TimedOut, "not done after %v (trial_timeout)", w.limits.TrialTimeout)
 	case limit > 0 && w.memory > limit:
-		say(study.OutOfMemory, "the worker took %s of memory, more than the %s of trial_memory", humanize.IBytes(uint64(w.memory)), humanize.IBytes(uint64(limit)))
+		say(trial.OutOfMemory, "the worker took %s of memory, more than the %s of trial_memory", humanize.IBytes(uint64(w.memory)), humanize.IBytes(uint64(limit)))
 	}
 }
 
 // deathOf says why a worker died, as well as can be known.
-func deathOf(err error, cmd *exec.Cmd, complaints string, oom bool) *study.Death {
+func deathOf(err error, cmd *exec.Cmd, complaints string, oom bool) *trial.Death {
 	var exit *exec.ExitError
 	said := firstComplaint(complaints)
 	switch {
 	case strings.Contains(complaints, errNoWorker.Error()):
-		return &study.Death{Cause: study.Crashed, Reason: errNoWorker.Error()}
+		return &trial.Death{Cause: trial.Crashed, Reason: errNoWorker.Error()}
 	case oom:
-		return &study.Death{Cause: study.OutOfMemory, Reason: "out of memory: the kernel ended the worker"}
+		return &trial.Death{Cause: trial.OutOfMemory, Reason: "out of memory: the kernel ended the worker"}
 	case strings.HasPrefix(said, "panic:"), strings.HasPrefix(said, "fatal error:"): // a Go program that aborts
-		return &study.Death{Cause: study.Crashed, Reason: "the worker crashed: " + said}
+		return &trial.Death{Cause: trial.Crashed, Reason: "the worker crashed: " + said}
 	case errors.As(err, &exit) && !exit.Exited():
-		return &study.Death{Cause: signalCause(exit.ProcessState), Reason: "the worker was ended by " + exit.ProcessState.String()}
+		return &trial.Death{Cause: signalCause(exit.ProcessState), Reason: "the worker was ended by " + exit.ProcessState.String()}
 	case said == "":
-		return &study.Death{Cause: study.Crashed, Reason: fmt.Sprintf("the worker ended without a result: %s", cmd.ProcessState)}
+		return &trial.Death{Cause: trial.Crashed, Reason: fmt.Sprintf("the worker ended without a result: %s", cmd.ProcessState)}
 	}
-	return &study.Death{Cause: study.Crashed, Reason: "the worker crashed: " + said}
+	return &trial.Death{Cause: trial.Crashed, Reason: "the worker crashed: " + said}
 }
 
 // lastLines are the last lines of what a worker wrote.

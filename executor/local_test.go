@@ -30,11 +30,14 @@ import (
 // The test program is also the worker process, of the suite and of a trainer that
 // trains, and the parent of workers that is killed.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "as-trainer" {
+		os.Exit(asTrainer())
+	}
 	executortest.WorkerMain()
 	if os.Getenv("NETSPACE_TEST_COUNTER") != "" {
 		executor.WorkerMain(counter{})
 	}
-	executor.WorkerMain(trial.Builtin{Open: func(string) (engine.Engine, error) { return reference.New(), nil }})
+	executor.WorkerMain(trial.Any{Builtin: trial.Builtin{Open: func(string) (engine.Engine, error) { return reference.New(), nil }}})
 	if os.Getenv("NETSPACE_TEST_PARENT") != "" {
 		if err := runParent(context.Background(), os.Args[1], os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -5,8 +5,8 @@ package executor
 import (
 	"os"
 
-	"netspace/study"
+	"netspace/trial"
 )
 
 // signalCause is for systems without signals.
-func signalCause(*os.ProcessState) study.Cause { return study.Crashed }
+func signalCause(*os.ProcessState) trial.Cause { return trial.Crashed }

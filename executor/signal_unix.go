@@ -6,16 +6,13 @@ import (
 	"os"
 	"syscall"
 
-	"netspace/study"
+	"netspace/trial"
 )
 
-// signalCause tells signals that a process brings upon itself from those that others send.
-func signalCause(s *os.ProcessState) study.Cause {
+// signalCause is the cause of a death by a signal.
+func signalCause(s *os.ProcessState) trial.Cause {
 	if status, ok := s.Sys().(syscall.WaitStatus); ok {
-		switch status.Signal() {
-		case syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
-			return study.Killed
-		}
+		return trial.CauseOfSignal(status.Signal())
 	}
-	return study.Crashed
+	return trial.Crashed
 }

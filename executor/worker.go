@@ -26,9 +26,10 @@ import (
 // What a worker says besides what happens to its trial.
 const (
 	workerAlive   study.EventKind = "alive"
-	workerReady   study.EventKind = "ready"   // what came of the task is in the journals, and the next one may come
-	workerStopped study.EventKind = "stopped" // it was told to stop, and the checkpoint holds what it did
-	workerBroken  study.EventKind = "broken"  // not the trial's fault: no other trial would fare better
+	workerReady   study.EventKind = "ready"        // what came of the task is in the journals, and the next one may come
+	workerLost    study.EventKind = "lost trainer" // the program that trained died without a result; the next task may come
+	workerStopped study.EventKind = "stopped"      // it was told to stop, and the checkpoint holds what it did
+	workerBroken  study.EventKind = "broken"       // not the trial's fault: no other trial would fare better
 )
 
 // said is a line that a worker writes.
@@ -42,6 +43,9 @@ const heartbeat = time.Second
 
 // workerVariable is set in the environment of worker processes.
 const workerVariable = "NETSPACE_WORKER"
+
+// slotVariable tells a worker, and the program of its trainer, its place among those of a run, from 0: which GPU to use, say.
+const slotVariable = "NETSPACE_SLOT"
 
 // errNoWorker is what a program says that was started as a worker and runs studies: once more
 // itself, and so on.
@@ -130,13 +134,17 @@ func serve(ctx context.Context, from io.Reader, to io.Writer, trainer trial.Trai
 				return nil
 			}
 		}
+		var lost *trial.LostError
 		err := worker.Work(ctx, task, trainer, func(e study.Event) { say(said{Event: e}) })
 		switch {
 		case err != nil && ctx.Err() != nil:
 			say(said{Event: study.Event{Kind: workerStopped}})
 			return nil
+		case errors.As(err, &lost):
+			say(said{Event: study.Event{Kind: workerLost, Death: lost.Death}})
+			continue
 		case err != nil:
-			say(said{Event: study.Event{Kind: workerBroken, Death: study.Death{Reason: err.Error()}}})
+			say(said{Event: study.Event{Kind: workerBroken, Death: trial.Death{Reason: err.Error()}}})
 			return nil
 		}
 		say(said{Event: study.Event{Kind: workerReady}})

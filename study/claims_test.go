@@ -239,7 +239,7 @@ func TestSleeperGivesWay(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the sleeper's work ended with %v", err)
 	}
-	if _, again, err := sleeper.Ended(0, task, &Death{Reason: "it was killed, say"}); again || err != nil {
+	if _, again, err := sleeper.Ended(0, task, &trial.Death{Reason: "it was killed, say"}); again || err != nil {
 		t.Fatalf("again %v, %v", again, err)
 	}
 	if told.count(TrialDone) != 1 || told.count(TrialLost) > 0 {

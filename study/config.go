@@ -48,6 +48,8 @@ type Settings struct {
 	Seed    uint64         `json:"seed"` // below 2^53
 	// Engine that trains; "" means engines.Default. Not stated in the file.
 	Engine string `json:"engine,omitempty"`
+	// Trainer that trains; the zero value is the built-in one.
+	Trainer trial.Choice `json:"trainer,omitzero"`
 }
 
 // maxSamples bounds a slip of the finger; more networks than anyone trains.
@@ -96,6 +98,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 		return nil
 	})
 	c.Limits = readLimits(doc, f)
+	c.Trainer = readTrainer(f)
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)
 	f.Finish()
@@ -130,6 +133,29 @@ func readLimits(doc *strict.Doc, f *strict.Fields) Limits {
 		return nil
 	})
 	return l
+}
+
+// readTrainer reads the trainer: builtin, or {command: [program, argument…]}.
+func readTrainer(f *strict.Fields) (c trial.Choice) {
+	v, ok := f.Value("trainer")
+	if !ok {
+		return c
+	}
+	if word, ok := v.Text(); ok && word == "builtin" {
+		return c
+	}
+	m, ok := v.Fields()
+	if !ok {
+		v.Fail("must be builtin or {command: [program, argument…]}")
+		return c
+	}
+	m.Require("command")
+	m.Strings("command", &c.Command)
+	if m.Has("command") && (len(c.Command) == 0 || c.Command[0] == "") {
+		v.Fail("command must name a program")
+	}
+	m.Finish()
+	return c
 }
 
 // readDuration reads a time such as 90s, 45m or 2h; 0 is none.

@@ -231,7 +231,7 @@ type divergent struct{ fake }
 func (d divergent) Train(ctx context.Context, t trial.Task, dir string, report func(train.Progress)) (train.Result, error) {
 	res, err := d.fake.Train(ctx, t, dir, report)
 	if err == nil {
-		err = &trial.Failure{Err: &train.DivergedError{}}
+		err = &trial.Failure{Err: &train.DivergedError{}, Cause: trial.Diverged}
 	}
 	return res, err
 }
@@ -253,7 +253,7 @@ func TestFailureKeepsEarlierEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tr := range s.trials(t) {
-		if tr.State != Failed || tr.Cause != Diverged || len(tr.Epochs) != 3 || tr.Epochs[0].Epoch != 1 {
+		if tr.State != Failed || tr.Cause != trial.Diverged || len(tr.Epochs) != 3 || tr.Epochs[0].Epoch != 1 {
 			t.Errorf("%s with cause %q and epochs %+v", tr.State, tr.Cause, tr.Epochs)
 		}
 	}

@@ -1,33 +1,16 @@
 package study
 
-import "fmt"
+import (
+	"fmt"
 
-// Cause is the kind of thing that a trial failed of, or its worker died of.
-type Cause string
-
-// The causes. Killed is somebody's doing, and no fault of the trial: when the study is run again the trial is tried again.
-const (
-	Diverged    Cause = "diverged"      // the loss is no number any more
-	Refused     Cause = "refused"       // the engine or trainer cannot train it
-	Crashed     Cause = "crashed"       // the worker ended by itself, without a result
-	Killed      Cause = "killed"        // the worker was ended by a signal from outside
-	OutOfMemory Cause = "out of memory" // the worker's or the machine's
-	TimedOut    Cause = "timed out"     // it took longer than trial_timeout
-	Stalled     Cause = "stalled"       // no progress for stall_timeout, or the worker was stopped
+	"netspace/trial"
 )
-
-// Death is why a trial, or an attempt at one, has no result.
-type Death struct {
-	Reason string `json:"reason,omitempty"`
-	Cause  Cause  `json:"cause,omitempty"` // "" in journals of versions that did not write it
-	Log    string `json:"log,omitempty"`   // last lines that the worker wrote to standard error
-}
 
 // MachineError says that workers die before their first step, one after the other and all of the same cause: this machine
 // is not fit to train, and the study stops before it takes that for the networks' fault. No trial has failed of it.
 type MachineError struct {
 	Deaths int // in a row
-	Death
+	trial.Death
 }
 
 func (e *MachineError) Error() string {

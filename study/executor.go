@@ -2,6 +2,7 @@ package study
 
 import (
 	"context"
+	"netspace/trial"
 	"time"
 )
 
@@ -40,7 +41,7 @@ type Event struct {
 	ImagesPerSecond float64       `json:"images_per_second,omitempty"` // of training steps; 0 until measured
 	Left            time.Duration `json:"left,omitempty"`              // until the end of the trial; 0 until measured
 
-	Epoch *Epoch  `json:"epoch,omitempty"` // of TrialEpoch
-	Error float64 `json:"error,omitempty"` // of TrialDone and TrialFailed: percent
-	Death         // of TrialFailed and TrialLost
+	Epoch       *Epoch  `json:"epoch,omitempty"` // of TrialEpoch
+	Error       float64 `json:"error,omitempty"` // of TrialDone and TrialFailed: percent
+	trial.Death         // of TrialFailed and TrialLost
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"netspace/trial"
 )
 
 // newJournal makes a study folder with a journal of three synced records
@@ -37,7 +39,7 @@ func newJournal(t *testing.T) (dir, path string) {
 }
 
 func lostOf(attempt int) record {
-	return record{Lost: &lostRecord{Trial: 7, Attempt: attempt, Death: Death{Reason: "test"}}}
+	return record{Lost: &lostRecord{Trial: 7, Attempt: attempt, Death: trial.Death{Reason: "test"}}}
 }
 
 // attempts reads the attempts of the lost records of the journals in a folder, and what is damaged.
@@ -241,7 +243,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		want := record{Time: "2026-03-01T12:00:00.000Z", Failed: &failedRecord{
 			Trial:   trialID(rapid.Uint64().Draw(t, "trial")),
 			Attempt: rapid.IntRange(1, 9).Draw(t, "attempt"),
-			Death:   Death{Reason: strings.ToValidUTF8(rapid.String().Draw(t, "reason"), "")},
+			Death:   trial.Death{Reason: strings.ToValidUTF8(rapid.String().Draw(t, "reason"), "")},
 			Seconds: rapid.Float64Range(0, 1e9).Draw(t, "seconds"),
 		}}
 		line, err := encodeRecord(want)

@@ -119,9 +119,9 @@ func (h *history) provenance() Provenance {
 func (r *Run) differs(req Request) string {
 	trainer := req.Trainer
 	if trainer == nil {
-		trainer = trial.Builtin{}
+		trainer = trial.Any{}
 	}
-	engine, err := trainer.Describe(trial.Task{Engine: r.Config.Engine})
+	engine, err := trainer.Describe(trial.Task{Engine: r.Config.Engine, Trainer: r.Config.Trainer})
 	if err != nil { // the workers will say so
 		return ""
 	}

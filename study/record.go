@@ -158,7 +158,7 @@ type doneRecord struct {
 type failedRecord struct {
 	Trial   trialID `json:"trial"`
 	Attempt int     `json:"attempt"`
-	Death
+	trial.Death
 	Seconds float64 `json:"seconds"`
 	Epochs  []Epoch `json:"epochs,omitempty"`
 }
@@ -167,13 +167,13 @@ type failedRecord struct {
 type lostRecord struct {
 	Trial   trialID `json:"trial"`
 	Attempt int     `json:"attempt"`
-	Death
+	trial.Death
 	Early bool `json:"early,omitempty"` // before its first step
 }
 
 // counts tells whether an attempt counts for its trial when a later run looks back: deaths that may be the machine's
 // fault, or somebody's, do not.
-func (l lostRecord) counts() bool { return !l.Early && l.Cause != Killed }
+func (l lostRecord) counts() bool { return !l.Early && l.Cause != trial.Killed }
 
 // forgiveRecord makes a trial's failures and losses up to an attempt count for nothing.
 type forgiveRecord struct {

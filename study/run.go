@@ -37,7 +37,7 @@ type Request struct {
 	// Data is the folder or name of the images where they are not where the study file says; "": there.
 	Data string
 	// Trainer that the workers use, to know whether its numbers may differ from those
-	// of results that are there; nil means trial.Builtin.
+	// of results that are there; nil means trial.Any.
 	Trainer trial.Trainer
 	// Host is this machine's name in the journals; "" means the system's. No two machines
 	// that share a folder may have the same one.
@@ -130,6 +130,11 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if host = unsafeName.ReplaceAllString(host, "_"); req.Lease == 0 {
 		req.Lease = DefaultLease
 	}
+	if !config.Trainer.IsZero() && req.Trainer == nil {
+		if _, err := (trial.Any{}).Describe(trial.Task{Trainer: config.Trainer}); err != nil {
+			return nil, &RequestError{err}
+		}
+	}
 	req.Host = host
 	h, err := readHistory(ctx, dir, host)
 	if err == nil {
@@ -219,7 +224,7 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 			seen[id] = true
 			r.totals.Trials++
 			o := h.outcomes[id]
-			if f := o.failure(); f != nil && (req.Retry || f.Cause == Killed) {
+			if f := o.failure(); f != nil && (req.Retry || f.Cause == trial.Killed) {
 				o.forgive = o.nextAttempt() - 1
 				records = append(records, record{Forgive: &forgiveRecord{Trial: id, Attempt: o.forgive}})
 			}
@@ -261,7 +266,7 @@ func (r *Run) task(q queued) (Task, error) {
 	}
 	task := Task{
 		Task: trial.Task{ID: rec.ID.String(), Seed: rec.Seed, Spec: rec.Spec, Input: r.found.Input, Data: r.Config.Data,
-			DataKey: r.found.Data, Engine: r.Config.Engine},
+			DataKey: r.found.Data, Engine: r.Config.Engine, Trainer: r.Config.Trainer},
 		Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index,
 	}
 	if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
@@ -502,7 +507,7 @@ func (r *Run) endedElsewhere() {
 func (r *Run) end(e Event, id trialID) Event {
 	o := r.history.outcome(id)
 	if o.done != nil {
-		e.Kind, e.Error, e.Death = TrialDone, o.done.Error, Death{}
+		e.Kind, e.Error, e.Death = TrialDone, o.done.Error, trial.Death{}
 		return e
 	}
 	e.Kind = TrialFailed
@@ -529,7 +534,7 @@ func (r *Run) Report(e Event) {
 // in good order. What came of the attempt is looked up in the journals: the
 // worker may have died after it wrote its result there. If this run is to try the trial again at once,
 // Ended gives the task for that. A *MachineError says that the study cannot go on here.
-func (r *Run) Ended(worker int, t Task, death *Death) (next Task, again bool, err error) {
+func (r *Run) Ended(worker int, t Task, death *trial.Death) (next Task, again bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id, err := parseID(t.ID)
@@ -558,7 +563,7 @@ func (r *Run) Ended(worker int, t Task, death *Death) (next Task, again bool, er
 		r.report(r.end(e, id))
 	case other != nil:
 		// The lease ran out, because this machine slept, say, and another run has claimed the trial.
-		e.Kind, e.Death = TrialLost, Death{Reason: "another run has taken it over, on " + other.host}
+		e.Kind, e.Death = TrialLost, trial.Death{Reason: "another run has taken it over, on " + other.host}
 		r.putBack(queued{id, t.Space, t.Index})
 		r.report(e)
 		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: &id}})
@@ -583,7 +588,7 @@ func (r *Run) lost(e Event, id trialID) (next Task, again bool, err error) {
 	if lost.counts() {
 		attempts++
 	}
-	exhausted := attempts > r.Config.Limits.Retries || e.Cause == TimedOut
+	exhausted := attempts > r.Config.Limits.Retries || e.Cause == trial.TimedOut
 	unproven := lost.Early && !r.deaths.movedSince(id) // nothing has trained here since it died first
 	others := len(r.waiting)+len(r.ready) > 0
 	e.Kind = TrialLost

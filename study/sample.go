@@ -48,7 +48,7 @@ func draw(ctx context.Context, name string, s *space.Space, c Config, size int, 
 		if err != nil {
 			return nil, &RequestError{fmt.Errorf("space %s: %w", name, err)}
 		}
-		t := trial.Task{Spec: n.Spec, Input: study.Input, DataKey: study.Data, Recipe: recipe, Engine: c.Engine}
+		t := trial.Task{Spec: n.Spec, Input: study.Input, DataKey: study.Data, Recipe: recipe, Engine: c.Engine, Trainer: c.Trainer}
 		if err := t.Identify(c.Seed); err != nil {
 			return nil, err
 		}

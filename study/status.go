@@ -1,6 +1,10 @@
 package study
 
-import "cmp"
+import (
+	"cmp"
+
+	"netspace/trial"
+)
 
 // Status sums up a population.
 type Status struct {
@@ -15,7 +19,7 @@ type Status struct {
 	Best *float64 `json:"best"`
 	Mean *float64 `json:"mean"`
 	// Causes counts the failed ones by what they failed of; nil if none failed.
-	Causes map[Cause]int `json:"causes,omitempty"`
+	Causes map[trial.Cause]int `json:"causes,omitempty"`
 }
 
 // Failure is a trial that failed.
@@ -23,7 +27,7 @@ type Failure struct {
 	Space string
 	Index int
 	ID    string
-	Death
+	trial.Death
 }
 
 // Failures lists the trials that failed, space by space in sample order.
@@ -67,7 +71,7 @@ func (s *Study) status(space string) Status {
 			err1, _ := s.history.chance()
 			sum += err1
 			if st.Causes == nil {
-				st.Causes = map[Cause]int{}
+				st.Causes = map[trial.Cause]int{}
 			}
 			st.Causes[cmp.Or(o.failed.Cause, "unknown")]++
 		case Running:

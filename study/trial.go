@@ -4,6 +4,7 @@ import (
 	"netspace/arch"
 	"netspace/graph"
 	"netspace/space"
+	"netspace/trial"
 )
 
 // State of a trial.
@@ -29,7 +30,7 @@ type Trial struct {
 	State           State            `json:"state"`
 	Error           float64          `json:"error"`  // validation top-1 error in percent at the end; chance level for Failed
 	Error5          float64          `json:"error5"` // top-5
-	Death                            // why it failed
+	trial.Death                      // why it failed
 	Seconds         float64          `json:"seconds"` // wall time of training
 	ImagesPerSecond float64          `json:"images_per_second"`
 	Epochs          []Epoch          `json:"epochs,omitempty"`

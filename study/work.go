@@ -118,7 +118,7 @@ func (w *Worker) Work(ctx context.Context, task Task, trainer trial.Trainer, tel
 		end.Done = &doneRecord{Trial: id, Error: result.Error, Error5: result.Error5, Seconds: result.Seconds,
 			ImagesPerSecond: result.ImagesPerSecond, Epochs: epochsOf(result.Epochs)}
 	case errors.As(err, &failure):
-		end.Failed = &failedRecord{Trial: id, Attempt: task.Attempt, Death: deathOf(failure), Seconds: time.Since(began).Seconds(), Epochs: epochs}
+		end.Failed = &failedRecord{Trial: id, Attempt: task.Attempt, Death: trial.Death{Reason: failure.Error(), Cause: failure.Cause, Log: failure.Log}, Seconds: time.Since(began).Seconds(), Epochs: epochs}
 	case ctx.Err() == nil && superseded(ctx, task, id):
 		return nil // what the journals say counts
 	default:
@@ -133,16 +133,6 @@ func (w *Worker) Work(ctx context.Context, task Task, trainer trial.Trainer, tel
 	ended = true
 	removeCheckpoints(task.Dir, task.ID)
 	return nil
-}
-
-// deathOf is what a trainer says of a training that failed.
-func deathOf(f *trial.Failure) Death {
-	var diverged *train.DivergedError
-	d := Death{Reason: f.Error(), Cause: Refused}
-	if errors.As(f.Err, &diverged) {
-		d.Cause = Diverged
-	}
-	return d
 }
 
 // begin writes that a worker begins with a trial, and who it is where it has not said so yet.

@@ -30,9 +30,17 @@ type Builtin struct {
 func (b Builtin) Train(ctx context.Context, t Task, dir string, report func(train.Progress)) (train.Result, error) {
 	result, err := b.train(ctx, t, dir, report)
 	if err != nil && ctx.Err() == nil && ownFault(err) {
-		err = &Failure{err}
+		err = failureOf(err)
 	}
 	return result, err
+}
+
+func failureOf(err error) *Failure {
+	var diverged *train.DivergedError
+	if errors.As(err, &diverged) {
+		return &Failure{Err: err, Cause: Diverged}
+	}
+	return &Failure{Err: err, Cause: Refused}
 }
 
 // Describe implements Trainer.

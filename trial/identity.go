@@ -16,7 +16,7 @@ const identityVersion = 1
 
 // Identify gives a task its identity and its seed. Both derive from what
 // decides the result and from nothing else: the adjusted network, what it is built for,
-// recipe, images (t.DataKey), engine and the seed of the whole study (the key of a
+// recipe, images (t.DataKey), engine, trainer and the seed of the whole study (the key of a
 // network that has a resolution of its own contains that). The task's seed has 53 bits, so
 // that every reader of JSON keeps them.
 func (t *Task) Identify(seed uint64) error {
@@ -28,7 +28,8 @@ func (t *Task) Identify(seed uint64) error {
 		Data    string
 		Seed    uint64
 		Engine  string
-	}{identityVersion, t.Spec.Key(), t.Input, t.Recipe.Identity(), t.DataKey, seed, t.Engine})
+		Trainer Choice `json:",omitzero"`
+	}{identityVersion, t.Spec.Key(), t.Input, t.Recipe.Identity(), t.DataKey, seed, t.Engine, t.Trainer})
 	if err != nil {
 		return fmt.Errorf("identify a trial: %w", err)
 	}

@@ -43,7 +43,8 @@ type Task struct {
 	Data    Data         `json:"data"`
 	DataKey string       `json:"data_key,omitempty"` // train.DataKey that the data must have; "": any
 	Recipe  train.Recipe `json:"recipe"`
-	Engine  string       `json:"engine,omitempty"` // that trains; "": the default one
+	Engine  string       `json:"engine,omitempty"` // of the built-in trainer; "": the default one
+	Trainer Choice       `json:"trainer,omitzero"` // that trains
 
 	Threads int    `json:"threads,omitempty"` // of a training step; 0 means 1
 	Init    string `json:"init,omitempty"`    // safetensors file of initial weights; "": drawn from the seed
@@ -98,13 +99,6 @@ func (t Task) Graph(images dataset.Info) (*graph.Graph, error) {
 	r := t.Recipe
 	return t.Spec.TrainingGraph(InputOf(images).Arch(), arch.FromRecipe{DropPath: r.DropPath, Dropout: r.Dropout, BNEpsilon: r.BNEpsilon})
 }
-
-// Failure says that a training has no result through its own fault: it diverged, its network is
-// refused by the engine. It would fail again anywhere. Err is a *train.DivergedError, say.
-type Failure struct{ Err error }
-
-func (f *Failure) Error() string { return f.Err.Error() }
-func (f *Failure) Unwrap() error { return f.Err }
 
 // OtherDataError says that the images of a task are not those that it was made for.
 type OtherDataError struct{ Name string }

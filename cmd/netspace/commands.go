@@ -18,6 +18,7 @@ func commands(a *app) []*cobra.Command {
 		newEvalCmd(a),
 		newBenchCmd(a),
 		newStudyCmd(a),
+		newTrainerCmd(a),
 		newCompareCmd(a),
 		newReportCmd(a),
 		newDoctorCmd(a),

@@ -48,7 +48,7 @@ func usage(err error) error {
 }
 
 func main() {
-	executor.WorkerMain(trial.Builtin{})
+	executor.WorkerMain(trial.Any{})
 	start(run)
 }
 

@@ -27,6 +27,7 @@ import (
 
 	"netspace/internal/tinydata"
 	"netspace/study"
+	"netspace/trial"
 )
 
 // patience is how long a machine that does other things may take for what
@@ -321,8 +322,8 @@ func same(t *testing.T, a, b fixture) {
 func (s suite) alwaysDies(t *testing.T) {
 	for behaviour, want := range map[string]struct {
 		reason string
-		cause  study.Cause
-	}{killed: {"killed", study.Killed}, panics: {failure, study.Crashed}} {
+		cause  trial.Cause
+	}{killed: {"killed", trial.Killed}, panics: {failure, trial.Crashed}} {
 		f := newFixture(t)
 		o := s.run(t, f, t.Context(), 2, behaviour, nil)
 		if o.err != nil || o.states()[study.Failed] != len(o.trials) {
@@ -383,7 +384,7 @@ func (s suite) stopped(t *testing.T) {
 		t.Fatalf("%v, %v, %d lost", o.err, o.states(), o.count(study.TrialLost))
 	}
 	for _, e := range o.events {
-		if e.Kind == study.TrialLost && e.Cause != study.Stalled {
+		if e.Kind == study.TrialLost && e.Cause != trial.Stalled {
 			t.Errorf("lost for %+v", e.Death)
 		}
 	}
@@ -392,7 +393,7 @@ func (s suite) stopped(t *testing.T) {
 
 // What takes longer than the study allows has failed.
 func (s suite) limits(t *testing.T) {
-	for text, cause := range map[string]study.Cause{"trial_timeout: 1s": study.TimedOut, "stall_timeout: 1s, retries: 0": study.Stalled} {
+	for text, cause := range map[string]trial.Cause{"trial_timeout: 1s": trial.TimedOut, "stall_timeout: 1s, retries: 0": trial.Stalled} {
 		f := newFixture(t)
 		f.add(t, strings.ReplaceAll(text, ", ", "\n"))
 		o := s.run(t, f, t.Context(), 6, hangs, nil)

@@ -7,15 +7,20 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"testing"
 )
 
 // Classes is the number of classes.
 const Classes = 4
 
+// TB is what Write needs of a testing.TB.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // Write makes an IDX data set of n training images, 8×8 and grey: four classes, told
 // apart by which quarter is bright, and noise. The same n gives the same bytes.
-func Write(t testing.TB, dir string, n int) {
+func Write(t TB, dir string, n int) {
 	t.Helper()
 	if err := WriteFiles(dir, n); err != nil {
 		t.Fatal(err)
