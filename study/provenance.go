@@ -125,8 +125,12 @@ func (r *Run) differs(req Request) string {
 	if err != nil { // the workers will say so
 		return ""
 	}
-	here := makerHere(engine, "")
-	for _, m := range r.history.provenance().Makers {
+	return differing(makerHere(engine, ""), r.history.provenance())
+}
+
+// differing says how the numbers of a maker may differ from those of results that are there; "" if they do not.
+func differing(here Maker, there Provenance) string {
+	for _, m := range there.Makers {
 		if !here.sameNumbers(m.Maker) {
 			return fmt.Sprintf("%d results in this study were made by %s; this is %s: networks that are trained here may come out a little differently, as with another seed", m.Trials, m.Maker, here)
 		}

@@ -3,7 +3,6 @@ package study
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -179,11 +178,12 @@ func noteDamage(damage []Damage, note func(string, ...any)) {
 // changes says what of old is other in s: results made under the one may then not stand
 // beside those of the other.
 func (s studyRecord) changes(old studyRecord) ([]string, error) {
-	var was, is Settings
-	if err := json.Unmarshal(old.Settings, &was); err != nil {
-		return nil, fmt.Errorf("read the settings of the study: %w", err)
+	was, err := old.settings()
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(s.Settings, &is); err != nil {
+	is, err := s.settings()
+	if err != nil {
 		return nil, err
 	}
 	changes, err := is.changes(was)
@@ -264,15 +264,18 @@ func (r *Run) task(q queued) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	task := Task{
-		Task: trial.Task{ID: rec.ID.String(), Seed: rec.Seed, Spec: rec.Spec, Input: r.found.Input, Data: r.Config.Data,
-			DataKey: r.found.Data, Engine: r.Config.Engine, Trainer: r.Config.Trainer},
-		Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index,
+	task, err := taskOf(rec, r.Config, r.found)
+	if err != nil {
+		return Task{}, &RequestError{err}
 	}
-	if task.Recipe, err = recipeOf(rec.Spec, r.Config.Recipe); err != nil {
-		return task, &RequestError{err}
-	}
-	return task, nil
+	return Task{Task: task, Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index}, nil
+}
+
+// taskOf makes the task of a network of a study.
+func taskOf(rec trialRecord, c Config, found studyRecord) (t trial.Task, err error) {
+	t = trial.Task{ID: rec.ID.String(), Seed: rec.Seed, Spec: rec.Spec, Input: found.Input, Data: c.Data, DataKey: found.Data, Engine: c.Engine, Trainer: c.Trainer}
+	t.Recipe, err = recipeOf(rec.Spec, c.Recipe)
+	return t, err
 }
 
 // sweep removes checkpoints that nobody will go on from: of trials that ended

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"netspace/internal/atomicfile"
 	"netspace/strict"
 	"netspace/study"
+	"netspace/train"
 )
 
 func newStudyCmd(a *app) *cobra.Command {
@@ -29,7 +31,7 @@ func newStudyCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyExportCmd(a))
+	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyExportCmd(a), newStudyCheckCmd(a), newStudyCopyCmd(a), newStudyMergeCmd(a))
 	return c
 }
 
@@ -312,4 +314,127 @@ func (o studyExportOptions) run(ctx context.Context, a *app, dir string) error {
 		return studyError(write(a.out))
 	}
 	return studyError(atomicfile.Write(o.output, 0o644, func(w io.Writer) error { return write(stoppable{ctx, w}) }))
+}
+
+type studyCheckOptions struct {
+	retrain int
+	seed    uint64
+	data    string
+}
+
+func newStudyCheckCmd(a *app) *cobra.Command {
+	var o studyCheckOptions
+	c := &cobra.Command{
+		Use:   "check DIR",
+		Short: "Verify a study: every record, and on request some results by training them again",
+		Long: `Read everything in a study folder, each line with its checksum, and list what is
+damaged or missing. With --retrain N, train N networks that are done again and
+compare their curves bit for bit. Nothing in the folder is changed.
+
+Exit status: 0 nothing is wrong, 1 something is.`,
+		Example: `  netspace study check out/demo
+  netspace study check out/demo --retrain 3 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args[0]) },
+	}
+	f := c.Flags()
+	f.IntVar(&o.retrain, "retrain", 0, "train `N` networks again, drawn at random")
+	f.Uint64Var(&o.seed, "seed", 0, "of that draw")
+	f.StringVar(&o.data, "data", "", "the images are in folder or data set `PATH`, and not where the study file says")
+	return c
+}
+
+func (o studyCheckOptions) run(ctx context.Context, a *app, dir string) error {
+	if o.retrain < 0 {
+		return usagef("--retrain %d: must be at least 0", o.retrain)
+	}
+	s, err := study.Open(ctx, dir)
+	if err != nil {
+		return studyError(err)
+	}
+	if o.data != "" {
+		s.Config.Data.Name = o.data
+	}
+	var last time.Time
+	c, err := s.Check(ctx, study.CheckOptions{Retrain: o.retrain, Seed: o.seed, Progress: func(r study.Retrained, p train.Progress) {
+		if now := time.Now(); now.Sub(last) >= lineEvery {
+			last = now
+			a.note("training %s #%d again: %.0f %%, %s left", r.Space, r.Index, 100*p.Done, round(p.ETA))
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		if err := a.emit(c); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "%d networks, %d results\n", c.Networks, c.Results)
+		for _, d := range c.Damage {
+			fmt.Fprintf(a.out, "damaged: %s\n", d)
+		}
+		if c.Missing > 0 {
+			fmt.Fprintf(a.out, "missing: %d networks that no readable record tells of; study run samples them again\n", c.Missing)
+		}
+		if c.Differing != "" {
+			fmt.Fprintf(a.out, "note: %s\n", c.Differing)
+		}
+		for _, r := range c.Retrained {
+			what := "the same to the bit"
+			switch {
+			case r.Fault != "":
+				what = "failed now: " + r.Fault
+			case !r.Same:
+				what = fmt.Sprintf("DIFFERS: error %.4f %% now, %.4f %% in the journal", r.Again, r.Error)
+			}
+			fmt.Fprintf(a.out, "trained again: %s #%d (%s): %s\n", r.Space, r.Index, r.ID, what)
+		}
+	}
+	if !c.OK() {
+		return errors.New("the study is not as it should be")
+	}
+	return nil
+}
+
+func newStudyCopyCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "copy DIR TO",
+		Short: "Copy a study into a new folder",
+		Long: `Copy the study file and the journals of a study, up to their last whole records, into
+a new folder, without checkpoints. The study may be running.`,
+		Example: "  netspace study copy out/demo /backup/demo",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := study.Copy(c.Context(), args[0], args[1]); err != nil {
+				return studyError(err)
+			}
+			a.note("%s is a copy of %s", displayPath(args[1]), displayPath(args[0]))
+			return nil
+		},
+	}
+}
+
+func newStudyMergeCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "merge DIR FROM…",
+		Short: "Add the results of other folders of one study, from another cluster, say",
+		Long: `Add the networks and results of the studies in FROM to the study in DIR. All must have the
+same settings, the same images, and the same networks at the same places; else nothing is
+changed, and the difference is shown. The study file in DIR then lists the spaces of all,
+and the largest number of samples. The folders in FROM are not changed.`,
+		Example: "  netspace study merge out/demo /mnt/cluster-b/demo",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			m, err := study.Merge(c.Context(), args[0], args[1:]...)
+			if err != nil {
+				return studyError(err)
+			}
+			if a.json {
+				return a.emit(m)
+			}
+			fmt.Fprintf(a.out, "%d networks and %d results added to %s\n", m.Networks, m.Results, displayPath(args[0]))
+			return nil
+		},
+	}
 }
