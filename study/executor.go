@@ -43,5 +43,6 @@ type Event struct {
 
 	Epoch       *Epoch  `json:"epoch,omitempty"` // of TrialEpoch
 	Error       float64 `json:"error,omitempty"` // of TrialDone and TrialFailed: percent
+	Seconds     float64 `json:"-"`               // of TrialDone: that the training took
 	trial.Death         // of TrialFailed and TrialLost
 }

@@ -25,9 +25,10 @@ type ref struct {
 
 // sample is a network of a population.
 type sample struct {
-	id  trialID
-	at  int64 // when it was written: the first of two that differ counts
-	ref ref
+	id    trialID
+	at    int64   // when it was written: the first of two that differ counts
+	flops float64 // multiply-adds of a forward pass
+	ref   ref
 }
 
 // result is what a training gave. Its epochs are read when they are asked for.
@@ -242,7 +243,7 @@ func (h *history) add(f *follower, r ref, line []byte) error {
 		g.of(object)
 		space, index, id := g.text("space"), g.whole("index"), g.id("id")
 		if g.err == nil {
-			return h.addSample(space, index, sample{id: id, at: at, ref: r})
+			return h.addSample(space, index, sample{id: id, at: at, ref: r, flops: flopsOf(object)})
 		}
 	case "claim":
 		g.of(object)
@@ -303,7 +304,7 @@ func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 			h.spaces[r.Space.Name], h.spacesAt[r.Space.Name] = *r.Space, when
 		}
 	case r.Trial != nil:
-		return h.addSample(r.Trial.Space, r.Trial.Index, sample{id: r.Trial.ID, at: when, ref: at})
+		return h.addSample(r.Trial.Space, r.Trial.Index, sample{id: r.Trial.ID, at: when, ref: at, flops: float64(r.Trial.Complexity.Flops)})
 	case r.Session != nil:
 		if f.session != nil { // a journal has one writer at a time
 			f.session.over = true

@@ -310,6 +310,22 @@ func split(line []byte) (kind string, at int64, object []byte) {
 	return string(rest[:end]), at, rest[end+2 : len(rest)-1]
 }
 
+// flopsOf finds the flops of a network, which stand at the end of its record; 0 if they are not where this program writes them.
+func flopsOf(object []byte) float64 {
+	const start = `"complexity":{"flops":`
+	at := bytes.LastIndex(object, []byte(start))
+	if at < 0 {
+		return 0
+	}
+	digits := object[at+len(start):]
+	end := bytes.IndexByte(digits, ',')
+	v, err := strconv.ParseFloat(string(digits[:max(0, end)]), 64)
+	if err != nil || !(v >= 0) {
+		return 0
+	}
+	return v
+}
+
 // glance reads the first fields of objects, without the rest: a study of 100,000 trials
 // has a million lines, and few of their fields decide what state it is in.
 type glance struct {

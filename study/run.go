@@ -316,6 +316,35 @@ type Best struct {
 // Totals when the run began.
 func (r *Run) Totals() Totals { return r.totals }
 
+// cost are the flops of a network of this study; 0 if they are not known.
+func (r *Run) cost(space string, index int) float64 {
+	if all := r.history.samples[space]; index < len(all) {
+		return all[index].flops
+	}
+	return 0
+}
+
+// experience gives to see the flops and seconds of what was trained before the run began, and the flops of what remains.
+func (r *Run) experience(done func(flops, seconds float64), left func(flops float64)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := map[trialID]bool{}
+	for _, name := range r.Config.Spaces {
+		all := r.history.samples[name]
+		for index, place := range all[:min(len(all), r.Config.Samples)] {
+			if seen[place.id] {
+				continue
+			}
+			seen[place.id] = true
+			if o := r.history.outcomes[place.id]; o != nil && o.done != nil {
+				done(place.flops, o.done.Seconds)
+			} else if _, waits := r.waiting[place.id]; waits {
+				left(r.cost(name, index))
+			}
+		}
+	}
+}
+
 // Pending is the number of trials that remain.
 func (r *Run) Pending() int {
 	r.mu.Lock()
@@ -510,7 +539,7 @@ func (r *Run) endedElsewhere() {
 func (r *Run) end(e Event, id trialID) Event {
 	o := r.history.outcome(id)
 	if o.done != nil {
-		e.Kind, e.Error, e.Death = TrialDone, o.done.Error, trial.Death{}
+		e.Kind, e.Error, e.Seconds, e.Death = TrialDone, o.done.Error, o.done.Seconds, trial.Death{}
 		return e
 	}
 	e.Kind = TrialFailed
