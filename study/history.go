@@ -77,6 +77,8 @@ type follower struct {
 	maker   *Maker   // the last one in the file
 	last    trialID  // the trial that its writer began and has not ended, if busy
 	busy    bool
+	attempt int   // at it
+	since   int64 // when it began
 	held    lockState
 	foreign string // why it is no journal
 }
@@ -255,8 +257,8 @@ func (h *history) add(f *follower, r ref, line []byte) error {
 		}
 	case "start":
 		g.of(object)
-		if trial := g.id("trial"); g.err == nil {
-			f.begins(trial)
+		if trial, attempt := g.id("trial"), g.whole("attempt"); g.err == nil && checkAttempt(attempt) == nil {
+			f.begins(trial, attempt, at)
 			return nil
 		}
 	case "epoch":
@@ -323,7 +325,7 @@ func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 	case r.Maker != nil:
 		f.maker = h.maker(*r.Maker, f.host)
 	case r.Start != nil:
-		f.begins(r.Start.Trial)
+		f.begins(r.Start.Trial, r.Start.Attempt, when)
 	case r.Epoch != nil:
 		if o := h.outcome(r.Epoch.Trial); o.done == nil {
 			o.epochs = append(o.epochs, at)
@@ -350,11 +352,11 @@ func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 }
 
 // begins says that the writer of a journal is a worker, and is at a trial.
-func (f *follower) begins(trial trialID) {
+func (f *follower) begins(trial trialID, attempt int, at int64) {
 	if f.session != nil { // workers and runs have journals of their own
 		f.session.over = true
 	}
-	f.last, f.busy = trial, true
+	f.last, f.busy, f.attempt, f.since = trial, true, attempt, at
 }
 
 func (h *history) endOf(f *follower, trial trialID) {

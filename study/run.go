@@ -307,10 +307,10 @@ type Totals struct {
 
 // Best is the trial with the lowest error.
 type Best struct {
-	ID    string
-	Space string
-	Index int
-	Error float64 // percent
+	ID    string  `json:"id"`
+	Space string  `json:"space"`
+	Index int     `json:"index"`
+	Error float64 `json:"error"` // percent
 }
 
 // Totals when the run began.

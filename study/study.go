@@ -83,6 +83,8 @@ func Open(ctx context.Context, dir string) (*Study, error) {
 	return s, nil
 }
 
+func (s *Study) path() string { return filepath.Join(s.Dir, fileName) }
+
 // Damage lists what could not be read of the journals so far, and was set aside. Some lines
 // are read wholly only when their trials are asked for.
 func (s *Study) Damage() []Damage {

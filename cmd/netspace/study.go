@@ -31,7 +31,7 @@ func newStudyCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyExportCmd(a), newStudyCheckCmd(a), newStudyCopyCmd(a), newStudyMergeCmd(a))
+	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyTopCmd(a), newStudyExportCmd(a), newStudyCheckCmd(a), newStudyCopyCmd(a), newStudyMergeCmd(a))
 	return c
 }
 
