@@ -31,9 +31,10 @@ func DefaultCache() string {
 // origin is what a store is made of: it names the cache file, which is replaced when the
 // fingerprint changes, so that stale copies do not pile up.
 type origin struct {
-	path  string // of the first source file or the folder, absolute
-	how   string // what is done to the images, for the name of the cache file
-	files []fileID
+	path   string // of the first source file or the folder, absolute
+	how    string // what is done to the images, for the name of the cache file
+	files  []fileID
+	images int // that a cached store must have at least; 0: those that it has are all
 }
 
 // fileID identifies a version of a file without reading it.
@@ -72,29 +73,51 @@ func (g origin) file() string {
 	return fmt.Sprintf("%s-%s.nsdata", base, hex.EncodeToString(h[:8]))
 }
 
+// cacheFolder is where decoded images are kept; "" if nowhere.
+func (o Options) cacheFolder() string {
+	switch {
+	case o.NoCache:
+		return ""
+	case o.Cache != "":
+		return o.Cache
+	}
+	return DefaultCache()
+}
+
+// cached returns the store of g if the cache has it, of the present files and with enough images; else nil.
+func (o Options) cached(g origin) *store {
+	dir := o.cacheFolder()
+	if dir == "" {
+		return nil
+	}
+	s, err := openStore(filepath.Join(dir, g.file()), g.fingerprint())
+	if err != nil {
+		return nil
+	}
+	if s.Images < g.images {
+		s.close()
+		return nil
+	}
+	return s
+}
+
 // load returns the store of g: the cached one if it is of the present files, else a new
 // one, in the cache where that is possible and in memory where not. Several processes
 // may do so at once: each writes the same bytes under a name of its own and renames them
 // into place.
 func (o Options) load(g origin, build buildFunc) (*store, error) {
-	source := g.fingerprint()
-	dir := o.Cache
-	if dir == "" {
-		dir = DefaultCache()
-	}
-	if o.NoCache || dir == "" {
-		return buildInMemory(source, build)
-	}
-	path := filepath.Join(dir, g.file())
-	if s, err := openStore(path, source); err == nil {
+	if s := o.cached(g); s != nil {
 		return s, nil
+	}
+	dir, source := o.cacheFolder(), g.fingerprint()
+	if dir == "" {
+		return buildInMemory(source, build)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return buildInMemory(source, build)
 	}
-	atomicfile.Sweep(dir)
 	var fault error // of the data, not of the cache
-	err := atomicfile.Write(path, 0o644, func(w io.Writer) error {
+	err := atomicfile.Write(filepath.Join(dir, g.file()), 0o644, func(w io.Writer) error {
 		cw := &checkedWriter{w: w}
 		err := build(cw, source, false)
 		if err != nil && cw.err == nil {
@@ -106,7 +129,7 @@ func (o Options) load(g origin, build buildFunc) (*store, error) {
 		return nil, fault
 	}
 	if err == nil {
-		if s, err := openStore(path, source); err == nil {
+		if s := o.cached(g); s != nil {
 			return s, nil
 		}
 	}

@@ -17,7 +17,6 @@ package dataset
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -55,7 +54,11 @@ type Data struct {
 	Info  Info
 	Train Split // the training images, less the validation images
 	Val   Split // held out of the training images, or as the data set defines it; nil if Options.Val is -1
-	Test  Split // nil if there is none; touched by a final evaluation alone
+	Test  Split // nil if there is none, and with Options.NoTest; touched by a final evaluation alone
+
+	// TestImages is the number of test images. Of those of a folder that Options.NoTest left
+	// undecoded some may turn out to be damaged.
+	TestImages int
 
 	parts *parts // nil if not of Open
 }
@@ -97,7 +100,7 @@ func (d *Data) stores() []*store {
 	if d.parts == nil {
 		return nil
 	}
-	return slices.DeleteFunc([]*store{d.parts.train, d.parts.val, d.parts.test}, func(s *store) bool { return s == nil })
+	return d.parts.stores()
 }
 
 // Close gives back the mapped files. The splits must not be used after.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -26,6 +28,7 @@ const (
 	namedFaults    = 5    // damaged images that an error names
 	headersAtOnce  = 256
 	decodedPerCore = 4
+	groupBytes     = 32 << 20 // of decoded images that are held until they are written, or one image
 )
 
 // photoFile is one image of a folder.
@@ -174,77 +177,183 @@ func openPhotos(ctx context.Context, name string, roots photoRoots, o Options) (
 	if len(classes) < 2 {
 		return nil, &FormatError{roots.train, -1, fmt.Sprintf("not a data set: there are no IDX files, no CIFAR binary files, and %d folders with JPEG or PNG images, of which there must be one per class", len(classes))}
 	}
+	// What more files could not give is refused before any is read.
+	own := roots.val != ""
+	first, last, err := o.divide(name, len(files), own)
+	if err != nil {
+		return nil, err
+	}
+	if o.Train == 0 || o.Val == 0 && !own {
+		first, last = 0, 0 // a number follows from how many images are not damaged, which decoding all tells
+	}
 	p := &parts{classes: len(classes), labels: classes}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.train, err = loadPhotos(ctx, name, roots.train, files, nil, o); err != nil {
+	memory := newPhotoMemory()
+	train := photoPart{name: name, root: roots.train, files: files, memory: memory, o: o}
+	if p.train, p.last, err = train.open(ctx, first, last); err != nil {
 		return nil, err
 	}
 	plan := p.train.Plan
 	p.height, p.width, p.photos = plan.Height, plan.Width, plan.Photos
-	for _, part := range []struct {
-		root string
-		s    **store
-	}{{roots.val, &p.val}, {roots.test, &p.test}} {
-		if part.root == "" {
-			continue
+	part := func(root string) (*photoPart, error) {
+		files, _, err := listPhotos(ctx, root, classes)
+		if err == nil && len(files) == 0 {
+			err = &FormatError{root, -1, "there are no JPEG or PNG images in its folders"}
 		}
-		files, _, err := listPhotos(ctx, part.root, classes)
+		return &photoPart{name: name, root: root, files: files, given: plan, memory: memory, o: o}, err
+	}
+	if own {
+		val, err := part(roots.val)
 		if err != nil {
 			return nil, err
 		}
-		if len(files) == 0 {
-			return nil, &FormatError{part.root, -1, "there are no JPEG or PNG images in its folders"}
+		if o.Val > len(val.files) {
+			return nil, o.tooManyVal(name, len(val.files))
 		}
-		if *part.s, err = loadPhotos(ctx, name, part.root, files, plan, o); err != nil {
+		if o.Val >= 0 {
+			if p.val, _, err = val.open(ctx, o.Val, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if roots.test != "" {
+		test, err := part(roots.test)
+		if err != nil {
 			return nil, err
+		}
+		p.tests = len(test.files)
+		if !o.NoTest {
+			if p.test, _, err = test.open(ctx, 0, 0); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return p, nil
 }
 
-// loadPhotos decodes the images of one part, or finds them in the cache. plan is nil for
-// the training images.
-func loadPhotos(ctx context.Context, name, root string, files []photoFile, plan *photoPlan, o Options) (*store, error) {
-	g := origin{path: root, how: fmt.Sprintf("photos %d %d", o.Resolution, o.cacheLimit())}
-	if plan != nil {
-		g.how += fmt.Sprintf(" %+v", *plan)
+// photoPart is the images of one part of a data set.
+type photoPart struct {
+	name   string // of the data set
+	root   string
+	files  []photoFile
+	given  *photoPlan // that of the training images; nil: these are they
+	heads  []photoHead
+	faults []*FormatError // in what is open
+	memory *semaphore.Weighted
+	o      Options
+}
+
+// selection is which images of a part a store holds; damaged ones do not count.
+type selection struct {
+	images int  // so many; 0: all
+	last   bool // counted, and stored, from the last one backwards
+}
+
+// errNotKept says that a part is too large to be kept decoded: it has one store, without pixels.
+var errNotKept = errors.New("the images are not kept")
+
+// open decodes the first images of the part and so many of the last ones, or finds them in the cache, where
+// there may be more. back is nil where front has all images: if first is 0, if the cache has them all, if
+// images are not kept, or if too few would be left out to be sure that first and last ones do not meet.
+func (p *photoPart) open(ctx context.Context, first, last int) (front, back *store, err error) {
+	all := p.origin(selection{})
+	front = p.o.cached(all)
+	if front != nil {
+		return front, nil, p.accept(front)
 	}
-	for _, f := range files {
+	if first > 0 && first+last+p.o.allowedFaults(len(p.files)) <= len(p.files) {
+		front, err = p.load(ctx, selection{images: first})
+		if err == nil && last > 0 {
+			if back, err = p.load(ctx, selection{images: last, last: true}); err != nil {
+				err = errors.Join(err, front.close())
+			}
+		}
+		if !errors.Is(err, errNotKept) {
+			return front, back, err
+		}
+		p.faults = nil
+	}
+	front, err = p.load(ctx, selection{})
+	return front, nil, err
+}
+
+// origin is what the store of a selection is made of. The cache has one for all images, and one each for
+// the first and for the last ones, which grows when more are asked for.
+func (p *photoPart) origin(sel selection) origin {
+	g := origin{path: p.root, how: fmt.Sprintf("photos %d %d", p.o.Resolution, p.o.cacheLimit()), images: sel.images}
+	if p.given != nil {
+		g.how += fmt.Sprintf(" %+v", *p.given)
+	}
+	switch {
+	case sel.last:
+		g.how += " last"
+	case sel.images > 0:
+		g.how += " first"
+	}
+	for _, f := range p.files {
 		g.files = append(g.files, f.id)
 	}
-	s, err := o.load(g, func(w io.Writer, source string, memory bool) error {
-		b := photoBuilder{ctx: ctx, root: root, files: files, o: o, limit: o.cacheLimit()}
-		if memory {
-			b.limit /= memoryShare
-		}
-		return b.build(w, source, plan)
+	return g
+}
+
+// load makes the store of a selection, or finds it in the cache.
+func (p *photoPart) load(ctx context.Context, sel selection) (*store, error) {
+	s, err := p.o.load(p.origin(sel), func(w io.Writer, source string, memory bool) error {
+		return p.build(ctx, w, source, memory, sel)
 	})
 	if err != nil {
 		return nil, err
 	}
-	allowed := o.allowedFaults(len(files))
-	if n := len(s.Corrupt); n > allowed {
-		return nil, errors.Join(&faultsError{name, s.Corrupt, len(files), allowed}, s.close())
+	return s, p.accept(s)
+}
+
+// accept closes a store that has too many damaged images, and lets others decode what they do not keep.
+func (p *photoPart) accept(s *store) error {
+	p.faults = append(p.faults, s.Corrupt...)
+	if err := p.tolerate(nil); err != nil {
+		return errors.Join(err, s.close())
 	}
-	if !s.Kept {
-		s.decoder = &photoDecoder{root: root, plan: *s.Plan, allowed: allowed - len(s.Corrupt)}
-		skip := s.Dropped
-		for i, f := range files {
-			if len(skip) > 0 && skip[0] == i {
-				skip = skip[1:]
-				continue
-			}
-			s.files = append(s.files, f.rel)
-		}
-		if len(s.files) != s.Images {
-			return nil, errors.Join(fmt.Errorf("data set %s: %s changed while it was read", name, root), s.close())
-		}
+	if s.Kept {
+		return nil
 	}
-	return s, nil
+	s.decoder = &photoDecoder{root: p.root, plan: *s.Plan, memory: p.memory, allowed: p.o.allowedFaults(len(p.files)) - len(s.Corrupt)}
+	skip := s.Dropped
+	for i, f := range p.files {
+		if len(skip) > 0 && skip[0] == i {
+			skip = skip[1:]
+			continue
+		}
+		s.files = append(s.files, f.rel)
+	}
+	if len(s.files) != s.Images {
+		return errors.Join(fmt.Errorf("data set %s: %s changed while it was read", p.name, p.root), s.close())
+	}
+	return nil
+}
+
+// damage is an image that cannot be read.
+type damage struct {
+	place int // in photoPart.files
+	fault *FormatError
+}
+
+// tolerate refuses a part that has more damaged images than are tolerated: those of what is open and those
+// found while a store is built.
+func (p *photoPart) tolerate(found []damage) error {
+	allowed := p.o.allowedFaults(len(p.files))
+	if len(p.faults)+len(found) <= allowed {
+		return nil
+	}
+	faults := slices.Clone(p.faults)
+	slices.SortFunc(found, func(a, b damage) int { return cmp.Compare(a.place, b.place) })
+	for _, d := range found {
+		faults = append(faults, d.fault)
+	}
+	return &faultsError{p.name, faults, len(p.files), allowed}
 }
 
 func (o Options) cacheLimit() int64 { return cmp.Or(o.CacheLimit, defaultCacheLimit) }
@@ -263,7 +372,7 @@ type faultsError struct {
 }
 
 func (e *faultsError) Error() string {
-	text := fmt.Sprintf("data set %s: %d of %d images are damaged, more than the %d that are tolerated:", e.data, len(e.faults), e.n, e.allowed)
+	text := fmt.Sprintf("data set %s: at least %d of %d images are damaged, more than the %d that are tolerated:", e.data, len(e.faults), e.n, e.allowed)
 	for _, f := range e.faults[:min(len(e.faults), namedFaults)] {
 		text += "\n  " + f.Error()
 	}
@@ -275,30 +384,22 @@ func (e *faultsError) Error() string {
 
 func (e *faultsError) Unwrap() error { return e.faults[0] }
 
-// photoBuilder decodes the images of one part.
-type photoBuilder struct {
-	ctx   context.Context
-	root  string
-	files []photoFile
-	o     Options
-	limit int64
-}
-
-// build writes the store.
-func (b *photoBuilder) build(w io.Writer, source string, plan *photoPlan) error {
-	heads, err := b.heads()
-	if err != nil {
-		return err
+// build writes the store of a selection.
+func (p *photoPart) build(ctx context.Context, w io.Writer, source string, memory bool, sel selection) error {
+	if p.heads == nil {
+		heads, err := p.readHeads(ctx)
+		if err != nil {
+			return err
+		}
+		p.heads = heads
 	}
-	if plan == nil {
-		plan = makePlan(heads, b.o.Resolution)
-	}
+	plan := cmp.Or(p.given, makePlan(p.heads, p.o.Resolution))
 	if plan == nil { // nothing could be read
 		plan = &photoPlan{Channels: 1, Height: 1, Width: 1}
 	}
 	h, width, bytes := 0, 0, int64(0)
 	same, first := true, true
-	for _, head := range heads {
+	for _, head := range p.heads {
 		if head.bad != nil {
 			continue
 		}
@@ -312,19 +413,29 @@ func (b *photoBuilder) build(w io.Writer, source string, plan *photoPlan) error 
 	if !same {
 		h, width = 0, 0
 	}
+	limit := p.o.cacheLimit()
+	if memory {
+		limit /= memoryShare
+	}
+	if sel.images > 0 && bytes > limit {
+		return errNotKept
+	}
 	sw := newStoreWriter(w, plan.Channels, h, width)
 	sw.header.Plan = plan
-	sw.header.Kept = bytes <= b.limit
-	return b.decode(sw, heads, *plan, source)
+	sw.header.Kept = bytes <= limit
+	if err := p.decode(ctx, sw, sel); err != nil {
+		return err
+	}
+	return sw.finish(source)
 }
 
-// heads reads the headers of all images.
-func (b *photoBuilder) heads() ([]photoHead, error) {
-	heads := make([]photoHead, len(b.files))
+// readHeads reads the headers of all images.
+func (p *photoPart) readHeads(ctx context.Context) ([]photoHead, error) {
+	heads := make([]photoHead, len(p.files))
 	for from := 0; from < len(heads); from += headersAtOnce {
 		n := min(headersAtOnce, len(heads)-from)
-		err := parallel(b.ctx, n, func(i int) (err error) {
-			heads[from+i], err = readHead(filepath.Join(b.root, filepath.FromSlash(b.files[from+i].rel)))
+		err := parallel(ctx, n, func(_, i int) (err error) {
+			heads[from+i], err = readHead(p.path(from + i))
 			return err
 		})
 		if err != nil {
@@ -332,6 +443,10 @@ func (b *photoBuilder) heads() ([]photoHead, error) {
 		}
 	}
 	return heads, nil
+}
+
+func (p *photoPart) path(i int) string {
+	return filepath.Join(p.root, filepath.FromSlash(p.files[i].rel))
 }
 
 // makePlan finds out channels and size from the images that can be read; nil if there
@@ -372,74 +487,116 @@ func makePlan(heads []photoHead, resolution int) *photoPlan {
 	return p
 }
 
-// decode reads the images into sw: all that are kept, or as many as the moments need.
-func (b *photoBuilder) decode(sw *storeWriter, heads []photoHead, plan photoPlan, source string) error {
+// decode reads the images of a selection into sw: all that are kept, or as many as the moments need.
+func (p *photoPart) decode(ctx context.Context, sw *storeWriter, sel selection) error {
+	n := len(p.files)
+	want := cmp.Or(sel.images, n)
+	var found []damage
+	if !sel.last { // the store of the first images tells of all headers
+		for i, head := range p.heads {
+			if head.bad != nil {
+				found = append(found, damage{i, head.bad})
+			}
+		}
+	}
+	if err := p.tolerate(found); err != nil {
+		return err
+	}
 	cores := runtime.GOMAXPROCS(0)
-	buffers := make([]photoBuffer, cores*decodedPerCore)
+	buffers := make([]photoBuffer, cores)
 	type result struct {
-		p   picture
-		bad *FormatError
+		p       picture
+		moments []uint64
+		bad     *FormatError
 	}
-	results := make([]result, len(buffers))
-	drop := func(i int, e *FormatError) {
-		sw.header.Dropped = append(sw.header.Dropped, i)
-		sw.header.Corrupt = append(sw.header.Corrupt, e)
-	}
-	for from := 0; from < len(heads); from += len(buffers) {
-		n := min(len(buffers), len(heads)-from)
+	results := make([]result, cores*decodedPerCore)
+	group := make([]int, 0, len(results)) // the images that are decoded at once
+	for next := 0; next < n && sw.header.Images < want; {
+		group = group[:0]
+		end := min(next+len(results), next+want-sw.header.Images, n)
+		for size := 0; next < end && size < groupBytes; next++ {
+			i := next
+			if sel.last {
+				i = n - 1 - next
+			}
+			head := p.heads[i]
+			if head.bad != nil {
+				continue
+			}
+			group = append(group, i)
+			if sw.header.Kept {
+				h, w, _ := sw.header.Plan.kept(head.h, head.w)
+				size += sw.header.Channels * h * w
+			}
+		}
 		wanted := sw.header.Kept || sw.header.Summed < momentImages
-		err := parallel(b.ctx, n, func(i int) error {
-			results[i] = result{bad: heads[from+i].bad}
-			if results[i].bad != nil || !wanted {
+		err := parallel(ctx, len(group), func(worker, k int) error {
+			b, r := &buffers[worker], &results[k]
+			r.bad = nil
+			if !wanted {
 				return nil
 			}
-			file := filepath.Join(b.root, filepath.FromSlash(b.files[from+i].rel))
-			p, err := readPhoto(file, plan.Channels, &buffers[i])
-			if errors.As(err, &results[i].bad) {
-				return nil
-			}
-			if err != nil {
+			pic, err := readPhoto(ctx, p.path(group[k]), *sw.header.Plan, p.memory, b)
+			switch {
+			case errors.As(err, &r.bad):
+			case err != nil:
 				return err
+			case sw.header.Kept:
+				r.p, b.kept = pic, r.p.pix
+			default:
+				r.moments = appendMoments(r.moments[:0], pic, sw.header.Channels)
 			}
-			results[i].p = plan.fit(p, &buffers[i])
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		for i, r := range results[:n] {
-			label := b.files[from+i].label
+		for k, i := range group {
+			r, label := &results[k], p.files[i].label
 			switch {
 			case r.bad != nil:
-				drop(from+i, r.bad)
+				found = append(found, damage{i, r.bad})
+				if err := p.tolerate(found); err != nil {
+					return err
+				}
 			case sw.header.Kept:
 				if err := sw.add(label, r.p); err != nil {
 					return err
 				}
 			default:
-				h, w, _ := plan.kept(heads[from+i].h, heads[from+i].w)
+				h, w, _ := sw.header.Plan.kept(p.heads[i].h, p.heads[i].w)
 				sw.entry(label, picture{h: h, w: w})
 				if wanted {
-					sw.sum(r.p)
+					sw.sum(r.moments)
 				}
 			}
 		}
-		if b.o.Progress != nil {
-			b.o.Progress(from+n, len(heads))
+		if p.o.Progress != nil {
+			done := next
+			if sel.images > 0 {
+				done = sw.header.Images
+			}
+			p.o.Progress(done, want)
 		}
 	}
-	return sw.finish(source)
+	slices.SortFunc(found, func(a, b damage) int { return cmp.Compare(a.place, b.place) })
+	for _, d := range found {
+		sw.header.Dropped = append(sw.header.Dropped, d.place)
+		sw.header.Corrupt = append(sw.header.Corrupt, d.fault)
+	}
+	return nil
 }
 
-// parallel calls f for 0 ≤ i < n on all cores and returns the first error.
-func parallel(ctx context.Context, n int, f func(i int) error) error {
+// parallel calls f for 0 ≤ i < n on all cores and returns the first error. Calls with the same worker, which
+// is less than GOMAXPROCS, follow on one another.
+func parallel(ctx context.Context, n int, f func(worker, i int) error) error {
 	var (
 		next  atomic.Int64
 		wg    sync.WaitGroup
 		once  sync.Once
 		fault error
 	)
-	for range min(runtime.GOMAXPROCS(0), n) {
+	for worker := range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
@@ -448,7 +605,7 @@ func parallel(ctx context.Context, n int, f func(i int) error) error {
 				}
 				err := ctx.Err()
 				if err == nil {
-					err = f(i)
+					err = f(worker, i)
 				}
 				if err != nil {
 					once.Do(func() { fault = err })

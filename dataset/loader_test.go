@@ -32,7 +32,7 @@ func memory(t testing.TB, n, channels, h, w, classes int) (Split, Info) {
 	}
 	info := Info{Channels: channels, Height: h, Width: w, Classes: classes}
 	info.Mean, info.Std, _ = s.moments(n)
-	return &subset{s, 0, n, h, w}, info
+	return &subset{s: s, from: 0, to: n, h: h, w: w}, info
 }
 
 // foreign hides what a Split is, as one that is not of this package.
@@ -282,7 +282,7 @@ func TestPadCropFlipDraws(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := Info{Channels: 1, Height: 5, Width: 5, Classes: 1, Mean: []float32{0}, Std: []float32{1}}
-	l := NewLoader(&subset{s, 0, n, 5, 5}, info, LoaderOptions{Batch: n, Augment: Augment{PadCrop: pad, Flip: true}})
+	l := NewLoader(&subset{s: s, from: 0, to: n, h: 5, w: 5}, info, LoaderOptions{Batch: n, Augment: Augment{PadCrop: pad, Flip: true}})
 	b := epoch(t, l, 0, 0)[0]
 	var places [25]int
 	flips := 0

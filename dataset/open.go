@@ -1,13 +1,17 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"netspace/internal/atomicfile"
 )
 
 // Options say which images of a data set to use, and how they are prepared. The zero
@@ -27,6 +31,8 @@ type Options struct {
 	// MaxCorrupt is the share of unreadable images of a folder, in (0,1], above which
 	// Open fails. 0 means 0.01; a negative number means that none is accepted.
 	MaxCorrupt float64
+	// NoTest leaves Data.Test nil, and the test images of a folder undecoded.
+	NoTest bool
 	// Cache is the folder for decoded images; "" means DefaultCache(). Where it cannot
 	// be written the images are kept in memory.
 	Cache string
@@ -143,6 +149,9 @@ func OpenContext(ctx context.Context, nameOrPath string, o Options) (*Data, erro
 			name = filepath.Base(filepath.Dir(path))
 		}
 	}
+	if dir := o.cacheFolder(); dir != "" {
+		atomicfile.Sweep(dir)
+	}
 	p, err := detect(ctx, name, path, st, o)
 	if err != nil {
 		return nil, err
@@ -187,59 +196,77 @@ func (o Options) check(name string) error {
 // parts are the image sets of a data set as its files have them.
 type parts struct {
 	train, val, test *store // val and test may be nil
+	last             *store // where train has the first images alone: the last ones, from the last on
+	tests            int    // test images that were not read
 	classes          int
 	labels           []string // names of the classes or nil
 	photos           bool
 	height, width    int // of what the splits hand out
 }
 
+// stores are those that are there.
+func (p *parts) stores() []*store {
+	return slices.DeleteFunc([]*store{p.train, p.last, p.val, p.test}, func(s *store) bool { return s == nil })
+}
+
 func (p *parts) close() error {
 	var errs []error
-	for _, s := range []*store{p.train, p.val, p.test} {
-		if s != nil {
-			errs = append(errs, s.close())
-		}
+	for _, s := range p.stores() {
+		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
 }
 
+// divide says how many of n training images train, and how many at their end are held out for validation;
+// own says that the data set has validation images of its own.
+func (o Options) divide(name string, n int, own bool) (train, held int, err error) {
+	if o.Val >= 0 && !own {
+		held = cmp.Or(o.Val, max(n/valShare, 1))
+		if held >= n {
+			return 0, 0, &OptionError{name, "val", o.Val, fmt.Sprintf("it has %d training images to hold them out of, and one at least must remain", n)}
+		}
+	}
+	train = cmp.Or(o.Train, n-held)
+	if train > n-held {
+		return 0, 0, &OptionError{name, "train", o.Train, fmt.Sprintf("it has %d training images, of which %d are held out for validation", n, held)}
+	}
+	return train, held, nil
+}
+
+// tooManyVal says that there are only n validation images.
+func (o Options) tooManyVal(name string, n int) error {
+	return &OptionError{name, "val", o.Val, fmt.Sprintf("it has %d validation images", n)}
+}
+
 // split cuts the parts into what o asks for.
 func (p *parts) split(name string, o Options) (*Data, error) {
-	n := p.train.len()
-	held := 0 // images at the end of the training set that are held out
-	d := &Data{parts: p}
+	d := &Data{parts: p, TestImages: p.tests}
 	h, w := p.height, p.width
-	switch {
-	case o.Val < 0:
-	case p.val != nil:
-		v := o.Val
-		if v == 0 {
-			v = p.val.len()
+	train, held := o.Train, 0
+	if p.last != nil {
+		d.Val = &subset{s: p.last, to: o.Val, backwards: true, h: h, w: w}
+	} else {
+		n := p.train.len()
+		var err error
+		if train, held, err = o.divide(name, n, p.val != nil); err != nil {
+			return nil, err
 		}
-		if v > p.val.len() {
-			return nil, &OptionError{name, "val", o.Val, fmt.Sprintf("it has %d validation images", p.val.len())}
+		if held > 0 {
+			d.Val = &subset{s: p.train, from: n - held, to: n, h: h, w: w}
 		}
-		d.Val = &subset{p.val, 0, v, h, w}
-	default:
-		held = o.Val
-		if held == 0 {
-			held = max(n/valShare, 1)
-		}
-		if held >= n {
-			return nil, &OptionError{name, "val", o.Val, fmt.Sprintf("it has %d training images to hold them out of, and one at least must remain", n)}
-		}
-		d.Val = &subset{p.train, n - held, n, h, w}
 	}
-	train := o.Train
-	if train == 0 {
-		train = n - held
+	if p.val != nil && o.Val >= 0 {
+		if o.Val > p.val.len() {
+			return nil, o.tooManyVal(name, p.val.len())
+		}
+		d.Val = &subset{s: p.val, to: cmp.Or(o.Val, p.val.len()), h: h, w: w}
 	}
-	if train > n-held {
-		return nil, &OptionError{name, "train", o.Train, fmt.Sprintf("it has %d training images, of which %d are held out for validation", n, held)}
-	}
-	d.Train = &subset{p.train, 0, train, h, w}
+	d.Train = &subset{s: p.train, to: train, h: h, w: w}
 	if p.test != nil {
-		d.Test = &subset{p.test, 0, p.test.len(), h, w}
+		d.TestImages = p.test.len()
+		if !o.NoTest {
+			d.Test = &subset{s: p.test, to: p.test.len(), h: h, w: w}
+		}
 	}
 	mean, std, sample := p.train.moments(train)
 	d.Info = Info{

@@ -1,8 +1,11 @@
 package dataset
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -14,8 +17,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -48,8 +54,7 @@ type photoHead struct {
 
 // photoBuffer is the memory in which one goroutine decodes images.
 type photoBuffer struct {
-	file bytes.Buffer
-	raw  []byte
+	in   *bufio.Reader
 	kept []byte
 	rs   resizer
 }
@@ -77,14 +82,23 @@ func (p photoPlan) kept(h, w int) (int, int, box) {
 }
 
 // fit brings a decoded image into the form of the plan.
-func (p photoPlan) fit(src picture, b *photoBuffer) picture {
-	h, w, part := p.kept(src.h, src.w)
-	if part == whole(src) && h == src.h && w == src.w {
-		return src
-	}
+func (p photoPlan) fit(img image.Image, b *photoBuffer) picture {
+	size := img.Bounds().Size()
+	h, w, part := p.kept(size.Y, size.X)
 	b.kept = grow(b.kept, p.Channels*h*w)
 	dst := picture{b.kept, h, w}
-	b.rs.resize(dst, src, p.Channels, part)
+	if part != (box{0, 0, float64(size.Y), float64(size.X)}) || h != size.Y || w != size.X {
+		b.rs.resizeImage(dst, img, p.Channels, part)
+		return dst
+	}
+	line := grow(b.rs.line, p.Channels*w)
+	b.rs.line = line
+	for y := range h {
+		planarLine(line, img, y, p.Channels)
+		for c := range p.Channels {
+			copy(dst.pix[(c*h+y)*w:(c*h+y+1)*w], line[c*w:])
+		}
+	}
 	return dst
 }
 
@@ -127,21 +141,71 @@ func readHead(file string) (photoHead, error) {
 
 // checkSize refuses what would take too much memory to decode; nil if it is all right.
 func checkSize(file string, c image.Config) *FormatError {
-	perPixel := 4
-	switch c.ColorModel {
-	case color.GrayModel:
-		perPixel = 1
-	case color.Gray16Model:
-		perPixel = 2
-	case color.YCbCrModel:
-		perPixel = 3
-	case color.RGBA64Model, color.NRGBA64Model:
-		perPixel = 8
-	}
-	if c.Width < 1 || c.Height < 1 || c.Width > maxPhotoBytes/perPixel/c.Height {
+	if c.Width < 1 || c.Height < 1 || c.Width > maxPhotoBytes/pixelBytes(c)/c.Height {
 		return &FormatError{file, -1, fmt.Sprintf("image of %d×%d pixels: decoded it takes more than %d MiB", c.Height, c.Width, maxPhotoBytes>>20)}
 	}
 	return nil
+}
+
+// pixelBytes is what a decoded pixel takes at most.
+func pixelBytes(c image.Config) int {
+	switch c.ColorModel {
+	case color.GrayModel:
+		return 1
+	case color.Gray16Model:
+		return 2
+	case color.YCbCrModel:
+		return 3
+	case color.RGBA64Model, color.NRGBA64Model:
+		return 8
+	}
+	return 4
+}
+
+// decodingBytes is about what the decoders hold at most of an image; start is the beginning of its file.
+func decodingBytes(c image.Config, start []byte) int64 {
+	pixels := int64(c.Width) * int64(c.Height)
+	if isJPEG(start) {
+		return jpegBytes(start, pixels)
+	}
+	bytes := pixels * int64(pixelBytes(c))
+	if len(start) > pngInterlace && start[pngInterlace] != 0 {
+		bytes += bytes / 2 // the last of the passes, which are images of their own
+	}
+	return bytes
+}
+
+const pngInterlace = 28 // offset of the interlace method in a PNG (PNG specification, 11.2.1)
+
+// jpegBytes is decodingBytes of a JPEG. A byte per sample, of which the frame header tells how many there are
+// (ITU-T T.81, B.2.2); a progressive one has 32-bit coefficients of all of them besides.
+func jpegBytes(start []byte, pixels int64) int64 {
+	const sequential, extended, progressive, coefficients = 0xc0, 0xc1, 0xc2, 4
+	worst := 3 * (1 + coefficients) * pixels // the frame header is not in start
+	for i := 2; i+10 <= len(start) && start[i] == 0xff; {
+		switch marker := start[i+1]; marker {
+		case 0xff: // fill
+			i++
+			continue
+		case sequential, extended, progressive:
+			components := start[i+10:]
+			if n := 3 * int(start[i+9]); n <= len(components) {
+				components = components[:n]
+			}
+			samples, most := 0, 1
+			for ; len(components) >= 3; components = components[3:] {
+				n := int(components[1]>>4) * int(components[1]&15)
+				samples, most = samples+n, max(most, n)
+			}
+			bytes := pixels * int64(samples) / int64(most)
+			if marker == progressive {
+				bytes *= 1 + coefficients
+			}
+			return min(bytes, worst)
+		}
+		i += 2 + int(binary.BigEndian.Uint16(start[i+2:]))
+	}
+	return worst
 }
 
 var errNotImage = errors.New("neither JPEG nor PNG")
@@ -170,90 +234,148 @@ func photoFault(file string, err error) *FormatError {
 	return &FormatError{file, -1, reason}
 }
 
-// readPhoto decodes an image file to [channels,h,w]. The error is a *FormatError if the
-// image is damaged.
-func readPhoto(file string, channels int, b *photoBuffer) (picture, error) {
+// photoSource reads a file as far as maxPhotoFile, and stops a decoder when ctx is cancelled.
+type photoSource struct {
+	ctx  context.Context
+	file *os.File
+	left int
+	err  error // of reading, which is not the image's fault
+}
+
+func (s *photoSource) Read(b []byte) (int, error) {
+	if s.err = s.ctx.Err(); s.err != nil {
+		return 0, s.err
+	}
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := s.file.Read(b[:min(len(b), s.left)])
+	s.left -= n
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// rewind lets in read the file from its beginning, which it returns, valid until in is read. The errors
+// of reading come again with those of decoding.
+func (s *photoSource) rewind(in *bufio.Reader) (start []byte, err error) {
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	s.left = maxPhotoFile
+	in.Reset(s)
+	start, _ = in.Peek(in.Size())
+	return start, nil
+}
+
+// fault is what an error of decoding means.
+func (s *photoSource) fault(err error) error {
+	if s.err != nil {
+		return s.err
+	}
+	bad := photoFault(s.file.Name(), err)
+	if s.left == 0 {
+		bad.Reason += fmt.Sprintf(" (of files of more than %d MiB no more is read)", maxPhotoFile>>20)
+	}
+	return bad
+}
+
+// newPhotoMemory is what the goroutines that decode the images of a data set share: together they hold
+// about as much as one image may need.
+func newPhotoMemory() *semaphore.Weighted { return semaphore.NewWeighted(maxPhotoBytes) }
+
+// largePhoto is the size in bytes from which decoded images are collected at once: left to its own, the
+// garbage collector lets a few of them gather before it runs. Decoding one takes far longer than collecting.
+const largePhoto = 16 << 20
+
+// readPhoto decodes an image file into the form of the plan. The error is a *FormatError if the
+// image is damaged. The picture is valid until the next use of b.
+func readPhoto(ctx context.Context, file string, plan photoPlan, memory *semaphore.Weighted, b *photoBuffer) (picture, error) {
 	f, err := openFile(file)
 	if err != nil {
 		return picture{}, err
 	}
-	b.file.Reset()
-	_, err = b.file.ReadFrom(io.LimitReader(f, maxPhotoFile))
-	if err = errors.Join(err, f.Close()); err != nil {
+	defer f.Close()
+	if b.in == nil {
+		b.in = bufio.NewReaderSize(nil, 1<<16) // nearly always as far as the frame header of a JPEG
+	}
+	src := &photoSource{ctx: ctx, file: f}
+	start, err := src.rewind(b.in)
+	if err != nil {
 		return picture{}, err
 	}
-	data := b.file.Bytes()
-	config, err := decodeConfig(bytes.NewReader(data), data)
+	config, err := decodeConfig(b.in, start)
 	if err != nil {
-		return picture{}, photoFault(file, err)
+		return picture{}, src.fault(err)
 	}
 	if bad := checkSize(file, config); bad != nil {
 		return picture{}, bad
 	}
-	var img image.Image
-	if isJPEG(data) {
-		img, err = jpeg.Decode(bytes.NewReader(data))
-	} else {
-		img, err = png.Decode(bytes.NewReader(data))
+	if start, err = src.rewind(b.in); err != nil {
+		return picture{}, err
 	}
+	need := min(decodingBytes(config, start), maxPhotoBytes)
+	if err := memory.Acquire(ctx, need); err != nil {
+		return picture{}, err
+	}
+	defer memory.Release(need)
+	if need >= largePhoto {
+		defer runtime.GC()
+	}
+	decode := png.Decode
+	if isJPEG(start) {
+		decode = jpeg.Decode
+	}
+	img, err := decode(b.in)
 	if err != nil {
-		return picture{}, photoFault(file, err)
+		return picture{}, src.fault(err)
 	}
-	size := img.Bounds().Size()
-	b.raw = grow(b.raw, channels*size.X*size.Y)
-	p := picture{b.raw, size.Y, size.X}
-	planar(p, img, channels)
-	return p, nil
+	return plan.fit(img, b), nil
 }
 
-// planar copies the pixels of img. Transparency is ignored: the colour below it counts,
-// as with Pillow. Of 16-bit channels the high byte is kept.
-func planar(dst picture, img image.Image, channels int) {
+// planarLine copies the pixels of line y of img to [channels,width]. Transparency is ignored: the colour
+// below it counts, as with Pillow. Of 16-bit channels the high byte is kept.
+func planarLine(dst []byte, img image.Image, y, channels int) {
 	at := img.Bounds().Min
-	n := dst.h * dst.w
+	y += at.Y
 	if channels == 1 {
-		for y := range dst.h {
-			row := dst.pix[y*dst.w : (y+1)*dst.w]
-			if g, ok := img.(*image.Gray); ok {
-				copy(row, g.Pix[g.PixOffset(at.X, at.Y+y):])
-				continue
-			}
-			for x := range row {
-				c := color.NRGBAModel.Convert(img.At(at.X+x, at.Y+y)).(color.NRGBA)
-				row[x] = grey(c.R, c.G, c.B)
-			}
+		if g, ok := img.(*image.Gray); ok {
+			copy(dst, g.Pix[g.PixOffset(at.X, y):])
+			return
+		}
+		for x := range dst {
+			c := color.NRGBAModel.Convert(img.At(at.X+x, y)).(color.NRGBA)
+			dst[x] = grey(c.R, c.G, c.B)
 		}
 		return
 	}
-	red, green, blue := dst.pix[:n], dst.pix[n:2*n], dst.pix[2*n:3*n]
-	for y := range dst.h {
-		i := y * dst.w
-		r, g, b := red[i:i+dst.w], green[i:i+dst.w], blue[i:i+dst.w]
-		switch m := img.(type) {
-		case *image.YCbCr:
-			for x := range r {
-				j, k := m.YOffset(at.X+x, at.Y+y), m.COffset(at.X+x, at.Y+y)
-				r[x], g[x], b[x] = color.YCbCrToRGB(m.Y[j], m.Cb[k], m.Cr[k])
-			}
-		case *image.Gray:
-			copy(r, m.Pix[m.PixOffset(at.X, at.Y+y):])
-			copy(g, r)
-			copy(b, r)
-		case *image.NRGBA:
-			line := m.Pix[m.PixOffset(at.X, at.Y+y):]
-			for x := range r {
-				r[x], g[x], b[x] = line[4*x], line[4*x+1], line[4*x+2]
-			}
-		case *image.RGBA: // the decoder of PNG makes it of images without alpha only
-			line := m.Pix[m.PixOffset(at.X, at.Y+y):]
-			for x := range r {
-				r[x], g[x], b[x] = line[4*x], line[4*x+1], line[4*x+2]
-			}
-		default:
-			for x := range r {
-				c := color.NRGBAModel.Convert(img.At(at.X+x, at.Y+y)).(color.NRGBA)
-				r[x], g[x], b[x] = c.R, c.G, c.B
-			}
+	w := len(dst) / 3
+	r, g, b := dst[:w], dst[w:2*w], dst[2*w:]
+	switch m := img.(type) {
+	case *image.YCbCr:
+		for x := range r {
+			j, k := m.YOffset(at.X+x, y), m.COffset(at.X+x, y)
+			r[x], g[x], b[x] = color.YCbCrToRGB(m.Y[j], m.Cb[k], m.Cr[k])
+		}
+	case *image.Gray:
+		copy(r, m.Pix[m.PixOffset(at.X, y):])
+		copy(g, r)
+		copy(b, r)
+	case *image.NRGBA:
+		line := m.Pix[m.PixOffset(at.X, y):]
+		for x := range r {
+			r[x], g[x], b[x] = line[4*x], line[4*x+1], line[4*x+2]
+		}
+	case *image.RGBA: // the decoder of PNG makes it of images without alpha only
+		line := m.Pix[m.PixOffset(at.X, y):]
+		for x := range r {
+			r[x], g[x], b[x] = line[4*x], line[4*x+1], line[4*x+2]
+		}
+	default:
+		for x := range r {
+			c := color.NRGBAModel.Convert(img.At(at.X+x, y)).(color.NRGBA)
+			r[x], g[x], b[x] = c.R, c.G, c.B
 		}
 	}
 }
@@ -262,6 +384,7 @@ func planar(dst picture, img image.Image, channels int) {
 type photoDecoder struct {
 	root    string
 	plan    photoPlan
+	memory  *semaphore.Weighted
 	allowed int // damaged images that are tolerated
 
 	mu     sync.Mutex
@@ -269,11 +392,7 @@ type photoDecoder struct {
 }
 
 func (d *photoDecoder) read(file string, b *photoBuffer) (picture, error) {
-	p, err := readPhoto(filepath.Join(d.root, file), d.plan.Channels, b)
-	if err != nil {
-		return picture{}, err
-	}
-	return d.plan.fit(p, b), nil
+	return readPhoto(context.Background(), filepath.Join(d.root, file), d.plan, d.memory, b)
 }
 
 // tolerate notes a damaged image. It returns nil as long as there are not too many.

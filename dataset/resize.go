@@ -1,6 +1,9 @@
 package dataset
 
-import "math"
+import (
+	"image"
+	"math"
+)
 
 // box is a rectangle of an image in pixels, from (top, left) to (bottom, right).
 type box struct{ top, left, bottom, right float64 }
@@ -13,7 +16,8 @@ func whole(p picture) box { return box{0, 0, float64(p.h), float64(p.w)} }
 // keeps its buffers.
 type resizer struct {
 	x, y taps
-	mid  []byte // after the horizontal pass
+	mid  []byte // [C,rows,width] after the horizontal pass
+	line []byte // [C,width] of an image
 }
 
 // taps says which pixels of a line each pixel of the result is made of.
@@ -61,31 +65,63 @@ func triangle(x float64) float64 { return max(1-math.Abs(x), 0) }
 
 // resize makes dst of the part b of src. b must lie within src.
 func (r *resizer) resize(dst, src picture, channels int, b box) {
-	r.x.prepare(src.w, dst.w, b.left, b.right)
-	r.y.prepare(src.h, dst.h, b.top, b.bottom)
-	first := int(r.y.start[0])
-	last := int(r.y.start[dst.h-1] + r.y.count[dst.h-1])
-	rows := last - first
-	r.mid = grow(r.mid, rows*dst.w)
+	first, rows := r.begin(dst, src.h, src.w, channels, b)
 	for c := range channels {
 		for y := range rows {
-			line := src.pix[(c*src.h+first+y)*src.w : (c*src.h+first+y+1)*src.w]
-			out := r.mid[y*dst.w : (y+1)*dst.w]
-			for x := range out {
-				n := int(r.x.count[x])
-				w := r.x.weight[x*r.x.width : x*r.x.width+n]
-				p := line[r.x.start[x]:][:n]
-				acc := int32(1 << (tapBits - 1))
-				for k, v := range w {
-					acc += v * int32(p[k])
-				}
-				out[x] = clip8(acc >> tapBits)
-			}
+			at := (c*src.h + first + y) * src.w
+			r.across(c*rows+y, dst.w, src.pix[at:at+src.w])
 		}
+	}
+	r.down(dst, channels, first, rows)
+}
+
+// resizeImage is resize of a decoded image whose pixels are copied line by line.
+func (r *resizer) resizeImage(dst picture, src image.Image, channels int, b box) {
+	size := src.Bounds().Size()
+	first, rows := r.begin(dst, size.Y, size.X, channels, b)
+	r.line = grow(r.line, channels*size.X)
+	for y := range rows {
+		planarLine(r.line, src, first+y, channels)
+		for c := range channels {
+			r.across(c*rows+y, dst.w, r.line[c*size.X:(c+1)*size.X])
+		}
+	}
+	r.down(dst, channels, first, rows)
+}
+
+// begin prepares for making dst of the part b of an image of h×w, and tells which of its lines
+// that takes.
+func (r *resizer) begin(dst picture, h, w, channels int, b box) (first, rows int) {
+	r.x.prepare(w, dst.w, b.left, b.right)
+	r.y.prepare(h, dst.h, b.top, b.bottom)
+	first = int(r.y.start[0])
+	rows = int(r.y.start[dst.h-1]+r.y.count[dst.h-1]) - first
+	r.mid = grow(r.mid, channels*rows*dst.w)
+	return first, rows
+}
+
+// across is the horizontal pass of one line.
+func (r *resizer) across(row, width int, line []byte) {
+	out := r.mid[row*width : (row+1)*width]
+	for x := range out {
+		n := int(r.x.count[x])
+		w := r.x.weight[x*r.x.width : x*r.x.width+n]
+		p := line[r.x.start[x]:][:n]
+		acc := int32(1 << (tapBits - 1))
+		for k, v := range w {
+			acc += v * int32(p[k])
+		}
+		out[x] = clip8(acc >> tapBits)
+	}
+}
+
+// down is the vertical pass.
+func (r *resizer) down(dst picture, channels, first, rows int) {
+	for c := range channels {
 		for y := range dst.h {
 			n := int(r.y.count[y])
 			w := r.y.weight[y*r.y.width : y*r.y.width+n]
-			mid := r.mid[(int(r.y.start[y])-first)*dst.w:]
+			mid := r.mid[(c*rows+int(r.y.start[y])-first)*dst.w:]
 			out := dst.pix[(c*dst.h+y)*dst.w : (c*dst.h+y+1)*dst.w]
 			for x := range out {
 				acc := int32(1 << (tapBits - 1))

@@ -224,7 +224,7 @@ func (s *storeWriter) write(b []byte) {
 // add appends an image of pixels [C,h,w].
 func (s *storeWriter) add(label int, p picture) error {
 	s.entry(label, p)
-	s.sum(p)
+	s.sum(appendMoments(nil, p, s.header.Channels))
 	s.write(p.pix)
 	return s.err
 }
@@ -241,19 +241,26 @@ func (s *storeWriter) entry(label int, p picture) {
 }
 
 // sum appends the moments of an image.
-func (s *storeWriter) sum(p picture) {
+func (s *storeWriter) sum(moments []uint64) {
+	for _, m := range moments {
+		s.moment = binary.LittleEndian.AppendUint64(s.moment, m)
+	}
+	s.header.Summed++
+}
+
+// appendMoments appends the moments of an image: for each channel the sum of its pixels, and of their squares.
+func appendMoments(dst []uint64, p picture, channels int) []uint64 {
 	n := p.h * p.w
-	for c := range s.header.Channels {
+	for c := range channels {
 		var sum, squares uint64
 		for _, b := range p.pix[c*n : (c+1)*n] {
 			v := uint64(b)
 			sum += v
 			squares += v * v
 		}
-		s.moment = binary.LittleEndian.AppendUint64(s.moment, sum)
-		s.moment = binary.LittleEndian.AppendUint64(s.moment, squares)
+		dst = append(dst, sum, squares)
 	}
-	s.header.Summed++
+	return dst
 }
 
 // finish writes the tables. source is the fingerprint of the files.
@@ -299,9 +306,10 @@ type buildFunc func(w io.Writer, source string, memory bool) error
 
 // subset is a run of the images of a store, with the size they are handed out at.
 type subset struct {
-	s        *store
-	from, to int
-	h, w     int
+	s         *store
+	from, to  int
+	backwards bool // from the last to the first
+	h, w      int
 }
 
 func (d *subset) Len() int { return d.to - d.from }
@@ -311,6 +319,9 @@ func (d *subset) Label(i int) int { return d.s.label(d.index(i)) }
 func (d *subset) index(i int) int {
 	if i < 0 || i >= d.to-d.from {
 		panic(fmt.Sprintf("dataset: image %d of %d", i, d.to-d.from))
+	}
+	if d.backwards {
+		return d.to - 1 - i
 	}
 	return d.from + i
 }

@@ -91,7 +91,7 @@ func prepare(ctx context.Context, dir string, config Config, text []byte, h *his
 
 // describe is the record of a study's settings, with what its images are.
 func describe(ctx context.Context, config Config, note func(string, ...any)) (s studyRecord, err error) {
-	data, err := config.Data.Open(ctx)
+	data, err := config.Data.Open(ctx, false)
 	if err != nil {
 		return s, &RequestError{err}
 	}

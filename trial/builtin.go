@@ -94,7 +94,7 @@ func (t Task) openData(ctx context.Context) (*dataset.Data, error) {
 	if own {
 		t.Data.Resolution = t.Spec.Resolution
 	}
-	data, err := t.Data.Open(ctx)
+	data, err := t.Data.Open(ctx, t.Final)
 	if err != nil || own || t.DataKey == "" {
 		return data, err
 	}

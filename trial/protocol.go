@@ -132,14 +132,11 @@ func (t Task) describe(data *dataset.Data, dir string) (document, error) {
 		Protocol: ProtocolVersion, Trial: t.ID, Seed: t.Seed, Spec: t.Spec, Network: expand(g, InputOf(info)), Recipe: t.Recipe.Resolve(info),
 		StepsPerEpoch: data.Train.Len() / t.Recipe.Batch,
 		Data: images{Data: t.Data, Path: dataset.Path(t.Data.Name), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes,
-			Mean: info.Mean, Std: info.Std, Train: data.Train.Len()},
+			Mean: info.Mean, Std: info.Std, Train: data.Train.Len(), Test: data.TestImages},
 		Checkpoints: dir, Resume: dir != "" && !t.Fresh, Init: t.Init, Weights: t.Weights, Steps: t.Steps, Final: t.Final, Threads: max(1, t.Threads),
 	}
 	if data.Val != nil {
 		d.Data.Validation = data.Val.Len()
-	}
-	if data.Test != nil {
-		d.Data.Test = data.Test.Len()
 	}
 	steps := 1
 	if t.Recipe.LRUpdate == train.PerStep {

@@ -89,9 +89,10 @@ type Data struct {
 	MaxCorrupt float64 `json:"max_corrupt,omitempty"`
 }
 
-// Open opens the images. Close them when they are not needed any more.
-func (d Data) Open(ctx context.Context) (*dataset.Data, error) {
-	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: d.Train, Val: d.Validation, Resolution: d.Resolution, MaxCorrupt: d.MaxCorrupt})
+// Open opens the images, those of the test set only for a final evaluation. Close them when they are not
+// needed any more.
+func (d Data) Open(ctx context.Context, final bool) (*dataset.Data, error) {
+	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: d.Train, Val: d.Validation, NoTest: !final, Resolution: d.Resolution, MaxCorrupt: d.MaxCorrupt})
 }
 
 // Graph builds the task's network for images as they are.

@@ -44,17 +44,17 @@ func (d *dataFlags) of(s arch.Spec) trial.Data {
 	return t
 }
 
-// open opens the data set for a network and checks that they agree. Of a file
+// open opens the data set for a network, its test images for a final evaluation, and checks that they agree. Of a file
 // of the paper authors' tool the classes belong to the data set that it names,
 // or are the tool's default: those of the data replace them in m.
-func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model) (*dataset.Data, error) {
+func (d *dataFlags) open(ctx context.Context, a *app, m *interop.Model, final bool) (*dataset.Data, error) {
 	if d.name == "" {
 		return nil, usagef("--data is missing: the name of a data set (fashion-mnist) or a folder")
 	}
 	if !(d.maxCorrupt >= 0 && d.maxCorrupt <= 1) {
 		return nil, usagef("--max-corrupt %g: must be from 0 to 1", d.maxCorrupt)
 	}
-	data, err := d.of(m.Spec).Open(ctx)
+	data, err := d.of(m.Spec).Open(ctx, final)
 	var (
 		missing *dataset.MissingError
 		format  *dataset.FormatError

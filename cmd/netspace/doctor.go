@@ -90,12 +90,8 @@ func lookForData(name string) dataReport {
 		return dataReport{Name: name, Details: err.Error()}
 	}
 	defer data.Close()
-	test := 0
-	if data.Test != nil {
-		test = data.Test.Len()
-	}
 	return dataReport{Name: name, Available: true, Details: fmt.Sprintf("%d training and %d test images, %d×%d×%d, %d classes",
-		data.Train.Len()+data.Val.Len(), test, data.Info.Channels, data.Info.Height, data.Info.Width, data.Info.Classes)}
+		data.Train.Len()+data.Val.Len(), data.TestImages, data.Info.Channels, data.Info.Height, data.Info.Width, data.Info.Classes)}
 }
 
 func (r doctorReport) print(a *app) {

@@ -95,7 +95,7 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := o.data.open(ctx, a, &model)
+	data, err := o.data.open(ctx, a, &model, false)
 	if err != nil {
 		return err
 	}

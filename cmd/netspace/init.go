@@ -68,7 +68,7 @@ func runInit(c *cobra.Command, a *app, o initOptions) error {
 			return usagef("--data states channels and classes: leave --channels and --classes out")
 		}
 		d := dataFlags{name: o.data}
-		data, err := d.open(c.Context(), a, &model)
+		data, err := d.open(c.Context(), a, &model, false)
 		if err != nil {
 			return err
 		}

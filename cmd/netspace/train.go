@@ -166,7 +166,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := o.data.open(ctx, a, &model)
+	data, err := o.data.open(ctx, a, &model, o.final)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Dat
 	s := trainStart{
 		Event: "start", Model: o.model, Network: spec.Key(), Spec: spec.Adjusted(), Complexity: net.Complexity(),
 		Engine: eng.Describe().Name, Threads: o.threads, Seed: o.seed,
-		Data:          dataSummary{Name: info.Name, Train: data.Train.Len(), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes},
+		Data:          dataSummary{Name: info.Name, Train: data.Train.Len(), Test: data.TestImages, Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes},
 		Normalisation: normalisation{info.Mean, info.Std},
 		Recipe:        recipe.Resolve(info),
 		StepsPerEpoch: data.Train.Len() / recipe.Batch,
@@ -243,9 +243,6 @@ func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Dat
 	}
 	if data.Val != nil {
 		s.Data.Validation = data.Val.Len()
-	}
-	if data.Test != nil {
-		s.Data.Test = data.Test.Len()
 	}
 	return s
 }

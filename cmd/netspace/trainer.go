@@ -97,7 +97,7 @@ func (o trainerCheckOptions) run(ctx context.Context, a *app, argv []string) (er
 			return err
 		}
 	}
-	data, err := task.Data.Open(ctx)
+	data, err := task.Data.Open(ctx, task.Final)
 	if err != nil {
 		return usage(err)
 	}
