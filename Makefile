@@ -2,6 +2,7 @@
 # make test    all tests
 # make fuzz    every parser on 2000 made-up inputs each (FUZZTIME=5m: for five minutes)
 # make check   what CI does: tests, lint, fuzzing, race detector
+# make test-slurm   studies on a Slurm of two nodes that is started for it (Debian's packages)
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
@@ -11,7 +12,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan test-slurm
 
 need:
 	@scripts/need go compiler onednn
@@ -44,6 +45,11 @@ lint: need
 	CGO_ENABLED=0 GOOS=linux go build -o /dev/null ./...
 	CGO_ENABLED=0 GOOS=darwin go build -o /dev/null ./...
 	CGO_ENABLED=0 GOOS=windows go build -o /dev/null ./...
+
+# The tests that need a cluster, two nodes on this machine.
+test-slurm:
+	@scripts/need go compiler onednn slurm
+	@scripts/test_slurm.sh
 
 # Reads and writes beside the buffers of the engine, also where they do no harm today.
 # (An engine lives as long as the process, and leaks have tests of their own.)

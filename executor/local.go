@@ -1,5 +1,5 @@
 // Package executor holds the executors of studies: where their workers run. Local starts
-// them as processes on this machine.
+// them as processes on this machine, Slurm in jobs of a cluster.
 //
 // A worker process is this program again. So a program that runs studies calls WorkerMain
 // first thing in main:

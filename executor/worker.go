@@ -56,11 +56,15 @@ var errNoWorker = errors.New("executor: this process was started as a worker, bu
 // checkpoint on disk then counts.
 const stopGrace = 1200 * time.Millisecond
 
-// WorkerMain makes this process a worker if Local started it as one, and then does
+// WorkerMain makes this process a worker if Local started it as one, or what a job does if Slurm did, and then does
 // not return; in any other process it does nothing. Programs that run
-// studies with Local call it at the beginning of main, before they read flags or
+// studies call it at the beginning of main, before they read flags or
 // print. The trainer is the one that trains the trials.
 func WorkerMain(trainer trial.Trainer) {
+	if order := os.Getenv(sessionVariable); order != "" {
+		os.Unsetenv(sessionVariable)
+		os.Exit(runSession(order, trainer))
+	}
 	if os.Getenv(workerVariable) == "" {
 		return
 	}

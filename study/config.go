@@ -25,6 +25,8 @@ type Config struct {
 	Data    trial.Data
 	Settings
 	Limits Limits
+	// Slurm is the cluster that it is run on unless somebody says otherwise; nil: this machine.
+	Slurm *Slurm
 }
 
 // Limits bound what a trial may take. They may change while a study goes on.
@@ -99,6 +101,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	})
 	c.Limits = readLimits(doc, f)
 	c.Trainer = readTrainer(f)
+	c.Slurm = readSlurm(doc, f.Map("executor"))
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)
 	f.Finish()
@@ -124,14 +127,7 @@ func readLimits(doc *strict.Doc, f *strict.Fields) Limits {
 	}
 	readDuration(f, "trial_timeout", &l.TrialTimeout)
 	readDuration(f, "stall_timeout", &l.StallTimeout)
-	f.Word("trial_memory", func(word string) error {
-		bytes, err := humanize.ParseBytes(word)
-		if err != nil || bytes < 1<<20 || bytes > 1<<50 {
-			return errors.New("must be a size from 1 MB up, such as 2GB or 1.5GiB")
-		}
-		l.TrialMemory = int64(bytes)
-		return nil
-	})
+	readBytes(f, "trial_memory", &l.TrialMemory)
 	return l
 }
 
@@ -166,6 +162,20 @@ func readDuration(f *strict.Fields, name string, to *time.Duration) {
 			return errors.New("must be a time from a second up, such as 90s, 45m or 2h, or 0 for none")
 		}
 		*to = d
+		return nil
+	})
+}
+
+const memoryRule = "must be a size from 1 MB up, such as 2GB or 1.5GiB"
+
+// readBytes reads an amount of memory.
+func readBytes(f *strict.Fields, name string, to *int64) {
+	f.Word(name, func(word string) error {
+		bytes, err := humanize.ParseBytes(word)
+		if err != nil || bytes < 1<<20 || bytes > 1<<50 {
+			return errors.New(memoryRule)
+		}
+		*to = int64(bytes)
 		return nil
 	})
 }

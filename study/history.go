@@ -105,6 +105,11 @@ type history struct {
 	studyIn  string
 	spacesAt map[string]int64
 	look     glance
+
+	jobs    string // their name in a scheduler's queue; of two the one written first counts
+	jobsAt  int64
+	cancels int                                                   // how often they were cancelled
+	hear    func(f *follower, kind string, at int64, line []byte) // is told of every record that is added; nil: nobody
 }
 
 // readHistory replays the journals of a folder. The order of files, and of
@@ -239,6 +244,9 @@ func (h *history) foreign() error {
 // add takes note of the record in a line. An error says why the line means nothing.
 func (h *history) add(f *follower, r ref, line []byte) error {
 	kind, at, object := split(line)
+	if h.hear != nil {
+		h.hear(f, kind, at, line)
+	}
 	g := &h.look
 	switch kind { // those of which there are many
 	case "trial":
@@ -344,6 +352,12 @@ func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 	case r.Lost != nil:
 		o := h.outcome(r.Lost.Trial)
 		o.lost = append(o.lost, *r.Lost)
+	case r.Jobs != nil:
+		if h.jobs == "" || when < h.jobsAt {
+			h.jobs, h.jobsAt = r.Jobs.Name, when
+		}
+	case r.Cancel != nil:
+		h.cancels++
 	case r.Forgive != nil:
 		o := h.outcome(r.Forgive.Trial)
 		o.forgive = max(o.forgive, r.Forgive.Attempt)

@@ -32,6 +32,7 @@ const (
 	journalVersion = 1
 	journalDir     = "journal"
 	journalSuffix  = ".jsonl"
+	timeFormat     = "2006-01-02T15:04:05.000Z" // of records, UTC
 	crcPrefix      = `{"crc":"`
 	crcLength      = len(crcPrefix) + 8 + len(`",`) // up to where the checked bytes begin
 
@@ -357,7 +358,7 @@ func (j *journal) cut() error {
 
 // encodeRecords gives the lines of records that are written now.
 func encodeRecords(records ...record) ([]byte, error) {
-	now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	now := time.Now().UTC().Format(timeFormat)
 	var lines []byte
 	for _, r := range records {
 		r.Time = now

@@ -59,6 +59,8 @@ type record struct {
 	Failed  *failedRecord  `json:"failed,omitempty"`
 	Lost    *lostRecord    `json:"lost,omitempty"`
 	Forgive *forgiveRecord `json:"forgive,omitempty"`
+	Jobs    *jobsRecord    `json:"jobs,omitempty"`
+	Cancel  *cancelRecord  `json:"cancel,omitempty"`
 }
 
 // headerRecord is the first line of every journal.
@@ -225,6 +227,10 @@ func (r *record) check() error {
 		return checkEpochs(r.Failed.Epochs)
 	case r.Lost != nil:
 		return checkAttempt(r.Lost.Attempt)
+	case r.Jobs != nil:
+		if !goodJobName.MatchString(r.Jobs.Name) {
+			return fmt.Errorf("jobs of the name %.40q", r.Jobs.Name)
+		}
 	case r.Forgive != nil:
 		if a := r.Forgive.Attempt; a < 0 || a > maxAttempt {
 			return fmt.Errorf("attempt %d", a)
@@ -297,11 +303,7 @@ func split(line []byte) (kind string, at int64, object []byte) {
 	if !ok || end < 0 {
 		return "", 0, nil
 	}
-	for _, c := range rest[:min(end, 24)] {
-		if c >= '0' && c <= '9' {
-			at = at*10 + int64(c-'0')
-		}
-	}
+	at = stamp(rest[:min(end, 24)])
 	rest, ok = bytes.CutPrefix(rest[end:], []byte(`","`))
 	end = bytes.IndexByte(rest, '"')
 	if !ok || end < 0 || len(rest) < end+3 || rest[end+1] != ':' || rest[len(rest)-1] != '}' {
@@ -324,6 +326,16 @@ func flopsOf(object []byte) float64 {
 		return 0
 	}
 	return v
+}
+
+// stamp is a time of a record as a number that grows with it.
+func stamp(text []byte) (at int64) {
+	for _, c := range text {
+		if c >= '0' && c <= '9' {
+			at = at*10 + int64(c-'0')
+		}
+	}
+	return at
 }
 
 // glance reads the first fields of objects, without the rest: a study of 100,000 trials

@@ -33,6 +33,9 @@ type Request struct {
 	Engine string
 	// Retry tries the trials again that failed.
 	Retry bool
+	// Joins says that the run is one of many that another one has started, each at its own time: it tries no trial again
+	// that has failed since.
+	Joins bool
 	// Data is the folder or name of the images where they are not where the study file says; "": there.
 	Data string
 	// Trainer that the workers use, to know whether its numbers may differ from those
@@ -78,6 +81,8 @@ type Run struct {
 	held    map[trialID]*attempt
 	usual   time.Duration // from giving out a trial to its end, about; 0 until one ended
 	deaths  deaths
+	follow  follow
+	cancels int // of jobs, when the run began
 }
 
 // queued is a trial that remains: a network of a space.
@@ -213,6 +218,7 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 	if s := h.files[r.log.f.Name()].session; s != nil {
 		s.over = true // it had the lock that this run has now
 	}
+	r.cancels = h.cancels
 	seen := map[trialID]bool{}
 	var records []record
 	for index := range r.Config.Samples {
@@ -224,7 +230,7 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 			seen[id] = true
 			r.totals.Trials++
 			o := h.outcomes[id]
-			if f := o.failure(); f != nil && (req.Retry || f.Cause == trial.Killed) {
+			if f := o.failure(); f != nil && (req.Retry || f.Cause == trial.Killed && !req.Joins) {
 				o.forgive = o.nextAttempt() - 1
 				records = append(records, record{Forgive: &forgiveRecord{Trial: id, Attempt: o.forgive}})
 			}
@@ -247,7 +253,7 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 		return err
 	}
 	for _, s := range h.sessions {
-		if h.alive(s) {
+		if h.alive(s) && !req.Joins {
 			req.Note("another run of this study is at work on %s: sharing what remains with it", s.host)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"netspace/engine/engines"
 	"netspace/executor"
 	"netspace/internal/atomicfile"
+	"netspace/internal/machine"
 	"netspace/strict"
 	"netspace/study"
 	"netspace/train"
@@ -31,7 +32,7 @@ func newStudyCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyTopCmd(a), newStudyExportCmd(a), newStudyCheckCmd(a), newStudyCopyCmd(a), newStudyMergeCmd(a))
+	c.AddCommand(newStudyRunCmd(a), newStudyStatusCmd(a), newStudyTopCmd(a), newStudyExportCmd(a), newStudyCheckCmd(a), newStudyCopyCmd(a), newStudyMergeCmd(a), newStudyCancelCmd(a))
 	return c
 }
 
@@ -39,6 +40,7 @@ type studyRunOptions struct {
 	dir      string
 	workers  int
 	executor string
+	slurm    slurmFlags
 	engine   string
 	retry    bool
 	data     string
@@ -59,20 +61,26 @@ that are new are then trained. Ctrl-C stops within two seconds and loses at most
 what was done since the last checkpoint. The format of study files is described in
 docs/study.md.
 
+With --executor slurm, or executor.slurm in the study file, jobs of a Slurm cluster train the
+networks (docs/slurm.md). Ctrl-C then leaves them at work: the same command follows
+them again, and "study cancel" ends them.
+
 Exit status: 0 all networks are trained, 3 some of them failed (they count with
 the error of chance), 130 interrupted, 75 stopped by a scheduler (SIGTERM), 2 the
 study file or the folder is wrong.`,
 		Example: `  netspace study run examples/demo.yaml
   netspace study run examples/demo.yaml --dir results/demo --workers 8
   netspace study run out/demo
-  netspace study run out/demo --retry`,
+  netspace study run out/demo --retry
+  netspace study run out/demo --executor slurm --partition cpu --time 4h --cpus 16 --workers 256`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args[0]) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.dir, "dir", "", "study folder (default out/<name of the study>)")
-	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core)")
-	f.StringVar(&o.executor, "executor", "local", "where workers run: local")
+	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core; on a cluster one per network, up to 100)")
+	f.StringVar(&o.executor, "executor", "", "where workers run: local or slurm (default what the study file says, else local)")
+	o.slurm.add(f)
 	f.StringVar(&o.data, "data", "", "the images are in folder or data set `PATH`, and not where the study file says; they must be the same ones")
 	f.BoolVar(&o.retry, "retry", false, "try the networks again that failed")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
@@ -81,11 +89,20 @@ study file or the folder is wrong.`,
 }
 
 func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
-	if o.executor != "local" {
-		return usagef("--executor %s: %s", o.executor, strict.OneOf(o.executor, "local"))
+	if o.executor != "" && o.executor != "local" && o.executor != "slurm" {
+		return usagef("--executor %s: %s", o.executor, strict.OneOf(o.executor, "local", "slurm"))
 	}
 	if o.workers < 0 {
 		return usagef("--workers %d: must be at least 1, or 0 for one per core", o.workers)
+	}
+	if err := o.slurm.check(o.executor); err != nil {
+		return err
+	}
+	if o.executor == "" && len(o.slurm.given()) > 0 {
+		o.executor = "slurm"
+	}
+	if o.executor == "slurm" && machine.FindSlurm().Sbatch == "" {
+		return usage(executor.ErrNoSlurm)
 	}
 	if _, err := openEngine(o.engine); err != nil {
 		return err
@@ -106,19 +123,34 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 		return studyError(err)
 	}
 	defer run.Close()
-	workers := executor.Local{Workers: o.workers}
-	show := newProgress(a, run, min(workers.Slots(), max(1, run.Pending())))
+	var workers study.Executor
+	var slots int
+	cluster := o.executor == "slurm" || o.executor == "" && run.Config.Slurm != nil
+	if cluster {
+		on := executor.Slurm{Slurm: o.slurm.over(run.Config.Slurm, o.workers), Detach: true, Note: a.note}
+		workers, slots = on, on.Slots(run.Pending())
+	} else {
+		on := executor.Local{Workers: o.workers}
+		workers, slots = on, min(on.Slots(), max(1, run.Pending()))
+	}
+	show := newProgress(a, run, slots)
 	show.start()
 	a.grace.Store(int64(withGrace))
 	err = run.Execute(ctx, workers, show.event)
 	totals := show.stop(err)
 	switch {
+	case cluster && errors.Is(err, context.Canceled):
+		return &stoppedError{fmt.Sprintf("%d of %d networks are done, and the jobs on the cluster work on; to follow them again, or to end them, type:\n  %s\n  %s",
+			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir), cancelCommand(run.Dir)), err}
+	case errors.Is(err, executor.ErrCancelled):
+		return &exitError{exitInterrupted, fmt.Errorf("%w with %d of %d networks done; to go on, type:\n  %s",
+			err, totals.Done+totals.Failed, totals.Trials, o.again(run.Dir))}
 	case errors.Is(err, context.Canceled):
 		// Who stopped it decides the exit status.
 		return &stoppedError{fmt.Sprintf("interrupted with %d of %d networks done; to go on, type:\n  %s",
 			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir)), err}
 	case err != nil:
-		return err
+		return studyError(err)
 	case totals.Failed > 0:
 		return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (%s study status %s says why)",
 			totals.Failed, totals.Trials, shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(run.Dir)))}
@@ -138,6 +170,10 @@ func (e *stoppedError) Unwrap() error { return e.err }
 // again is the command that goes on with a study.
 func (o studyRunOptions) again(dir string) string {
 	command := fmt.Sprintf("%s study run %s", shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(dir)))
+	if o.executor != "" {
+		command += " --executor " + o.executor
+	}
+	command += o.slurm.String()
 	if o.workers > 0 {
 		command += fmt.Sprintf(" --workers %d", o.workers)
 	}
@@ -172,7 +208,7 @@ func displayPath(path string) string {
 // studyError gives errors of what was asked for their exit status.
 func studyError(err error) error {
 	var request *study.RequestError
-	if errors.As(err, &request) || errors.Is(err, study.ErrNoStudy) {
+	if errors.As(err, &request) || errors.Is(err, study.ErrNoStudy) || errors.Is(err, executor.ErrNoSlurm) {
 		return usage(err)
 	}
 	var bad *strict.Error

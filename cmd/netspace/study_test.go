@@ -318,7 +318,7 @@ spaces: []
 			"bad.yaml:1: name", "bad.yaml:2: data.trian", "did you mean train", "bad.yaml:3: network.stages", "bad.yaml:4: regime.flops",
 			"bad.yaml:5: recipe.epochs", "recipe.learning_rate", "bad.yaml:6: samples", "bad.yaml:7: spaces"}},
 		{[]string{"study", "run", filepath.Join(dir, "none.yaml"), "--engine", "reference"}, []string{"none.yaml", "no such file"}},
-		{[]string{"study", "run", file, "--dir", dir, "--executor", "slurm"}, []string{"must be local"}},
+		{[]string{"study", "run", file, "--dir", dir, "--executor", "slrum"}, []string{"must be local"}},
 		{[]string{"study", "run", file, "--dir", dir, "--workers", "-1"}, []string{"--workers -1"}},
 		{[]string{"study", "run", file, "--dir", dir, "--engine", "onednm"}, []string{"onednn"}},
 		{[]string{"study", "run"}, []string{"usage: netspace study run FILE|DIR"}},
