@@ -134,6 +134,19 @@ func TestSelectionsDecodeNoMore(t *testing.T) {
 	if len(images) != 2 || !images[5] || !images[2] {
 		t.Errorf("the cache holds so many images: %v", images)
 	}
+	// First and last images never meet: damaged ones may leave too few.
+	for _, c := range [][2]int{{40, 9}, {40, 10}} {
+		o := Options{Train: c[0], Val: c[1], Resolution: 8, MaxCorrupt: 0.2, NoCache: true}
+		d, err := Open(dir, o)
+		if c[1] == 9 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Close()
+		} else if err == nil || !strings.Contains(err.Error(), "it has 49 training images, of which 10") {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
 	// A cache of all images serves every selection.
 	o.Train, o.Val, o.Cache = 0, -1, t.TempDir()
 	open(t, dir, o)

@@ -31,6 +31,7 @@ func newTrainerSchemaCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON Schema of the trainer protocol",
+		Long:    "Print the JSON Schema of what a trainer is told and of the lines that it answers with (docs/trainers.md).",
 		Example: "  netspace trainer schema > protocol.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
