@@ -41,6 +41,7 @@ type Precision string
 const (
 	FP32 Precision = "fp32" // IEEE binary32; long sums in more
 	FP64 Precision = "fp64" // IEEE binary64; tensors are given and taken as float32
+	BF16 Precision = "bf16" // products of bfloat16 numbers, sums and weights in IEEE binary32
 )
 
 // Unit is the unit roundoff: the largest relative error of one rounding. It is
@@ -51,6 +52,8 @@ func (p Precision) Unit() float64 {
 		return 1.0 / (1 << 24)
 	case FP64:
 		return 1.0 / (1 << 53)
+	case BF16:
+		return 1.0 / (1 << 8)
 	}
 	return 0
 }

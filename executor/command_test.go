@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"netspace/engine"
+	"netspace/engine/pytorch"
 	"netspace/executor"
 	"netspace/study"
 	"netspace/trial"
@@ -128,5 +131,73 @@ func TestStudyWithAProgramAsTrainer(t *testing.T) {
 	var changed *study.ChangedError
 	if _, err := study.Start(t.Context(), study.Request{File: c.file, Dir: dir, Trainer: counter{}}); !errors.As(err, &changed) || !strings.Contains(err.Error(), "trainer.command") {
 		t.Errorf("another trainer: %v", err)
+	}
+}
+
+// PyTorch trains a study, which is interrupted and goes on to the same results.
+func TestStudyWithPyTorch(t *testing.T) {
+	var lacking *engine.ErrUnavailable
+	if _, err := pytorch.Open(pytorch.Config{Device: engine.CPU}); errors.As(err, &lacking) {
+		t.Skip(lacking)
+	}
+	c := newChaos(t)
+	text, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = regexp.MustCompile(`samples: \d+`).ReplaceAll(text, []byte("samples: 3"))
+	if err := os.WriteFile(c.file, append(text, "trainer: {pytorch: {device: cpu}}\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := func(ctx context.Context, dir string, see func(study.Event)) error {
+		r, err := study.Start(t.Context(), study.Request{File: c.file, Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		return r.Execute(ctx, executor.Local{Workers: 1}, see)
+	}
+	quiet, dir := filepath.Join(c.base, "quiet"), filepath.Join(c.base, "study")
+	if err := run(t.Context(), quiet, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := 0
+	err = run(ctx, dir, func(e study.Event) {
+		if e.Kind == study.TrialDone {
+			done++
+		}
+		if e.Kind == study.TrialEpoch && done >= 2 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), dir, func(e study.Event) {
+		if e.Kind == study.TrialFailed || e.Kind == study.TrialLost {
+			t.Errorf("%s: %+v", e.Kind, e.Death)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want, got := c.export(t, quiet), c.export(t, dir); got != want {
+		t.Fatal(cmp.Diff(want, got))
+	}
+	if s, err := study.Open(t.Context(), dir); err != nil || len(s.Provenance().Makers) != 1 || s.Provenance().Makers[0].Engine.Name != pytorch.Name {
+		t.Errorf("made by %+v, %v", s, err)
+	}
+	// Another precision would give other results; where Python is does not matter.
+	for trainer, want := range map[string]string{"{pytorch: {device: cpu, precision: bf16}}": "trainer.pytorch.precision", "{pytorch: {device: cpu, precision: auto, per_device: 4}}": ""} {
+		if err := os.WriteFile(c.file, append(text, "trainer: "+trainer+"\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := study.Start(t.Context(), study.Request{File: c.file, Dir: dir, Trainer: counter{}})
+		if want == "" && err == nil {
+			r.Close()
+		} else if want == "" || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("trainer %s: %v, want %q", trainer, err, want)
+		}
 	}
 }

@@ -5,7 +5,7 @@
 // first thing in main:
 //
 //	func main() {
-//		executor.WorkerMain(trial.Any{})
+//		executor.WorkerMain(new(trial.Any))
 //		...
 //	}
 //

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("NETSPACE_TEST_COUNTER") != "" {
 		executor.WorkerMain(counter{})
 	}
-	executor.WorkerMain(held{trial.Any{Builtin: trial.Builtin{Open: func(string) (engine.Engine, error) { return reference.New(), nil }}}})
+	executor.WorkerMain(held{&trial.Any{Builtin: trial.Builtin{Open: func(string) (engine.Engine, error) { return reference.New(), nil }}}})
 	if os.Getenv("NETSPACE_TEST_PARENT") != "" {
 		if err := runParent(context.Background(), os.Args[1], os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

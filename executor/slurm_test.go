@@ -29,7 +29,7 @@ import (
 const holdVariable = "NETSPACE_TEST_HOLD"
 
 // held is a trainer that waits for the file of holdVariable, if that is set.
-type held struct{ trial.Any }
+type held struct{ *trial.Any }
 
 func (h held) Train(ctx context.Context, t trial.Task, dir string, report func(train.Progress)) (train.Result, error) {
 	file := os.Getenv(holdVariable)

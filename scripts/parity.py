@@ -20,6 +20,8 @@ the same batches. Compared are
 The learning rate is low, so that chaos does not hide mistakes: at 0.02 PyTorch
 differs from itself by 1e-3 within 10 steps on some of these networks.
 
+With --engine pytorch it is netspace's own use of PyTorch that is compared.
+
 Exit status 0 if all agree. Needs python3-torch (1.13) and numpy.
 """
 
@@ -110,8 +112,9 @@ class Netspace:
     def train(self, steps, *words):
         """Returns the resolved start of a training and its lines per step."""
         o = self.options
+        by = ["--trainer", "{pytorch: {python: %s, device: cpu}}" % sys.executable] if o.engine == "pytorch" else ["--engine", o.engine]
         lines = self.run(
-            "train", self.spec, "--data", o.data, "--engine", o.engine, "--json", "--steps", steps, "--batch", o.batch,
+            "train", self.spec, "--data", o.data, *by, "--json", "--steps", steps, "--batch", o.batch,
             "--lr", o.lr, "--no-augment", "--no-shuffle", "--val-images", 100, "--init", self.init, "--log-steps", *self.flags, *words,
         )
         return lines[0], [line for line in lines if line.get("event") == "step"]
@@ -225,7 +228,7 @@ def compare(name, spec, flags, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--netspace", default="bin/netspace", help="the program (default bin/netspace)")
-    parser.add_argument("--engine", default="onednn")
+    parser.add_argument("--engine", default="onednn", help="onednn, reference, or pytorch: the trainer of that name (default onednn)")
     parser.add_argument("--data", default="fashion-mnist", help="data set as netspace names it")
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("/usr/share/datasets/fashion-mnist"), help="where its IDX files are")
     parser.add_argument("--steps", type=int, default=50)

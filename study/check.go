@@ -76,7 +76,7 @@ func (s *Study) Check(ctx context.Context, o CheckOptions) (c Checked, err error
 		return c, nil
 	}
 	if o.Trainer == nil {
-		o.Trainer = trial.Any{}
+		o.Trainer = new(trial.Any)
 	}
 	engine, err := o.Trainer.Describe(trial.Task{Engine: s.engine(), Trainer: s.Config.Trainer})
 	if err != nil {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"netspace/engine/pytorch"
 	"netspace/space"
 	"netspace/strict"
 	"netspace/train"
@@ -53,6 +55,9 @@ type Settings struct {
 	// Trainer that trains; the zero value is the built-in one.
 	Trainer trial.Choice `json:"trainer,omitzero"`
 }
+
+// maxPerDevice bounds a slip, too: no GPU does more trainings at once.
+const maxPerDevice = 256
 
 // maxSamples bounds a slip of the finger; more networks than anyone trains.
 const maxSamples = 1_000_000
@@ -100,7 +105,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 		return nil
 	})
 	c.Limits = readLimits(doc, f)
-	c.Trainer = readTrainer(f)
+	c.Trainer = readTrainer(doc, f)
 	c.Slurm = readSlurm(doc, f.Map("executor"))
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)
@@ -131,24 +136,60 @@ func readLimits(doc *strict.Doc, f *strict.Fields) Limits {
 	return l
 }
 
-// readTrainer reads the trainer: builtin, or {command: [program, argument…]}.
-func readTrainer(f *strict.Fields) (c trial.Choice) {
+// ParseTrainer reads a trainer as a study file states it, from one line.
+func ParseTrainer(text string) (trial.Choice, error) {
+	doc, err := strict.Parse([]byte("trainer: "+text), "trainer")
+	if err != nil {
+		return trial.Choice{}, err
+	}
+	f := doc.Root()
+	c := readTrainer(doc, f)
+	f.Finish()
+	return c, doc.Err()
+}
+
+// readTrainer reads the trainer: builtin, pytorch, {pytorch: {device: cuda, …}} or {command: [program, argument…]}.
+func readTrainer(doc *strict.Doc, f *strict.Fields) (c trial.Choice) {
 	v, ok := f.Value("trainer")
 	if !ok {
 		return c
 	}
-	if word, ok := v.Text(); ok && word == "builtin" {
+	switch word, _ := v.Text(); word {
+	case "builtin":
+		return c
+	case "pytorch":
+		c.PyTorch = &trial.PyTorch{}
 		return c
 	}
 	m, ok := v.Fields()
-	if !ok {
-		v.Fail("must be builtin or {command: [program, argument…]}")
+	if !ok || m.Has("command") == m.Has("pytorch") {
+		v.Fail("must be builtin, pytorch, {pytorch: {python: …, device: …, precision: …, per_device: …}} or {command: [program, argument…]}")
 		return c
 	}
-	m.Require("command")
-	m.Strings("command", &c.Command)
-	if m.Has("command") && (len(c.Command) == 0 || c.Command[0] == "") {
-		v.Fail("command must name a program")
+	if m.Has("command") {
+		m.Strings("command", &c.Command)
+		if len(c.Command) == 0 || c.Command[0] == "" {
+			v.Fail("command must name a program")
+		}
+	} else if p := m.Map("pytorch"); p != nil {
+		c.PyTorch = &trial.PyTorch{PerDevice: 1}
+		p.Word("python", func(word string) error {
+			c.PyTorch.Python = word
+			return nil
+		})
+		choose := func(name string, to *string, from []string) {
+			p.Word(name, func(word string) error {
+				if !slices.Contains(from, word) {
+					return errors.New(strict.OneOf(word, from...))
+				}
+				*to = word
+				return nil
+			})
+		}
+		choose("device", &c.PyTorch.Device, pytorch.Devices())
+		choose("precision", &c.PyTorch.Precision, pytorch.Precisions())
+		whole(doc, p, "per_device", &c.PyTorch.PerDevice, 1, maxPerDevice)
+		p.Finish()
 	}
 	m.Finish()
 	return c

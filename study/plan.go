@@ -99,6 +99,7 @@ func describe(ctx context.Context, config Config, note func(string, ...any)) (s 
 	if found := data.DescribeCorrupt(0); found != "" {
 		note("warning: %s", found)
 	}
+	config.Trainer = config.Trainer.Deciding()
 	settings, err := json.Marshal(config.Settings)
 	if err != nil {
 		return s, err

@@ -117,11 +117,7 @@ func (h *history) provenance() Provenance {
 // differs says how the numbers of this machine may differ from those of the results that are
 // there; "" if they do not, or if that cannot be known.
 func (r *Run) differs(req Request) string {
-	trainer := req.Trainer
-	if trainer == nil {
-		trainer = trial.Any{}
-	}
-	engine, err := trainer.Describe(trial.Task{Engine: r.Config.Engine, Trainer: r.Config.Trainer})
+	engine, err := req.Trainer.Describe(trial.Task{Engine: r.Config.Engine, Trainer: r.Config.Trainer})
 	if err != nil { // the workers will say so
 		return ""
 	}

@@ -134,8 +134,11 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if host = unsafeName.ReplaceAllString(host, "_"); req.Lease == 0 {
 		req.Lease = DefaultLease
 	}
-	if !config.Trainer.IsZero() && req.Trainer == nil {
-		if _, err := (trial.Any{}).Describe(trial.Task{Trainer: config.Trainer}); err != nil {
+	if req.Trainer == nil {
+		req.Trainer = new(trial.Any)
+	}
+	if !config.Trainer.IsZero() {
+		if _, err := req.Trainer.Describe(trial.Task{Trainer: config.Trainer}); err != nil {
 			return nil, &RequestError{err}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/engine/engines"
+	"netspace/engine/pytorch"
 	"netspace/train"
 	"netspace/weights/safetensors"
 )
@@ -29,16 +30,27 @@ type Builtin struct {
 // Train implements Trainer.
 func (b Builtin) Train(ctx context.Context, t Task, dir string, report func(train.Progress)) (train.Result, error) {
 	result, err := b.train(ctx, t, dir, report)
-	if err != nil && ctx.Err() == nil && ownFault(err) {
+	var died *pytorch.DiedError
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.As(err, &died):
+		err = &LostError{Death{Cause: causeOf(died.State), Reason: died.Error(), Log: died.Log}}
+	case ownFault(err):
 		err = failureOf(err)
 	}
 	return result, err
 }
 
 func failureOf(err error) *Failure {
-	var diverged *train.DivergedError
-	if errors.As(err, &diverged) {
+	var (
+		diverged *train.DivergedError
+		memory   *pytorch.MemoryError
+	)
+	switch {
+	case errors.As(err, &diverged):
 		return &Failure{Err: err, Cause: Diverged}
+	case errors.As(err, &memory):
+		return &Failure{Err: err, Cause: OutOfMemory}
 	}
 	return &Failure{Err: err, Cause: Refused}
 }

@@ -29,7 +29,7 @@ func (t *Task) Identify(seed uint64) error {
 		Seed    uint64
 		Engine  string
 		Trainer Choice `json:",omitzero"`
-	}{identityVersion, t.Spec.Key(), t.Input, t.Recipe.Identity(), t.DataKey, seed, t.Engine, t.Trainer})
+	}{identityVersion, t.Spec.Key(), t.Input, t.Recipe.Identity(), t.DataKey, seed, t.Engine, t.Trainer.Deciding()})
 	if err != nil {
 		return fmt.Errorf("identify a trial: %w", err)
 	}

@@ -45,33 +45,7 @@ type document struct {
 type network struct {
 	Input      Input            `json:"input"`
 	Complexity graph.Complexity `json:"complexity"`
-	Layers     []layer          `json:"layers"`  // in an order in which they can be computed; the last one gives the logits
-	Tensors    []tensor         `json:"tensors"` // parameters, then running statistics, with the names of netspace's weight files
-}
-
-// layer is an op. Convolutions and poolings pad by (kernel - 1) / 2 on each side.
-type layer struct {
-	Op         string   `json:"op"`
-	Name       string   `json:"name,omitempty"`
-	In         []int    `json:"in"`  // layers that it reads
-	Out        [3]int   `json:"out"` // channels, height, width
-	Kernel     int      `json:"kernel,omitempty"`
-	Stride     int      `json:"stride,omitempty"`
-	Groups     int      `json:"groups,omitempty"`
-	Bias       bool     `json:"bias,omitempty"`
-	Activation string   `json:"activation,omitempty"`
-	Rate       float64  `json:"rate,omitempty"`
-	Epsilon    float64  `json:"epsilon,omitempty"`
-	Tensors    []string `json:"tensors,omitempty"` // weight, bias; or gamma, beta, running mean, running variance
-}
-
-// tensor is a parameter, or a statistic.
-type tensor struct {
-	Name  string `json:"name"`
-	Shape []int  `json:"shape"`
-	// Role is conv_weight, linear_weight, bias, gamma, beta or statistic: it decides initialisation and weight decay.
-	Role       string `json:"role"`
-	EndsBranch bool   `json:"ends_branch,omitempty"` // gamma of the last BN of a residual branch
+	graph.Network
 }
 
 // images says which images are used.
@@ -89,38 +63,6 @@ type images struct {
 	Test       int       `json:"test,omitempty"`
 }
 
-var roleNames = map[graph.Role]string{graph.ConvWeight: "conv_weight", graph.LinearWeight: "linear_weight", graph.Bias: "bias", graph.Gamma: "gamma", graph.Beta: "beta"}
-
-// expand lists the layers of a network.
-func expand(g *graph.Graph, in Input) network {
-	n := network{Input: in, Complexity: g.Complexity()}
-	for i := range g.Nodes {
-		v := &g.Nodes[i]
-		l := layer{Op: v.Op.String(), Name: v.Name, In: v.In, Out: [3]int{v.C, v.H, v.W}, Kernel: v.Kernel, Stride: v.Stride,
-			Groups: v.Groups, Bias: v.Bias, Rate: v.Rate, Epsilon: v.Epsilon}
-		if v.In == nil {
-			l.In = []int{}
-		}
-		if v.Op == graph.OpActivation {
-			l.Activation = v.Act.String()
-		}
-		for _, p := range v.Params {
-			l.Tensors = append(l.Tensors, g.Params[p].Name)
-		}
-		for _, b := range v.Buffers {
-			l.Tensors = append(l.Tensors, g.Buffers[b].Name)
-		}
-		n.Layers = append(n.Layers, l)
-	}
-	for _, p := range g.Params {
-		n.Tensors = append(n.Tensors, tensor{p.Name, p.Shape, roleNames[p.Role], p.EndsBranch})
-	}
-	for _, b := range g.Buffers {
-		n.Tensors = append(n.Tensors, tensor{Name: b.Name, Shape: b.Shape, Role: "statistic"})
-	}
-	return n
-}
-
 // describe makes the document of a task for its images.
 func (t Task) describe(data *dataset.Data, dir string) (document, error) {
 	g, err := t.Graph(data.Info)
@@ -129,7 +71,7 @@ func (t Task) describe(data *dataset.Data, dir string) (document, error) {
 	}
 	info := data.Info
 	d := document{
-		Protocol: ProtocolVersion, Trial: t.ID, Seed: t.Seed, Spec: t.Spec, Network: expand(g, InputOf(info)), Recipe: t.Recipe.Resolve(info),
+		Protocol: ProtocolVersion, Trial: t.ID, Seed: t.Seed, Spec: t.Spec, Network: network{InputOf(info), g.Complexity(), g.Network()}, Recipe: t.Recipe.Resolve(info),
 		StepsPerEpoch: data.Train.Len() / t.Recipe.Batch,
 		Data: images{Data: t.Data, Path: dataset.Path(t.Data.Name), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes,
 			Mean: info.Mean, Std: info.Std, Train: data.Train.Len(), Test: data.TestImages},

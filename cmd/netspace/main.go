@@ -48,7 +48,7 @@ func usage(err error) error {
 }
 
 func main() {
-	executor.WorkerMain(trial.Any{})
+	executor.WorkerMain(new(trial.Any))
 	start(run)
 }
 

@@ -23,6 +23,7 @@ import (
 	"netspace/strict"
 	"netspace/study"
 	"netspace/train"
+	"netspace/trial"
 )
 
 func newStudyCmd(a *app) *cobra.Command {
@@ -78,7 +79,7 @@ study file or the folder is wrong.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.dir, "dir", "", "study folder (default out/<name of the study>)")
-	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core; on a cluster one per network, up to 100)")
+	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core; with PyTorch on GPUs per_device for each; on a cluster one per network, up to 100)")
 	f.StringVar(&o.executor, "executor", "", "where workers run: local or slurm (default what the study file says, else local)")
 	o.slurm.add(f)
 	f.StringVar(&o.data, "data", "", "the images are in folder or data set `PATH`, and not where the study file says; they must be the same ones")
@@ -93,7 +94,7 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 		return usagef("--executor %s: %s", o.executor, strict.OneOf(o.executor, "local", "slurm"))
 	}
 	if o.workers < 0 {
-		return usagef("--workers %d: must be at least 1, or 0 for one per core", o.workers)
+		return usagef("--workers %d: must be at least 1, or 0 for one per core, or GPU", o.workers)
 	}
 	if err := o.slurm.check(o.executor); err != nil {
 		return err
@@ -107,7 +108,8 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	if _, err := openEngine(o.engine); err != nil {
 		return err
 	}
-	req := study.Request{File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
+	trainer := new(trial.Any)
+	req := study.Request{Trainer: trainer, File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
 		if o.dir != "" {
 			return usagef("--dir %s: %s is a study folder already", o.dir, target)
@@ -131,6 +133,11 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 		workers, slots = on, on.Slots(run.Pending())
 	} else {
 		on := executor.Local{Workers: o.workers}
+		if o.workers == 0 {
+			if on.Workers, err = trainer.Workers(run.Config.Trainer); err != nil {
+				return err
+			}
+		}
 		workers, slots = on, min(on.Slots(), max(1, run.Pending()))
 	}
 	show := newProgress(a, run, slots)

@@ -15,8 +15,10 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/engine/engines"
+	"netspace/engine/pytorch"
 	"netspace/graph"
 	"netspace/strict"
+	"netspace/study"
 	"netspace/train"
 	"netspace/trial"
 	"netspace/weights"
@@ -29,6 +31,7 @@ type trainOptions struct {
 	out       string
 	seed      uint64
 	engine    string
+	trainer   string
 	threads   int
 	resume    bool
 	restart   bool
@@ -67,6 +70,7 @@ gives the same bits as one that was not interrupted.`,
 	f.StringVarP(&o.out, "out", "o", "", "keep the results and the checkpoint in `DIR`; without it nothing is kept")
 	f.Uint64Var(&o.seed, "seed", 0, "of the initial weights, the order of the images and all other chance")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
+	f.StringVar(&o.trainer, "trainer", "builtin", "builtin, or pytorch: PyTorch in the place of an engine of ours, also as in a study file: '{pytorch: {device: cpu}}'")
 	f.IntVar(&o.threads, "threads", 1, "threads for one training step")
 	f.BoolVar(&o.resume, "resume", false, "continue from the checkpoint in DIR, if there is one")
 	f.BoolVar(&o.restart, "restart", false, "begin anew where DIR holds an unfinished training")
@@ -162,7 +166,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if o.threads < 1 {
 		return usagef("--threads %d: must be at least 1", o.threads)
 	}
-	eng, err := openEngine(o.engine)
+	eng, err := o.open(c)
 	if err != nil {
 		return err
 	}
@@ -211,6 +215,26 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 		}
 	}
 	return p.result(result, task.Weights)
+}
+
+// open opens the engine of the trainer.
+func (o trainOptions) open(c *cobra.Command) (engine.Engine, error) {
+	choice, err := study.ParseTrainer(o.trainer)
+	switch {
+	case err != nil:
+		return nil, usagef("--trainer: %w", err)
+	case choice.IsZero():
+		return openEngine(o.engine)
+	case choice.PyTorch == nil:
+		return nil, usagef("--trainer %q: must be builtin or pytorch; programs of your own train studies", o.trainer)
+	case c.Flags().Changed("engine"):
+		return nil, usagef("--engine is of the built-in trainer")
+	}
+	e, err := pytorch.Open(choice.PyTorch.Config())
+	if err != nil {
+		return nil, usage(err)
+	}
+	return e, nil
 }
 
 // checkOut refuses to lose an unfinished training.

@@ -23,7 +23,7 @@ import (
 
 func main() {
 	// A worker is this program again, in which this call does not return.
-	executor.WorkerMain(trial.Any{})
+	executor.WorkerMain(new(trial.Any))
 
 	if len(os.Args) != 2 {
 		log.Fatal("usage: library STUDY.yaml")

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	if os.Getenv("FORGET") == "" {
-		executor.WorkerMain(trial.Any{})
+		executor.WorkerMain(new(trial.Any))
 	}
 	if err := run(context.Background(), os.Getenv("STUDY"), os.Getenv("FOLDER")); err != nil {
 		log.Fatal(err)
