@@ -3,9 +3,11 @@
 package onednn
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
+	"netspace/engine"
 	"netspace/graph"
 )
 
@@ -71,6 +73,94 @@ func TestWeightMap(t *testing.T) {
 					check("depthwise", &depthwise, depthwiseConv, natural)
 				}
 			}
+		}
+	}
+}
+
+// Weights of groups of every width come back as they went in, and what pads them is zero.
+func TestPackedWeights(t *testing.T) {
+	vectors(t, func(t *testing.T, e *Engine, block int) {
+		for width := 1; width <= 40; width++ {
+			for _, groups := range []int{1, 2, 3} {
+				k := 1 + width%2*2
+				var rec graph.Recorder
+				before := rec.Conv(graph.Name{Part: "before"}, rec.Input(3, 4, 4), graph.Conv{Out: width * groups, Kernel: 1, Stride: 1, Groups: 1})
+				rec.Conv(graph.Name{Part: "conv"}, before, graph.Conv{Out: width * groups, Kernel: k, Stride: 1, Groups: groups})
+				g, err := rec.Graph()
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := byHand(e, g, block, 1)
+				h.convs[2] = &conv{node: 2, kind: h.kinds[2], root: &root{node: 1, chunk: 1}}
+				if err := h.makeWeights(h.lowering); err != nil {
+					t.Fatal(err)
+				}
+				if err := h.emit(h.scheduler); err != nil {
+					t.Fatal(err)
+				}
+				want := make([]float32, g.Params[1].Size())
+				for i := range want {
+					want[i] = float32(i + 1)
+				}
+				got := make([]float32, len(want))
+				name := g.Params[1].Name
+				if err := h.Set(engine.Params, name, want); err != nil {
+					t.Fatal(err)
+				}
+				if err := h.Get(engine.Params, name, got); err != nil {
+					t.Fatal(err)
+				}
+				what := fmt.Sprintf("%d groups of %d, kernel %d", groups, width, k)
+				if !slices.Equal(got, want) {
+					t.Errorf("%s: weights come back changed", what)
+				}
+				if n := nonzero(h.area(h.params)); n != len(want) {
+					t.Errorf("%s: %d weights are %d in the engine", what, len(want), n)
+				}
+				if err := h.touched(); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+				h.Close()
+			}
+		}
+	})
+}
+
+// What is chosen for convolutions, in the order of a network.
+func TestLayouts(t *testing.T) {
+	type step struct {
+		out, kernel, groups int
+		kind                convKind
+		lanes               int // of the output, in blocks of 8
+	}
+	for name, steps := range map[string][]step{
+		"dense":                           {{20, 3, 1, denseConv, 24}},
+		"groups behind dense":             {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {20, 1, 1, denseConv, 24}},
+		"narrow groups share a block":     {{12, 1, 1, denseConv, 16}, {12, 3, 4, groupConv, 16}},
+		"images have their lanes already": {{12, 3, 4, denseConv, 16}}, // 4 groups of 3, of 12 channels in order
+		"the later of two that disagree":  {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {24, 3, 8, denseConv, 24}},
+		"two that agree":                  {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {24, 3, 2, groupConv, 32}},
+		"groups that widen":               {{16, 1, 1, denseConv, 16}, {32, 3, 2, denseConv, 32}},
+		"depthwise keeps lanes":           {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {24, 5, 24, depthwiseConv, 32}},
+	} {
+		var rec graph.Recorder
+		x := rec.Input(12, 6, 6)
+		for i, s := range steps {
+			x = rec.Conv(graph.Name{Part: fmt.Sprint(i)}, x, graph.Conv{Out: s.out, Kernel: s.kernel, Stride: 1, Groups: s.groups})
+		}
+		rec.Linear(graph.Name{Part: "head"}, rec.GlobalPool(x), 10)
+		g, err := rec.Graph()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, kinds := layouts(g, 8)
+		for i, s := range steps {
+			if kinds[i+1] != s.kind || len(l[i+1]) != s.lanes {
+				t.Errorf("%s, convolution %d: kind %d on %d lanes, want %d on %d", name, i, kinds[i+1], len(l[i+1]), s.kind, s.lanes)
+			}
+		}
+		if last := len(g.Nodes) - 1; kinds[last] != gemmConv || len(l[last]) != 16 {
+			t.Errorf("%s: the head is of kind %d on %d lanes", name, kinds[last], len(l[last]))
 		}
 	}
 }

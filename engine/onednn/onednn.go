@@ -41,8 +41,8 @@ var _ engine.Engine = (*Engine)(nil)
 // where the library is missing, or the processor lacks what the kernels are
 // compiled for.
 func New() (engine.Engine, error) {
-	if runtime.GOARCH == "amd64" && !(cpu.X86.HasAVX2 && cpu.X86.HasFMA) {
-		return nil, &engine.ErrUnavailable{Engine: Name, Reason: "this processor has no AVX2 and FMA instructions"}
+	if runtime.GOARCH == "amd64" && !(cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI1 && cpu.X86.HasBMI2) {
+		return nil, &engine.ErrUnavailable{Engine: Name, Reason: "this processor lacks the instructions of Haswell: AVX2, FMA, BMI"}
 	}
 	if fault := C.GoString(C.ns_library()); fault != "" {
 		return nil, &engine.ErrUnavailable{Engine: Name, Reason: "oneDNN cannot be loaded: " + fault + " (Debian: apt-get install libdnnl2)"}

@@ -55,17 +55,54 @@ func TestBuffersDoNotMeet(t *testing.T) {
 		if len(placed)+len(unused) != len(p.buffers) {
 			t.Fatalf("%d of %d buffers are placed, %d are never used", len(placed), len(p.buffers), len(unused))
 		}
-		for i, a := range placed {
-			for _, b := range placed[:i] {
-				if a.first <= b.last && b.first <= a.last && a.off < b.off+b.size && b.off < a.off+a.size {
-					t.Fatalf("%+v and %+v share memory", *a, *b)
-				}
-			}
+		if a, b := meeting(placed); a != nil {
+			t.Fatalf("%+v and %+v share memory", *a, *b)
 		}
 		if arena < fullest || arena > all {
 			t.Fatalf("the arena is %d, its fullest loop needs %d, all buffers %d", arena, fullest, all)
 		}
 	})
+}
+
+// meeting finds two buffers that share memory while both live.
+func meeting(placed []*buffer) (a, b *buffer) {
+	for i, a := range placed {
+		for _, b := range placed[:i] {
+			if a.first <= b.last && b.first <= a.last && a.off < b.off+b.size && b.off < a.off+a.size {
+				return a, b
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Plans made wrong are found: a place or a life that is off by the least there is.
+func TestMeetingBuffersAreFound(t *testing.T) {
+	wrong := map[string]func(first, second, third *buffer){
+		"":                            func(_, _, _ *buffer) {},
+		"one line too low":            func(_, second, _ *buffer) { second.off -= 16 },
+		"one line too long":           func(first, _, _ *buffer) { first.size += 16 },
+		"lives a loop longer":         func(first, _, _ *buffer) { first.last++ },
+		"lives from a loop before on": func(_, _, third *buffer) { third.first-- },
+	}
+	for name, change := range wrong {
+		p := planner{batch: 1}
+		var b [3]*buffer // a chain: the third takes the place of the first
+		for i := range b {
+			b[i] = p.perImage("map", 160)
+			for p.loop = i; p.loop <= i+1; p.loop++ {
+				p.use(b[i])
+			}
+		}
+		p.place()
+		if b[0].off != 0 || b[2].off != 0 || b[1].off != 160 {
+			t.Fatalf("places %d, %d, %d", b[0].off, b[1].off, b[2].off)
+		}
+		change(b[0], b[1], b[2])
+		if a, _ := meeting(p.buffers); (a != nil) != (name != "") {
+			t.Errorf("%q: found %v", name, a)
+		}
+	}
 }
 
 // Buffers whose lives do not meet share memory: a chain, in which each lives

@@ -132,11 +132,7 @@ type maskAt struct {
 }
 
 func (e *Engine) compile(g *graph.Graph, o engine.Options) (*program, error) {
-	p := &program{
-		engine: e, g: g, opt: o,
-		shapes: map[C.ns_shape]*prims{}, shapeNames: map[*prims]string{},
-		weights: map[string]*weight{}, vectors: map[string]vectorAt{}, running: map[string]vectorAt{},
-	}
+	p := e.newProgram(g, o, blockOf(g, e.wide))
 	if err := p.build(); err != nil {
 		p.Close()
 		return nil, err
@@ -144,16 +140,28 @@ func (e *Engine) compile(g *graph.Graph, o engine.Options) (*program, error) {
 	return p, nil
 }
 
-func (p *program) build() error {
-	g := p.g
-	l := &lowering{
-		g: g, plan: &planner{batch: int64(p.opt.Batch), zone: p.engine.zone}, masks: map[int]*buffer{},
-		consumers: make([][]int, len(g.Nodes)), roots: make([]*root, len(g.Nodes)),
-		convs: make([]*conv, len(g.Nodes)), stored: make([]*tensor, len(g.Nodes)),
+// newProgram is a program without ops.
+func (e *Engine) newProgram(g *graph.Graph, o engine.Options, block int) *program {
+	return &program{
+		engine: e, g: g, opt: o, block: block,
+		shapes: map[C.ns_shape]*prims{}, shapeNames: map[*prims]string{},
+		weights: map[string]*weight{}, vectors: map[string]vectorAt{}, running: map[string]vectorAt{},
 	}
-	p.block = blockOf(g, p.engine.wide)
-	l.block = p.block
-	l.lanes, l.kinds = layouts(g, p.block)
+}
+
+// newLowering places the lanes of the graph's values, of which none has a buffer yet.
+func (p *program) newLowering() *lowering {
+	nodes := len(p.g.Nodes)
+	l := &lowering{
+		g: p.g, block: p.block, plan: &planner{batch: int64(p.opt.Batch), zone: p.engine.zone}, masks: map[int]*buffer{},
+		consumers: make([][]int, nodes), roots: make([]*root, nodes), convs: make([]*conv, nodes), stored: make([]*tensor, nodes),
+	}
+	l.lanes, l.kinds = layouts(p.g, p.block)
+	return l
+}
+
+func (p *program) build() error {
+	g, l := p.g, p.newLowering()
 	p.plainInput = plainInputFits(g)
 	for _, i := range g.Stochastic() {
 		n := &g.Nodes[i]

@@ -1,0 +1,55 @@
+//go:build cgo
+
+package onednn
+
+import (
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Registers of AVX-512, of any width, and its masks.
+var avx512Register = regexp.MustCompile(`%zmm|%[xy]mm(1[6-9]|2[0-9]|3[01])|%k[0-7]`)
+
+// Instructions of AVX-512 occur only in what runs on AVX-512 alone: the code of all
+// else, as it was compiled, has none of its registers.
+func TestInstructionSets(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the kernels need no special instructions on " + runtime.GOARCH)
+	}
+	for _, tool := range []string{"go", "objdump"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	archive, err := exec.Command("go", "list", "-export", "-f", "{{.Export}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Parts that are not C it names and skips, with status 1.
+	code, _ := exec.Command("objdump", "-t", "-d", "--no-show-raw-insn", strings.TrimSpace(string(archive))).Output()
+	wide := map[string]bool{"kernels16.c": true, "wide8.c": true, "wide8one.c": true, "wide16.c": true}
+	file, function := "", ""
+	count := map[string]int{} // by file
+	for line := range strings.Lines(string(code)) {
+		switch {
+		case strings.Contains(line, " df *ABS*"):
+			file = line[strings.LastIndexAny(line, " \t")+1 : len(line)-1]
+			count[file] += 0
+		case strings.HasSuffix(line, ">:\n"):
+			function = line[strings.Index(line, "<")+1 : len(line)-3]
+		case avx512Register.MatchString(line):
+			count[file]++
+			if !wide[file] && !(file == "peak.c" && function == "chains16") {
+				t.Fatalf("%s, %s: %s", file, function, line)
+			}
+		}
+	}
+	for _, name := range []string{"conv.c", "run.c", "library.c", "peak.c", "pointwise.c", "kernels8.c", "kernels16.c", "wide8.c", "wide8one.c", "wide16.c"} {
+		if n, there := count[name]; !there || wide[name] && n == 0 {
+			t.Errorf("%s: %d lines with registers of AVX-512 were found", name, n)
+		}
+	}
+}
