@@ -190,7 +190,7 @@ func TestKilledWorkers(t *testing.T) {
 			}
 		case e.Kind == study.TrialFailed:
 			t.Errorf("%+v", e)
-		case killed[e.Task.ID] < 2 && rng.IntN(3) == 0:
+		case e.Share > 0 && killed[e.Task.ID] < 2 && rng.IntN(3) == 0:
 			for _, w := range s.workers(t) { // those of earlier attempts are gone
 				if w.Trial == e.Task.ID && syscall.Kill(w.PID, syscall.SIGKILL) == nil {
 					killed[e.Task.ID]++

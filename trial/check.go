@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ func (k *checker) stops() error {
 		return errors.New("it went on to the end; or the task is too short to be interrupted")
 	case !errors.Is(err, context.Canceled):
 		return err
-	case took > time.Second:
+	case took > cmp.Or(k.command.Grace, time.Second):
 		return fmt.Errorf("it took %.1f s and was ended", took.Seconds())
 	}
 	return nil
