@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -308,14 +309,14 @@ func TestInterruptStopsAtOnceAndContinues(t *testing.T) {
 		}
 		r := s.start(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		var asked time.Time
-		time.AfterFunc(moment(rng, round), func() { asked = time.Now(); cancel() })
+		var asked atomic.Int64 // the run may end just before it is asked to
+		time.AfterFunc(moment(rng, round), func() { asked.Store(time.Now().UnixNano()); cancel() })
 		err := r.Execute(ctx, executor.Local{Workers: 2}, func(e study.Event) {
 			if e.Kind == study.TrialLost {
 				t.Errorf("an interruption cost an attempt: %s", e.Reason)
 			}
 		})
-		took := time.Since(asked)
+		took := time.Since(time.Unix(0, asked.Load()))
 		cancel()
 		r.Close()
 		if err == nil {
