@@ -29,7 +29,7 @@ demo:
 
 test:
 	@scripts/need go compiler onednn fashion-mnist
-	go test ./...
+	go test -timeout 25m ./...
 
 # What a build without a C compiler does, all but training, works.
 test-nocgo: need
@@ -62,7 +62,7 @@ fuzz: need
 	@scripts/fuzz.sh $(FUZZTIME)
 
 race: need
-	go test -race $(RACE)
+	go test -race -timeout 25m $(RACE)
 
 bench: build
 	go test -run '^$$' -bench . -benchtime 1s ./graph/... ./arch/... ./space/... ./engine/onednn/...

@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 
 func TestConformance(t *testing.T) {
 	executortest.Run(t, func(slots int, env ...string) study.Executor {
-		return executor.Local{Workers: slots, Env: env, Silence: 3 * time.Second}
+		return executor.Local{Workers: slots, Env: env, Silence: 8 * time.Second}
 	})
 }
 
