@@ -29,6 +29,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"netspace/internal/tail"
 	"netspace/study"
 	"netspace/trial"
 )
@@ -125,14 +126,14 @@ func (l Local) slot(ctx context.Context, slot int, run *study.Run) error {
 type process struct {
 	cmd        *exec.Cmd
 	in         io.WriteCloser
-	said       chan said // what it writes; closed when it is gone
-	complaints tail
-	kills      int // oomKills when it was started
+	said       chan said   // what it writes; closed when it is gone
+	complaints tail.Writer // of the attempt that it is at
+	kills      int         // oomKills when that began
 }
 
 // start starts a worker process.
 func (l Local) start(slot int) (*process, error) {
-	p := &process{cmd: exec.Command(l.Command[0], l.Command[1:]...), said: make(chan said), kills: oomKills()}
+	p := &process{cmd: exec.Command(l.Command[0], l.Command[1:]...), said: make(chan said)}
 	// One trial, one thread: the cores go to trials. Go gets a second one for
 	// loading images while C code computes.
 	p.cmd.Env = append(os.Environ(), append([]string{"OMP_NUM_THREADS=1", "GOMAXPROCS=2", workerVariable + "=1", fmt.Sprintf("%s=%d", slotVariable, slot)}, l.Env...)...)
@@ -200,6 +201,9 @@ func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Tas
 	if err != nil {
 		return last, &trial.Death{Reason: fmt.Sprintf("start a worker: %v", err)}
 	}
+	// A worker lives long: what was before is not this attempt's.
+	p.complaints.Reset()
+	p.kills = oomKills()
 	go func() { _, _ = p.in.Write(append(line, '\n')) }() // a worker that died already is seen below
 	watch := watch{limits: run.Config.Limits, silence: cmp.Or(l.Silence, time.Minute)}
 	tick := time.NewTicker(time.Second)
@@ -221,7 +225,7 @@ func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Tas
 				default:
 					death = deathOf(err, p.cmd, p.complaints.String(), oomKills() > p.kills)
 				}
-				death.Log = lastLines(p.complaints.String())
+				death.Log = p.complaints.Lines()
 				return last, death
 			}
 			e := s.Event
@@ -238,8 +242,8 @@ func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Tas
 			case workerReady:
 				return e, nil
 			case workerLost:
-				if n := oomKills(); e.Cause == trial.Killed && n > p.kills {
-					p.kills, e.Cause = n, trial.OutOfMemory
+				if e.Cause == trial.Killed && oomKills() > p.kills {
+					e.Cause = trial.OutOfMemory
 				}
 				return e, &e.Death
 			}
@@ -323,13 +327,6 @@ func deathOf(err error, cmd *exec.Cmd, complaints string, oom bool) *trial.Death
 	return &trial.Death{Cause: trial.Crashed, Reason: "the worker crashed: " + said}
 }
 
-// lastLines are the last lines of what a worker wrote.
-func lastLines(s string) string {
-	const most = 20
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(lines[max(0, len(lines)-most):], "\n")
-}
-
 // firstComplaint finds the line of a dying program's last words that says why.
 func firstComplaint(complaints string) string {
 	lines := strings.Split(strings.TrimSpace(complaints), "\n")
@@ -355,34 +352,4 @@ func oomKills() int {
 		}
 	}
 	return 0
-}
-
-// tail keeps the first and the last of what is written to it.
-type tail struct {
-	mu          sync.Mutex
-	first, last []byte
-}
-
-const tailSize = 8 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := len(p)
-	if room := tailSize - len(t.first); room > 0 {
-		k := min(room, len(p))
-		t.first = append(t.first, p[:k]...)
-		p = p[k:]
-	}
-	t.last = append(t.last, p...)
-	if extra := len(t.last) - tailSize; extra > 0 {
-		t.last = append(t.last[:0], t.last[extra:]...)
-	}
-	return n, nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.first) + string(t.last)
 }

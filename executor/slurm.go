@@ -16,6 +16,7 @@ import (
 
 	"al.essio.dev/pkg/shellescape"
 
+	"netspace/internal/tail"
 	"netspace/study"
 )
 
@@ -484,7 +485,7 @@ func (s *submission) account(j job) {
 			if err != nil || len(text) == 0 {
 				text = []byte("it printed nothing")
 			}
-			s.failure = errors.New(lastLines(string(text)))
+			s.failure = errors.New(tail.Lines(string(text)))
 		}
 		s.failure = fmt.Errorf("job %s (%s): %w", j.id, log, s.failure)
 		s.want--

@@ -21,6 +21,7 @@ import (
 
 	"netspace/engine"
 	"netspace/internal/atomicfile"
+	"netspace/internal/tail"
 	"netspace/train"
 )
 
@@ -137,7 +138,7 @@ func (c Command) Train(ctx context.Context, t Task, dir string, report func(trai
 	died := p.wait()
 	switch {
 	case s.failure != nil:
-		s.failure.Log = p.log.String()
+		s.failure.Log = p.log.Lines()
 		return res, s.failure
 	case s.result != nil:
 		// A program that ends badly after its result has nothing more to say.
@@ -145,9 +146,9 @@ func (c Command) Train(ctx context.Context, t Task, dir string, report func(trai
 	case ctx.Err() != nil:
 		return res, fmt.Errorf("trainer %s: %w", c.Argv[0], ctx.Err())
 	case s.wrong != nil:
-		return res, &LostError{Death{Cause: Crashed, Reason: fmt.Sprintf("trainer %s: %v", c.Argv[0], s.wrong), Log: p.log.String()}}
+		return res, &LostError{Death{Cause: Crashed, Reason: fmt.Sprintf("trainer %s: %v", c.Argv[0], s.wrong), Log: p.log.Lines()}}
 	}
-	return res, &LostError{Death{Cause: died.cause, Reason: fmt.Sprintf("trainer %s: %s without a result", c.Argv[0], died.how), Log: p.log.String()}}
+	return res, &LostError{Death{Cause: died.cause, Reason: fmt.Sprintf("trainer %s: %s without a result", c.Argv[0], died.how), Log: p.log.Lines()}}
 }
 
 // session is one run of a program.
@@ -262,7 +263,7 @@ func (s *session) keep() {
 type program struct {
 	cmd  *exec.Cmd
 	out  io.Reader
-	log  tailWriter
+	log  tail.Writer
 	died chan end
 }
 
@@ -345,25 +346,4 @@ func howEnded(cmd *exec.Cmd, err error) string {
 		return err.Error()
 	}
 	return "it ended with " + cmd.ProcessState.String()
-}
-
-// tailWriter keeps the last lines that are written to it.
-type tailWriter struct{ last []byte }
-
-const (
-	tailBytes = 8 << 10
-	tailLines = 20
-)
-
-func (t *tailWriter) Write(p []byte) (int, error) {
-	t.last = append(t.last, p...)
-	if extra := len(t.last) - tailBytes; extra > 0 {
-		t.last = append(t.last[:0], t.last[extra:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tailWriter) String() string {
-	lines := strings.Split(strings.TrimSpace(string(t.last)), "\n")
-	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 }

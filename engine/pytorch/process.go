@@ -2,7 +2,6 @@ package pytorch
 
 import (
 	"bufio"
-	"bytes"
 	_ "embed"
 	"encoding/binary"
 	"encoding/json"
@@ -11,12 +10,11 @@ import (
 	"math"
 	"os/exec"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"netspace/engine"
 	"netspace/graph"
+	"netspace/internal/tail"
 )
 
 //go:embed program.py
@@ -97,7 +95,7 @@ type process struct {
 	to    io.WriteCloser
 	in    *bufio.Writer
 	out   *bufio.Reader
-	log   tail
+	log   tail.Writer
 	dead  error // once it is gone
 	bytes []byte
 }
@@ -222,7 +220,7 @@ func (p *process) end(err error) error {
 	timer := time.AfterFunc(time.Second, func() { p.cmd.Process.Kill() })
 	_ = p.cmd.Wait()
 	timer.Stop()
-	p.dead = &DiedError{How: err.Error(), State: p.cmd.ProcessState, Log: p.log.String()}
+	p.dead = &DiedError{How: err.Error(), State: p.cmd.ProcessState, Log: p.log.Lines()}
 	return p.dead
 }
 
@@ -230,28 +228,4 @@ func (p *process) end(err error) error {
 func (p *process) close() {
 	p.to.Close()
 	go func() { _ = p.cmd.Wait() }()
-}
-
-// tail keeps the last lines of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	last []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	const most = 4 << 10
-	t.last = append(t.last, b...)
-	if extra := len(t.last) - most; extra > 0 {
-		t.last = append(t.last[:0], t.last[extra:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := strings.Split(string(bytes.TrimSpace(t.last)), "\n")
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
