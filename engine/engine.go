@@ -14,8 +14,11 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"netspace/graph"
 )
@@ -89,7 +92,30 @@ type Options struct {
 	Threads    int     // threads for one step; 0 means 1
 	Inference  bool    // only Forward in Evaluate mode will be used: keep no gradients
 	BNMomentum float64 // weight of a batch in the running statistics of Step; 0 means 0.1
+	// Memory is how many bytes the program may hold; 0: any number. Compile refuses one that would hold more
+	// with a *MemoryError, before it allocates anything.
+	Memory int64
 }
+
+// Fits is a *MemoryError if a program of so many bytes may not be made.
+func (o Options) Fits(bytes int64) error {
+	if o.Memory > 0 && bytes > o.Memory {
+		return &MemoryError{Needs: bytes, Allowed: o.Memory}
+	}
+	return nil
+}
+
+// ErrMemory is what all errors are that say that there is not enough memory for a program.
+var ErrMemory = errors.New("out of memory")
+
+// MemoryError says that a program would hold more than it may.
+type MemoryError struct{ Needs, Allowed int64 } // bytes
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("out of memory: the network would take %s, more than the %s that it may", humanize.IBytes(uint64(e.Needs)), humanize.IBytes(uint64(max(0, e.Allowed))))
+}
+
+func (e *MemoryError) Unwrap() error { return ErrMemory }
 
 // WithDefaults replaces zero values by their meaning.
 func (o Options) WithDefaults() Options {

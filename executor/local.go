@@ -29,6 +29,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"netspace/internal/machine"
 	"netspace/internal/tail"
 	"netspace/study"
 	"netspace/trial"
@@ -197,6 +198,12 @@ func (p *process) end() {
 // attempt has a worker at a task until it is ready for the next one, or gone. It gives its last word, if it had
 // one, and what it died of, if it neither stopped nor finished.
 func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Task, run *study.Run) (last study.Event, death *trial.Death) {
+	watch := watch{limits: run.Config.Limits, silence: cmp.Or(l.Silence, time.Minute), of: "trial_memory"}
+	if watch.limits.TrialMemory == 0 {
+		watch.limits.TrialMemory = machine.ReadMemory().Bound() / int64(l.Slots())
+		watch.of = fmt.Sprintf("what each of %d workers has of this machine, as no trial_memory is stated", l.Slots())
+	}
+	task.Memory = watch.limits.TrialMemory
 	line, err := json.Marshal(task)
 	if err != nil {
 		return last, &trial.Death{Reason: fmt.Sprintf("start a worker: %v", err)}
@@ -205,7 +212,6 @@ func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Tas
 	p.complaints.Reset()
 	p.kills = oomKills()
 	go func() { _, _ = p.in.Write(append(line, '\n')) }() // a worker that died already is seen below
-	watch := watch{limits: run.Config.Limits, silence: cmp.Or(l.Silence, time.Minute)}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	stop := ctx.Done()
@@ -264,6 +270,7 @@ func (l Local) attempt(ctx context.Context, p *process, slot int, task study.Tas
 // are stopped, or the machine sleeps, nobody is to blame.
 type watch struct {
 	limits  study.Limits
+	of      string // what the limit of memory is
 	silence time.Duration
 
 	total, still, quiet time.Duration // since the attempt began, since progress, since any word
@@ -304,7 +311,7 @@ func (w *watch) tick() {
 	case w.limits.TrialTimeout > 0 && w.total > w.limits.TrialTimeout:
 		say(trial.TimedOut, "not done after %v (trial_timeout)", w.limits.TrialTimeout)
 	case limit > 0 && w.memory > limit:
-		say(trial.OutOfMemory, "the worker took %s of memory, more than the %s of trial_memory", humanize.IBytes(uint64(w.memory)), humanize.IBytes(uint64(limit)))
+		say(trial.OutOfMemory, "the worker took %s of memory, more than %s (%s)", humanize.IBytes(uint64(w.memory)), humanize.IBytes(uint64(limit)), w.of)
 	}
 }
 

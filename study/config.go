@@ -36,7 +36,7 @@ type Limits struct {
 	Retries      int           // how often a trial is tried again whose worker died; 0 to 100
 	TrialTimeout time.Duration // of an attempt; 0: none
 	StallTimeout time.Duration // without progress of an attempt; 0: none
-	TrialMemory  int64         // bytes of a worker; 0: what the machine has, shared among its workers
+	TrialMemory  int64         // bytes of a worker with all that it starts; 0: what the machine has, shared among its workers
 }
 
 // DefaultLimits are those of a study that states none.
@@ -213,7 +213,7 @@ const memoryRule = "must be a size from 1 MB up, such as 2GB or 1.5GiB"
 func readBytes(f *strict.Fields, name string, to *int64) {
 	f.Word(name, func(word string) error {
 		bytes, err := humanize.ParseBytes(word)
-		if err != nil || bytes < 1<<20 || bytes > 1<<50 {
+		if err != nil || bytes < 1_000_000 || bytes > 1<<50 {
 			return errors.New(memoryRule)
 		}
 		*to = int64(bytes)

@@ -101,7 +101,7 @@ func (s Slurm) Validate() error {
 	if s.Time != 0 && (s.Time < minSlurmTime || s.Time > maxSlurmTime) {
 		faults.Add(strict.Fault{Path: "time", Value: s.Time.String(), Rule: "must be a time from 2m to 8760h, such as 90m or 48h"})
 	}
-	if s.Memory != 0 && (s.Memory < 1<<20 || s.Memory > 1<<50) {
+	if s.Memory != 0 && (s.Memory < 1_000_000 || s.Memory > 1<<50) {
 		faults.Add(strict.Fault{Path: "memory", Value: humanize.IBytes(uint64(s.Memory)), Rule: memoryRule})
 	}
 	for i, option := range s.Options {

@@ -20,6 +20,9 @@ type Job struct {
 
 	Engine  engine.Engine
 	Threads int // of a step; 0 means 1
+	// Memory is how many bytes the compiled network may hold; 0: any number. One that would hold more is refused
+	// with an engine.ErrMemory before anything begins.
+	Memory int64
 
 	// Init, if not nil, holds the initial parameters (and, where it has them,
 	// BN statistics) in place of the random ones.

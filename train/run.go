@@ -117,7 +117,7 @@ func newRun(j Job) (*run, error) {
 
 	var err error
 	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
-		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum,
+		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum, Memory: j.Memory,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compile for training: %w", err)

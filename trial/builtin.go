@@ -42,14 +42,11 @@ func (b Builtin) Train(ctx context.Context, t Task, dir string, report func(trai
 }
 
 func failureOf(err error) *Failure {
-	var (
-		diverged *train.DivergedError
-		memory   *pytorch.MemoryError
-	)
+	var diverged *train.DivergedError
 	switch {
 	case errors.As(err, &diverged):
 		return &Failure{Err: err, Cause: Diverged}
-	case errors.As(err, &memory):
+	case errors.Is(err, engine.ErrMemory):
 		return &Failure{Err: err, Cause: OutOfMemory}
 	}
 	return &Failure{Err: err, Cause: Refused}
@@ -84,7 +81,7 @@ func (b Builtin) train(ctx context.Context, t Task, dir string, report func(trai
 		defer func() { err = errors.Join(err, data.Close()) }()
 	}
 	job := train.Job{
-		Data: data, Recipe: t.Recipe, Seed: t.Seed, Engine: eng, Threads: t.Threads,
+		Data: data, Recipe: t.Recipe, Seed: t.Seed, Engine: eng, Threads: t.Threads, Memory: t.Memory,
 		MaxSteps: t.Steps, Final: t.Final, Weights: t.Weights, Dir: dir, Resume: !t.Fresh,
 		Progress: report, Warn: b.Warn, OnStep: b.OnStep,
 	}

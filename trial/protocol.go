@@ -39,6 +39,7 @@ type document struct {
 	Steps       int    `json:"steps,omitempty"`   // end after so many, counted from the first
 	Final       bool   `json:"final"`             // evaluate the test images, too
 	Threads     int    `json:"threads"`           // that the program should use
+	Memory      int64  `json:"memory,omitempty"`  // bytes that it may take, with all that it starts, or it is ended
 }
 
 // network is the expanded network.
@@ -75,7 +76,7 @@ func (t Task) describe(data *dataset.Data, dir string) (document, error) {
 		StepsPerEpoch: data.Train.Len() / t.Recipe.Batch,
 		Data: images{Data: t.Data, Path: dataset.Path(t.Data.Name), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes,
 			Mean: info.Mean, Std: info.Std, Train: data.Train.Len(), Test: data.TestImages},
-		Checkpoints: dir, Resume: dir != "" && !t.Fresh, Init: t.Init, Weights: t.Weights, Steps: t.Steps, Final: t.Final, Threads: max(1, t.Threads),
+		Checkpoints: dir, Resume: dir != "" && !t.Fresh, Init: t.Init, Weights: t.Weights, Steps: t.Steps, Final: t.Final, Threads: max(1, t.Threads), Memory: t.Memory,
 	}
 	if data.Val != nil {
 		d.Data.Validation = data.Val.Len()

@@ -47,6 +47,7 @@ type Task struct {
 	Trainer Choice       `json:"trainer,omitzero"` // that trains
 
 	Threads int    `json:"threads,omitempty"` // of a training step; 0 means 1
+	Memory  int64  `json:"memory,omitempty"`  // bytes that the training may take; 0: any number. More is a failure before the first step
 	Init    string `json:"init,omitempty"`    // safetensors file of initial weights; "": drawn from the seed
 	Steps   int    `json:"steps,omitempty"`   // end after so many, counted from the first; 0: after the last epoch
 	Final   bool   `json:"final,omitempty"`   // evaluate the test images, too, at the end

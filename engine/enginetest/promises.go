@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -30,6 +31,7 @@ func RunPromises(t *testing.T, e engine.Engine, unit float64) {
 		{"evaluation-changes-nothing", testEvaluationChangesNothing},
 		{"one-by-one", testOneByOne},
 		{"batch-norm", testBatchNorm},
+		{"memory", testMemory},
 		{"errors", testErrors},
 		{"not-finite", testNotFinite},
 	} {
@@ -396,6 +398,31 @@ func testBatchNorm(t *testing.T, e engine.Engine, unit float64) {
 	// 2/√(1+3) = 1, and SiLU.
 	if want := 1 / (1 + math.Exp(-1)); math.Abs(float64(logits[0])-want) > 200*unit {
 		t.Errorf("with an epsilon of 3 the logit is %g, want %g", logits[0], want)
+	}
+}
+
+// testMemory: a program that would hold more than it may is refused with the number, and that number is enough.
+func testMemory(t *testing.T, e engine.Engine, _ float64) {
+	c := smallCase()
+	var refused *engine.MemoryError
+	p, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Memory: 1})
+	switch {
+	case err == nil && e.Describe().Device != engine.CPU:
+		must(t, p.Close()) // it is not this machine's memory
+		return
+	case !errors.As(err, &refused) || !errors.Is(err, engine.ErrMemory) || refused.Allowed != 1:
+		t.Fatalf("a limit of one byte: %v; want a *MemoryError", err)
+	}
+	if _, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Memory: refused.Needs - 1}); !errors.Is(err, engine.ErrMemory) {
+		t.Errorf("a byte less than %d: %v; want a *MemoryError", refused.Needs, err)
+	}
+	p = mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch, Memory: refused.Needs})
+	if m := p.Memory(); m > refused.Needs {
+		t.Errorf("it holds %d bytes, %d were predicted", m, refused.Needs)
+	}
+	var more *engine.MemoryError
+	if _, err := e.Compile(c.Graph, engine.Options{Batch: 64 * c.Batch, Memory: 1}); !errors.As(err, &more) || more.Needs < 4*refused.Needs {
+		t.Errorf("64 times the images: %v, after %v", err, refused)
 	}
 }
 

@@ -22,7 +22,7 @@ type memory struct {
 	used bool  // touched, but for memory that always is
 }
 
-// MemoryError says that there is no memory for a program.
+// MemoryError says that there is no memory for a program. It is an engine.ErrMemory.
 type MemoryError struct {
 	What  string // it was for
 	Bytes int64
@@ -32,17 +32,19 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("onednn: out of memory: %s of a program takes %d MiB", e.What, (e.Bytes+1<<20-1)>>20)
 }
 
+func (e *MemoryError) Unwrap() error { return engine.ErrMemory }
+
 func allocate(what string, floats int64) (memory, error) {
-	size := (floats*4 + 4095) / 4096 * 4096
-	if size == 0 {
-		size = 4096
-	}
+	size := pages(floats)
 	m := memory{p: C.ns_alloc(C.size_t(size)), size: size}
 	if m.p == nil {
 		return memory{}, &MemoryError{what, size}
 	}
 	return m, nil
 }
+
+// pages is the number of bytes of the pages, at least one, that hold so many floats.
+func pages(floats int64) int64 { return max(4096, (floats*4+4095)/4096*4096) }
 
 // structures is zeroed C memory for n of a struct; C keeps pointers into it.
 func structures[T any](n int) (*T, error) {
@@ -224,27 +226,40 @@ func (p *program) emit(s *scheduler) error {
 	threads := int64(p.opt.Threads)
 	scratchStride := (s.plan.scratch + 1023) / 1024 * 1024
 	accStride := (s.accs + 15) / 16 * 16
-	var err error
-	get := func(m *memory, what string, floats int64) {
-		if err == nil {
-			*m, err = allocate(what, floats)
-		}
-	}
-	get(&p.arena, "activations and weights", size)
-	get(&p.scratch, "the scratch of the threads", scratchStride*threads)
-	get(&p.sums, "the sums of the threads", 2*accStride*threads)
-	if !p.opt.Inference {
-		get(&p.moment1, "the first moment", p.params.size)
-		get(&p.moment2, "the second moment", p.params.size)
-	}
-	get(&p.emaParams, "the moving average", p.params.size)
-	get(&p.emaBuffers, "the moving average", p.stats.size)
 	for _, w := range p.weights {
 		p.staged = max(p.staged, w.plain)
 	}
-	get(&p.stage, "a weight", int64(p.staged))
-	if err != nil {
+	type piece struct {
+		to     *memory
+		what   string
+		floats int64
+		later  bool // not touched, and so not held, before an optimizer or a moving average needs it
+	}
+	pieces := []piece{
+		{to: &p.arena, what: "activations and weights", floats: size},
+		{to: &p.scratch, what: "the scratch of the threads", floats: scratchStride * threads},
+		{to: &p.sums, what: "the sums of the threads", floats: 2 * accStride * threads},
+		{to: &p.stage, what: "a weight", floats: int64(p.staged)},
+		{to: &p.emaParams, what: "the moving average", floats: p.params.size, later: true},
+		{to: &p.emaBuffers, what: "the moving average", floats: p.stats.size, later: true},
+	}
+	if !p.opt.Inference {
+		pieces = append(pieces, piece{&p.moment1, "the first moment", p.params.size, false}, piece{&p.moment2, "the second moment", p.params.size, true})
+	}
+	held := int64(0)
+	for _, m := range pieces {
+		if !m.later {
+			held += pages(m.floats)
+		}
+	}
+	if err := p.opt.Fits(held); err != nil {
 		return err
+	}
+	var err error
+	for _, m := range pieces {
+		if *m.to, err = allocate(m.what, m.floats); err != nil {
+			return err
+		}
 	}
 	p.guard(s.plan, size, scratchStride)
 	count := 0

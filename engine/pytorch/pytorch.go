@@ -114,6 +114,9 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 	if len(g.Nodes) < 2 || g.Input().Op != graph.OpInput || g.Output().H != 1 || g.Output().W != 1 {
 		return nil, errors.New("pytorch: the graph does not lead from images to logits of C×1×1")
 	}
+	if err := o.Fits(e.holds(g, o)); err != nil {
+		return nil, fmt.Errorf("pytorch: %w", err)
+	}
 	in := g.Input()
 	p := &Program{engine: e, threads: o.Threads, batch: o.Batch, images: o.Batch * in.C * in.H * in.W, classes: g.Output().C,
 		sizes: [2]map[string]int{make(map[string]int), make(map[string]int)}}
@@ -156,6 +159,27 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 	}
 	e.programs++
 	return p, nil
+}
+
+// holds estimates what PyTorch will hold of this machine's memory: what a step keeps of every value for the way back
+// and four sets of parameters. On a GPU it is not this machine's.
+func (e *Engine) holds(g *graph.Graph, o engine.Options) int64 {
+	if e.hello.Device != engine.CPU {
+		return 0
+	}
+	values, largest := int64(0), int64(0)
+	for _, n := range g.Nodes {
+		size := int64(o.Batch) * int64(n.C*n.H*n.W)
+		largest = max(largest, size)
+		if !o.Inference {
+			values += size
+		}
+	}
+	values += 2 * largest // under way
+	for _, t := range g.Params {
+		values += 4 * int64(t.Size())
+	}
+	return 4 * values
 }
 
 func (p *Program) call(r request, in [][]float32, out []float32) (answer, error) {
@@ -278,10 +302,11 @@ func checkLen(what string, got, want int) error {
 	return nil
 }
 
-// MemoryError says that PyTorch ran out of memory.
+// MemoryError says that PyTorch ran out of memory. It is an engine.ErrMemory.
 type MemoryError struct{ Reason string }
 
 func (e *MemoryError) Error() string { return "pytorch: out of memory: " + e.Reason }
+func (e *MemoryError) Unwrap() error { return engine.ErrMemory }
 
 // DiedError says that PyTorch's process ended.
 type DiedError struct {

@@ -89,6 +89,9 @@ func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error
 	if len(g.Nodes) < 2 || g.Input().Op != graph.OpInput || g.Output().H != 1 || g.Output().W != 1 {
 		return nil, errors.New("reference: the graph does not lead from images to logits of C×1×1")
 	}
+	if err := o.Fits(holds(g, o)); err != nil {
+		return nil, fmt.Errorf("reference: %w", err)
+	}
 	nodes := len(g.Nodes)
 	p := &Program{
 		g: g, o: o, rounding: e,
@@ -260,6 +263,31 @@ func (p *Program) create(set engine.Set) {
 		p.sets[engine.EMAParams] = p.sets[engine.Params].clone()
 		p.sets[engine.EMABuffers] = p.sets[engine.Buffers].clone()
 	}
+}
+
+// holds is what Memory of a program will be that has no moments yet.
+func holds(g *graph.Graph, o engine.Options) int64 {
+	values, copies := int64(0), int64(2) // with gradients
+	if o.Inference {
+		copies = 1
+	}
+	for _, n := range g.Nodes {
+		size := int64(o.Batch) * int64(n.C*n.H*n.W)
+		values += copies * size
+		switch n.Op {
+		case graph.OpBatchNorm:
+			values += 2 * int64(n.C)
+		case graph.OpMaxPool:
+			values += size
+		}
+	}
+	for _, t := range g.Params {
+		values += copies * int64(t.Size())
+	}
+	for _, t := range g.Buffers {
+		values += int64(t.Size())
+	}
+	return 8 * values
 }
 
 // Memory implements engine.Program.

@@ -123,15 +123,42 @@ func FindSlurm() Slurm {
 	return Slurm{Sbatch: path, Job: os.Getenv("SLURM_JOB_ID")}
 }
 
-// Resident is the memory that this process has in use, in bytes; 0 where the system does not say.
-func Resident() int64 {
-	data, err := os.ReadFile("/proc/self/statm")
+// Bound is the memory that all on this machine may use together: what there is, or what the control group or the Slurm job
+// of this process has of it; 0 where the system does not say.
+func (m Memory) Bound() int64 {
+	bound := m.Total
+	job := int64(0)
+	if megabytes, err := strconv.ParseInt(os.Getenv("SLURM_MEM_PER_NODE"), 10, 64); err == nil {
+		job = megabytes << 20
+	}
+	for _, limit := range []int64{m.Limit, job} {
+		if limit > 0 && (bound == 0 || limit < bound) {
+			bound = limit
+		}
+	}
+	return bound
+}
+
+// Resident is the memory that this process and all that it has started hold, in bytes, without pages of files, of which all
+// processes share one copy; 0 where the system does not say.
+func Resident() int64 { return resident("self") }
+
+func resident(pid string) int64 {
+	data, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
 	if err != nil {
 		return 0
 	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
+	var size, pages, ofFiles int64
+	if _, err := fmt.Sscan(string(data), &size, &pages, &ofFiles); err != nil {
 		return 0
 	}
-	return resident * int64(os.Getpagesize())
+	sum := (pages - ofFiles) * int64(os.Getpagesize())
+	threads, _ := filepath.Glob(filepath.Join("/proc", pid, "task/*/children"))
+	for _, thread := range threads {
+		children, _ := os.ReadFile(thread)
+		for _, child := range strings.Fields(string(children)) {
+			sum += resident(child)
+		}
+	}
+	return sum
 }

@@ -2,9 +2,11 @@ package machine
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 )
 
 func TestRead(t *testing.T) {
@@ -43,5 +45,45 @@ func TestGroupLimit(t *testing.T) {
 	}
 	if got := groupLimit(filepath.Join(root, "absent"), root); got != 0 {
 		t.Errorf("no control groups: %d; want 0", got)
+	}
+}
+
+func TestBound(t *testing.T) {
+	t.Setenv("SLURM_MEM_PER_NODE", "")
+	for _, c := range []struct {
+		slurm string
+		m     Memory
+		want  int64
+	}{
+		{"", Memory{}, 0},
+		{"", Memory{Total: 8 << 30}, 8 << 30},
+		{"", Memory{Total: 8 << 30, Limit: 2 << 30}, 2 << 30},
+		{"", Memory{Total: 8 << 30, Limit: 20 << 30}, 8 << 30},
+		{"1024", Memory{Total: 8 << 30, Limit: 2 << 30}, 1 << 30},
+		{"1024", Memory{}, 1 << 30},
+		{"0", Memory{Total: 8 << 30}, 8 << 30}, // all of the node
+	} {
+		t.Setenv("SLURM_MEM_PER_NODE", c.slurm)
+		if got := c.m.Bound(); got != c.want {
+			t.Errorf("%+v in a job of %q MB: %d; want %d", c.m, c.slurm, got, c.want)
+		}
+	}
+}
+
+// What a process has started counts as its own.
+func TestResident(t *testing.T) {
+	before := Resident()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says")
+	}
+	child := exec.Command("tail", "/dev/zero") // keeps what it reads
+	if err := child.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	for start := time.Now(); Resident() < before+64<<20; {
+		if time.Since(start) > time.Minute {
+			t.Fatalf("%d bytes before and %d with a child that takes more and more", before, Resident())
+		}
 	}
 }
