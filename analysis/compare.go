@@ -32,6 +32,8 @@ type Space struct {
 	Errors   []float64     // of Finished, percent; chance for the failed
 	Failed   int
 	Pending  int // not finished: not part of the numbers
+	// Noise of reruns, of those that did not fail; nil if no network was trained again.
+	Noise *stats.Noise
 	stats.Summary
 }
 
@@ -129,7 +131,34 @@ func newSpace(label string, p study.Population) Space {
 		s.Finished = append(s.Finished, t)
 		s.Errors = append(s.Errors, t.Error)
 	}
+	s.Noise = noise(s.Finished)
 	return s
+}
+
+// noise of the networks that were trained more than once. A failure is no noise: it is a result of its own.
+func noise(finished []study.Trial) *stats.Noise {
+	var trainings [][]float64
+	var errs []float64
+	for _, t := range finished {
+		if t.State != study.Done {
+			continue
+		}
+		errs = append(errs, t.Error)
+		all := []float64{t.Error}
+		for _, r := range t.Reruns {
+			if r.State == study.Done {
+				all = append(all, r.Error)
+			}
+		}
+		if len(all) > 1 {
+			trainings = append(trainings, all)
+		}
+	}
+	n, err := stats.Rerun(trainings, errs, Level)
+	if err != nil { // nothing was trained again
+		return nil
+	}
+	return &n
 }
 
 // needed is how many networks of each of two equally good spaces show with a

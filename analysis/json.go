@@ -28,6 +28,16 @@ type SpaceJSON struct {
 	EMax      float64          `json:"emax"`
 	Level     float64          `json:"level"`     // of the intervals
 	Intervals map[string]Range `json:"intervals"` // of min, mean, median, area; empty with one network
+	Noise     *NoiseJSON       `json:"noise,omitempty"`
+}
+
+// NoiseJSON is how much trainings of one network differ, with other seeds.
+type NoiseJSON struct {
+	Networks  int      `json:"networks"`  // that were trained more than once
+	Trainings int      `json:"trainings"` // of these
+	StdDev    float64  `json:"std_dev"`   // of trainings of one network, percentage points
+	Interval  Range    `json:"interval"`  // of std_dev
+	Share     *float64 `json:"share"`     // of the variance of the population; null if that is 0
 }
 
 // DifferenceJSON is B less A in machine-readable output.
@@ -64,6 +74,12 @@ func (s Space) JSON() SpaceJSON {
 		Study: s.Study, Space: s.Label, N: s.N, Failed: s.Failed, Pending: s.Pending,
 		Min: s.Min.Value, Mean: s.Mean.Value, Median: s.Median.Value, Area: s.Area.Value,
 		EMax: s.EMax, Level: Level, Intervals: map[string]Range{},
+	}
+	if n := s.Noise; n != nil {
+		line.Noise = &NoiseJSON{Networks: n.Networks, Trainings: n.Trainings, StdDev: n.StdDev.Value, Interval: Range{n.StdDev.Lo, n.StdDev.Hi}}
+		if !math.IsNaN(n.Share) {
+			line.Noise.Share = &n.Share
+		}
 	}
 	for name, e := range map[string]stats.Estimate{"min": s.Min, "mean": s.Mean, "median": s.Median, "area": s.Area} {
 		if e.Known() {

@@ -112,7 +112,7 @@ func (l Local) slot(ctx context.Context, slot int, run *study.Run) error {
 			case death != nil && death.Reason == errNoWorker.Error():
 				return errNoWorker
 			case last.Kind == workerBroken:
-				return fmt.Errorf("trial %s (%s #%d): %s", task.ID, task.Space, task.Index, last.Reason)
+				return fmt.Errorf("trial %s (%s): %s", task.ID, task.Name(), last.Reason)
 			case ctx.Err() != nil:
 				death = nil // ended for not stopping in time, if it died: no attempt is lost
 			}

@@ -123,9 +123,9 @@ func (o order) train(ctx context.Context, trainer trial.Trainer) error {
 	err = run.Execute(ctx, Local{Workers: o.Workers, Silence: o.Silence}, func(e study.Event) {
 		switch e.Kind {
 		case study.TrialStarted, study.TrialDone:
-			say("%s %s #%d (%s)", e.Kind, e.Task.Space, e.Task.Index, e.Task.ID)
+			say("%s %s (%s)", e.Kind, e.Task.Name(), e.Task.ID)
 		case study.TrialFailed, study.TrialLost:
-			say("%s %s #%d (%s): %s", e.Kind, e.Task.Space, e.Task.Index, e.Task.ID, e.Reason)
+			say("%s %s (%s): %s", e.Kind, e.Task.Name(), e.Task.ID, e.Reason)
 		}
 	})
 	return errors.Join(err, run.Close())

@@ -43,6 +43,7 @@ type page struct {
 	Title, Reading string
 	Style          template.CSS
 	Warnings       []string
+	Noise          []string
 	Studies        []studyPart
 	EMax, Delta    string
 	HasPending     bool
@@ -138,7 +139,8 @@ const listedTrials = 1000 // in the ranking, and among the failures
 func newPage(f analysis.Findings) (page, error) {
 	p := page{
 		Reading: strings.ReplaceAll(reading(f.Comparison, f.Reading), " %", "\u00a0%"), Style: template.CSS(pageStyle),
-		EMax: percent0(f.EMax), Delta: trimmed(f.Options.Delta), Seed: f.Options.Seed,
+		Noise: noise(f.Comparison),
+		EMax:  percent0(f.EMax), Delta: trimmed(f.Options.Delta), Seed: f.Options.Seed,
 	}
 	var names, dirs []string
 	for _, s := range f.Sources {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -51,12 +52,32 @@ func Text(w io.Writer, c analysis.Comparison) error {
 		b.WriteString("P: probability that B is better. KS p: p-value of the hypothesis that both are alike, adjusted for the number of pairs.\n")
 		fmt.Fprintf(&b, "not worse: p-value of the hypothesis that B's area is smaller by %s points or more.\n", d)
 	}
+	for _, line := range noise(c) {
+		fmt.Fprintln(&b, line)
+	}
 	for _, name := range c.Omitted {
 		fmt.Fprintf(&b, "%s is left out: none of its networks has finished.\n", name)
 	}
 	fmt.Fprintf(&b, "\n%s\n", reading(c, c.Reading()))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// noise says how much reruns of networks differ, a line for each space that has some.
+func noise(c analysis.Comparison) (lines []string) {
+	for _, s := range c.Spaces {
+		n := s.Noise
+		if n == nil {
+			continue
+		}
+		line := fmt.Sprintf("%s: trainings of one network differ by %s points (standard deviation, %.0f %% interval %s, %d trainings of %d networks)",
+			s.Label, signed(n.StdDev.Value, 2), 100*analysis.Level, interval(n.StdDev, 2), n.Trainings, n.Networks)
+		if !math.IsNaN(n.Share) {
+			line += fmt.Sprintf(", which is %.0f %% of the variance of its population", 100*n.Share)
+		}
+		lines = append(lines, line+".")
+	}
+	return lines
 }
 
 // reading says in one sentence what the numbers show, and how sure they are.

@@ -16,7 +16,7 @@ import (
 // Checked is what a check of a study found.
 type Checked struct {
 	Networks int      `json:"networks"` // of all populations that could be read
-	Results  int      `json:"results"`  // done or failed, of these
+	Results  int      `json:"results"`  // done or failed, of these, reruns included
 	Missing  int      `json:"missing"`  // places of samples that no readable record tells of
 	Damage   []Damage `json:"damage"`
 
@@ -29,6 +29,7 @@ type Checked struct {
 type Retrained struct {
 	Space string  `json:"space"`
 	Index int     `json:"index"`
+	Rerun int     `json:"rerun,omitempty"` // see Task
 	ID    string  `json:"id"`
 	Error float64 `json:"error"` // percent, as the journal has it
 	Again float64 `json:"again"` // percent, now
@@ -52,12 +53,14 @@ func (s *Study) Check(ctx context.Context, o CheckOptions) (c Checked, err error
 	var done []Trial
 	err = s.Each(ctx, func(t Trial) error {
 		c.Networks++
-		switch t.State {
-		case Done:
-			done = append(done, Trial{ID: t.ID, Space: t.Space, Index: t.Index})
-			c.Results++
-		case Failed:
-			c.Results++
+		for _, t := range append(t.Reruns, t) {
+			switch t.State {
+			case Done:
+				done = append(done, Trial{Space: t.Space, Index: t.Index, Rerun: t.Rerun})
+				c.Results++
+			case Failed:
+				c.Results++
+			}
 		}
 		return nil
 	})
@@ -86,7 +89,7 @@ func (s *Study) Check(ctx context.Context, o CheckOptions) (c Checked, err error
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
 	rng.Shuffle(len(done), func(i, j int) { done[i], done[j] = done[j], done[i] })
 	for _, t := range done[:min(o.Retrain, len(done))] {
-		r, err := s.retrain(ctx, t.Space, t.Index, o)
+		r, err := s.retrain(ctx, t, o)
 		if err != nil {
 			return c, err
 		}
@@ -108,13 +111,16 @@ func (s *Study) engine() string {
 }
 
 // retrain trains a trial again, in a folder that is removed then.
-func (s *Study) retrain(ctx context.Context, space string, index int, o CheckOptions) (r Retrained, err error) {
+func (s *Study) retrain(ctx context.Context, t Trial, o CheckOptions) (r Retrained, err error) {
 	l := &lines{h: s.history}
 	defer l.close()
-	place := s.history.samples[space][index]
-	old, err := l.trial(place)
+	place := s.history.samples[t.Space][t.Index]
+	old, err := l.trial(place, s.Config.Repeats)
 	if err != nil {
 		return r, err
+	}
+	if t.Rerun > 0 {
+		old = old.Reruns[t.Rerun-1]
 	}
 	record, err := l.sample(place)
 	if err != nil {
@@ -122,11 +128,11 @@ func (s *Study) retrain(ctx context.Context, space string, index int, o CheckOpt
 	}
 	config := s.Config
 	config.Engine = s.engine()
-	task, err := taskOf(record, config, *s.history.study)
+	task, err := taskOf(record, t.Rerun, config, *s.history.study)
 	if err != nil {
 		return r, err
 	}
-	r = Retrained{Space: space, Index: index, ID: old.ID, Error: old.Error}
+	r = Retrained{Space: t.Space, Index: t.Index, Rerun: t.Rerun, ID: old.ID, Error: old.Error}
 	dir, err := os.MkdirTemp("", "netspace-check")
 	if err != nil {
 		return r, err

@@ -23,6 +23,7 @@ import (
 type Config struct {
 	Name    string // of the study; letters, digits and ._-
 	Samples int    // networks per space, at least 1
+	Repeats Repeats
 	Spaces  []string
 	Data    trial.Data
 	Settings
@@ -44,7 +45,7 @@ func DefaultLimits() Limits { return Limits{Retries: 2, StallTimeout: 10 * time.
 
 // Settings is the part of a Config that must stay as it is for results to
 // belong together; so must the images (see train.DataKey), wherever they lie.
-// The number of samples may change, and so may the list of spaces.
+// The numbers of samples and repeats may change, and so may the list of spaces.
 type Settings struct {
 	Network space.Template `json:"network"` // what all networks share, in the place of what their spaces say
 	Regime  space.Regime   `json:"regime"`
@@ -96,6 +97,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	c.Recipe = train.DefaultRecipe()
 	c.Recipe.Read(doc, f.Map("recipe"))
 	whole(doc, f, "samples", &c.Samples, 1, maxSamples)
+	c.Repeats = readRepeats(doc, f)
 	f.Word("seed", func(word string) error {
 		seed, err := strconv.ParseUint(word, 10, 53)
 		if err != nil {
@@ -273,7 +275,7 @@ type ChangedError struct {
 }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("%s holds results of another study; samples and spaces may be added to a study, nothing else may change:\n  %s\nuse another folder for the changed study (--dir, or another name)",
+	return fmt.Sprintf("%s holds results of another study; samples, spaces and repeats may be added to a study, nothing else may change:\n  %s\nuse another folder for the changed study (--dir, or another name)",
 		e.Dir, strings.Join(e.Changes, "\n  "))
 }
 

@@ -85,7 +85,7 @@ type Merged struct {
 
 // Merge adds the networks and results of other folders of one study, trained on another cluster, say, to that in dir. Settings, images and the networks
 // at the same places must be the same ones: else the error is a *RequestError with the difference, and nothing is changed. The study then asks for
-// the spaces of all, and as many samples as the one that has most. Merging the same folder again adds nothing.
+// the spaces of all, and as many samples and repeats as the one that has most. Merging the same folder again adds nothing.
 func Merge(ctx context.Context, dir string, from ...string) (m Merged, err error) {
 	into, err := Open(ctx, dir)
 	if err != nil {
@@ -98,7 +98,7 @@ func Merge(ctx context.Context, dir string, from ...string) (m Merged, err error
 		return m, &RequestError{fmt.Errorf("%s: its settings cannot be read; study run writes them again", dir)}
 	}
 	var texts []addition
-	spaces, samples := slices.Clone(into.Config.Spaces), into.Config.Samples
+	spaces, samples, repeats := slices.Clone(into.Config.Spaces), into.Config.Samples, into.Config.Repeats
 	for _, other := range from {
 		s, err := Open(ctx, other)
 		if err != nil {
@@ -112,7 +112,7 @@ func Merge(ctx context.Context, dir string, from ...string) (m Merged, err error
 				spaces = append(spaces, name)
 			}
 		}
-		samples = max(samples, s.Config.Samples)
+		samples, repeats = max(samples, s.Config.Samples), repeats.union(s.Config.Repeats)
 		more, err := into.lacks(s)
 		if err != nil {
 			return m, err
@@ -134,7 +134,7 @@ func Merge(ctx context.Context, dir string, from ...string) (m Merged, err error
 		m.Networks += t.networks
 		m.Results += t.results
 	}
-	if len(spaces) == len(into.Config.Spaces) && samples == into.Config.Samples {
+	if len(spaces) == len(into.Config.Spaces) && samples == into.Config.Samples && repeats == into.Config.Repeats {
 		return m, nil
 	}
 	file := filepath.Join(dir, fileName)
@@ -142,7 +142,7 @@ func Merge(ctx context.Context, dir string, from ...string) (m Merged, err error
 	if err != nil {
 		return m, err
 	}
-	if text, err = restate(text, spaces, samples); err != nil {
+	if text, err = restate(text, spaces, samples, repeats); err != nil {
 		return m, fmt.Errorf("%s: %w", file, err)
 	}
 	return m, atomicfile.WriteFile(file, text, 0o644)
@@ -252,13 +252,27 @@ func (into *Study) lacks(s *Study) ([]addition, error) {
 	return all, nil
 }
 
-// restate gives the text of a study file other spaces and samples, and leaves all else as it is written.
-func restate(text []byte, spaces []string, samples int) ([]byte, error) {
+// restate gives the text of a study file other spaces, samples and repeats, and leaves all else as it is written.
+func restate(text []byte, spaces []string, samples int, repeats Repeats) ([]byte, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("cannot be edited: %w", err)
 	}
-	fields := doc.Content[0].Content
+	root := doc.Content[0]
+	if repeats.Times > 0 {
+		var value yaml.Node
+		if err := value.Encode(repeats); err != nil {
+			return nil, err
+		}
+		value.Style = yaml.FlowStyle
+		at := slices.IndexFunc(root.Content, func(n *yaml.Node) bool { return n.Value == "repeats" })
+		if at%2 != 0 { // it is not there
+			at = len(root.Content)
+			root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "repeats"}, nil)
+		}
+		root.Content[at+1] = &value
+	}
+	fields := root.Content
 	for i := 0; i+1 < len(fields); i += 2 {
 		switch fields[i].Value {
 		case "samples":

@@ -54,13 +54,18 @@ func (s *Study) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 	return &RequestError{fmt.Errorf("format %q: known are %s", o.Format, strings.Join(Formats(), ", "))}
 }
 
-// results is Each, without what depends on when one looks.
+// results is Each, reruns after the first training of their network, without what depends on when one looks.
 func (s *Study) results(ctx context.Context, visit func(t Trial) error) error {
-	return s.Each(ctx, func(t Trial) error {
-		if t.State == Running || t.State == Pending {
-			t.State, t.Epochs = Pending, nil
+	return s.Each(ctx, func(first Trial) error {
+		for _, t := range append([]Trial{first}, first.Reruns...) {
+			if t.State == Running || t.State == Pending {
+				t.State, t.Epochs = Pending, nil
+			}
+			if err := visit(t); err != nil {
+				return err
+			}
 		}
-		return visit(t)
+		return nil
 	})
 }
 

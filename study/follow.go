@@ -123,7 +123,7 @@ func (r *Run) tell(h heard) (moved bool) {
 	if known && h.attempt < p.attempt && (h.record.Start != nil || h.record.Epoch != nil || h.record.Lost != nil) {
 		return false // another worker has taken it over
 	}
-	e := Event{Worker: p.worker, Task: Task{Task: trial.Task{ID: h.trial.String()}, Dir: r.Dir, Space: q.space, Index: q.index, Attempt: h.attempt}}
+	e := Event{Worker: p.worker, Task: Task{Task: trial.Task{ID: h.trial.String()}, Dir: r.Dir, Space: q.space, Index: q.index, Rerun: q.rerun, Attempt: h.attempt}}
 	if !known {
 		e.Worker = f.free()
 	}

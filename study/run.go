@@ -74,7 +74,7 @@ type Run struct {
 	lines   *lines // to read networks again
 	report  func(Event)
 
-	queue   []queued        // trials that had not ended when the run began, in order, and those that came back
+	queue   []training      // trials that had not ended when the run began, in order, and those that came back
 	head    int             // of the queue: all before it are taken
 	waiting map[trialID]int // place in the queue of those that are not taken
 	ready   []Task          // claimed, and not given out yet
@@ -83,13 +83,6 @@ type Run struct {
 	deaths  deaths
 	follow  follow
 	cancels int // of jobs, when the run began
-}
-
-// queued is a trial that remains: a network of a space.
-type queued struct {
-	id    trialID
-	space string
-	index int
 }
 
 // attempt is what this run knows of a trial that it has claimed.
@@ -211,8 +204,7 @@ func (s studyRecord) changes(old studyRecord) ([]string, error) {
 	return changes, nil
 }
 
-// fill makes the queue: the trials without an outcome, the first network of every space
-// first, so that the populations grow side by side.
+// fill makes the queue: the trials without an outcome.
 func (r *Run) fill(ctx context.Context, req Request) error {
 	h := r.history
 	if err := h.refresh(ctx); err != nil { // with the run's own journal
@@ -222,35 +214,24 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 		s.over = true // it had the lock that this run has now
 	}
 	r.cancels = h.cancels
-	seen := map[trialID]bool{}
 	var records []record
-	for index := range r.Config.Samples {
-		for _, name := range r.Config.Spaces {
-			id := h.samples[name][index].id
-			if seen[id] {
-				continue
-			}
-			seen[id] = true
-			r.totals.Trials++
-			o := h.outcomes[id]
-			if f := o.failure(); f != nil && (req.Retry || f.Cause == trial.Killed && !req.Joins) {
-				o.forgive = o.nextAttempt() - 1
-				records = append(records, record{Forgive: &forgiveRecord{Trial: id, Attempt: o.forgive}})
-			}
-			switch o.state() {
-			case Done:
-				r.totals.Done++
-				if r.totals.Best == nil || o.done.Error < r.totals.Best.Error {
-					r.totals.Best = &Best{ID: id.String(), Space: name, Index: index, Error: o.done.Error}
-				}
-			case Failed:
-				r.totals.Failed++
-			default:
-				r.waiting[id] = len(r.queue)
-				r.queue = append(r.queue, queued{id, name, index})
-			}
+	h.wanted(r.Config, func(p training) {
+		r.totals.Trials++
+		o := h.outcomes[p.id]
+		if f := o.failure(); f != nil && (req.Retry || f.Cause == trial.Killed && !req.Joins) {
+			o.forgive = o.nextAttempt() - 1
+			records = append(records, record{Forgive: &forgiveRecord{Trial: p.id, Attempt: o.forgive}})
 		}
-	}
+		switch o.state() {
+		case Done:
+			r.totals.done(p.best(o.done), p.rerun)
+		case Failed:
+			r.totals.Failed++
+		default:
+			r.waiting[p.id] = len(r.queue)
+			r.queue = append(r.queue, p)
+		}
+	})
 	h.takeEnded()
 	if err := r.sweep(); err != nil || len(r.queue) == 0 {
 		return err
@@ -268,20 +249,23 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 }
 
 // task makes the task of a trial that remains.
-func (r *Run) task(q queued) (Task, error) {
+func (r *Run) task(q training) (Task, error) {
 	rec, err := r.lines.sample(r.history.samples[q.space][q.index])
 	if err != nil {
 		return Task{}, err
 	}
-	task, err := taskOf(rec, r.Config, r.found)
+	task, err := taskOf(rec, q.rerun, r.Config, r.found)
 	if err != nil {
 		return Task{}, &RequestError{err}
 	}
-	return Task{Task: task, Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index}, nil
+	return Task{Task: task, Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index, Rerun: q.rerun}, nil
 }
 
 // taskOf makes the task of a network of a study.
-func taskOf(rec trialRecord, c Config, found studyRecord) (t trial.Task, err error) {
+func taskOf(rec trialRecord, rerun int, c Config, found studyRecord) (t trial.Task, err error) {
+	if rerun > 0 {
+		rec.ID, rec.Seed = rerunOf(rec.ID, rerun)
+	}
 	t = trial.Task{ID: rec.ID.String(), Seed: rec.Seed, Spec: rec.Spec, Input: found.Input, Data: c.Data, DataKey: found.Data, Engine: c.Engine, Trainer: c.Trainer}
 	t.Recipe, err = recipeOf(rec.Spec, c.Recipe)
 	return t, err
@@ -310,11 +294,21 @@ func (r *Run) sweep() error {
 
 // Totals are the numbers of distinct trials of a run.
 type Totals struct {
-	Trials, Done, Failed int
-	Best                 *Best // nil if none is done
+	Trials int   `json:"trials"`
+	Done   int   `json:"done"`
+	Failed int   `json:"failed"`
+	Best   *Best `json:"best"` // nil if none is done
 }
 
-// Best is the trial with the lowest error.
+// done takes note of a result. The best network is the one of the best first training: a rerun is not another network.
+func (t *Totals) done(b Best, rerun int) {
+	t.Done++
+	if rerun == 0 && (t.Best == nil || b.Error < t.Best.Error) {
+		t.Best = &b
+	}
+}
+
+// Best is the network with the lowest error.
 type Best struct {
 	ID    string  `json:"id"`
 	Space string  `json:"space"`
@@ -337,21 +331,13 @@ func (r *Run) cost(space string, index int) float64 {
 func (r *Run) experience(done func(flops, seconds float64), left func(flops float64)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seen := map[trialID]bool{}
-	for _, name := range r.Config.Spaces {
-		all := r.history.samples[name]
-		for index, place := range all[:min(len(all), r.Config.Samples)] {
-			if seen[place.id] {
-				continue
-			}
-			seen[place.id] = true
-			if o := r.history.outcomes[place.id]; o != nil && o.done != nil {
-				done(place.flops, o.done.Seconds)
-			} else if _, waits := r.waiting[place.id]; waits {
-				left(r.cost(name, index))
-			}
+	r.history.wanted(r.Config, func(p training) {
+		if o := r.history.outcomes[p.id]; o != nil && o.done != nil {
+			done(p.flops, o.done.Seconds)
+		} else if _, waits := r.waiting[p.id]; waits {
+			left(p.flops)
 		}
-	}
+	})
 }
 
 // Pending is the number of trials that remain.
@@ -474,7 +460,7 @@ func (r *Run) claim(ctx context.Context) error {
 	}
 	r.endedElsewhere()
 	for at := r.head; at < len(r.queue) && len(r.ready) == 0; {
-		var chosen []queued
+		var chosen []training
 		var claims []record
 		for ; at < len(r.queue) && len(chosen) < r.batch(); at++ {
 			q := r.queue[at]
@@ -523,7 +509,7 @@ func (r *Run) claim(ctx context.Context) error {
 }
 
 // putBack queues a trial again, behind the others.
-func (r *Run) putBack(q queued) {
+func (r *Run) putBack(q training) {
 	r.waiting[q.id] = len(r.queue)
 	r.queue = append(r.queue, q)
 }
@@ -540,7 +526,7 @@ func (r *Run) endedElsewhere() {
 		}
 		delete(r.waiting, id)
 		q := r.queue[place]
-		r.report(r.end(Event{Worker: Elsewhere, Task: Task{Task: trial.Task{ID: id.String()}, Space: q.space, Index: q.index}}, id))
+		r.report(r.end(Event{Worker: Elsewhere, Task: Task{Task: trial.Task{ID: id.String()}, Space: q.space, Index: q.index, Rerun: q.rerun}}, id))
 	}
 }
 
@@ -605,7 +591,7 @@ func (r *Run) Ended(worker int, t Task, death *trial.Death) (next Task, again bo
 	case other != nil:
 		// The lease ran out, because this machine slept, say, and another run has claimed the trial.
 		e.Kind, e.Death = TrialLost, trial.Death{Reason: "another run has taken it over, on " + other.host}
-		r.putBack(queued{id, t.Space, t.Index})
+		r.putBack(training{id: id, space: t.Space, index: t.Index, rerun: t.Rerun})
 		r.report(e)
 		err = r.log.append(true, record{Release: &releaseRecord{Session: r.session.ID, Trial: &id}})
 	case death == nil:
@@ -642,7 +628,7 @@ func (r *Run) lost(e Event, id trialID) (next Task, again bool, err error) {
 		delete(r.held, id)
 		return t, false, err
 	case exhausted && unproven && others: // they come first, to see whose fault it is
-		r.putBack(queued{id, t.Space, t.Index})
+		r.putBack(training{id: id, space: t.Space, index: t.Index, rerun: t.Rerun})
 		err := r.log.append(true, back...)
 		r.report(e)
 		delete(r.held, id)

@@ -18,6 +18,9 @@ type Status struct {
 	// failed; nil if there are none.
 	Best *float64 `json:"best"`
 	Mean *float64 `json:"mean"`
+	// Reruns are further trainings of networks that the study asks for; they are not part of the other numbers.
+	Reruns     int `json:"reruns,omitempty"`
+	RerunsDone int `json:"reruns_done,omitempty"` // or failed
 	// Causes counts the failed ones by what they failed of; nil if none failed.
 	Causes map[trial.Cause]int `json:"causes,omitempty"`
 }
@@ -55,9 +58,15 @@ func (s *Study) Status() []Status {
 func (s *Study) status(space string) Status {
 	st := Status{Space: space, Samples: s.Config.Samples}
 	sum := 0.0
-	for _, place := range s.samples(space) {
+	for index, place := range s.samples(space) {
+		st.Reruns += s.Config.Repeats.of(index)
 		if place.ref.length == 0 {
 			continue
+		}
+		for rerun := range s.Config.Repeats.of(index) {
+			if id, _ := rerunOf(place.id, rerun+1); s.history.outcomes[id].hasEnded() {
+				st.RerunsDone++
+			}
 		}
 		switch o := s.history.outcomes[place.id]; s.history.state(place.id) {
 		case Done:

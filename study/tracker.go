@@ -91,13 +91,10 @@ func (t *Tracker) Event(e Event) {
 			w.Epoch = e.Epoch
 		}
 	case TrialDone:
-		t.totals.Done++
 		flops := t.run.cost(e.Task.Space, e.Task.Index)
 		t.known.add(flops, e.Seconds)
 		t.leftFlops -= flops
-		if t.totals.Best == nil || e.Error < t.totals.Best.Error {
-			t.totals.Best = &Best{ID: e.Task.ID, Space: e.Task.Space, Index: e.Task.Index, Error: e.Error}
-		}
+		t.totals.done(Best{ID: e.Task.ID, Space: e.Task.Space, Index: e.Task.Index, Error: e.Error}, e.Task.Rerun)
 		delete(t.workers, e.Worker)
 	case TrialFailed:
 		t.totals.Failed++

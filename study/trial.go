@@ -34,6 +34,9 @@ type Trial struct {
 	Seconds         float64          `json:"seconds"` // wall time of training
 	ImagesPerSecond float64          `json:"images_per_second"`
 	Epochs          []Epoch          `json:"epochs,omitempty"`
+	// Reruns are further trainings of the network with other seeds; they have none of their own.
+	Reruns []Trial `json:"-"`
+	Rerun  int     `json:"rerun,omitempty"` // this is one of Reruns, from 1
 }
 
 // Epoch is one point of a training curve.

@@ -126,20 +126,37 @@ func (l *lines) curve(r *result) ([]Epoch, error) {
 	return d.Done.Epochs, nil
 }
 
-// trial joins a place in a population with what is known of its trial.
-func (l *lines) trial(s sample) (Trial, error) {
-	h := l.h
+// trial joins a place in a population with what is known of its trial and its reruns.
+func (l *lines) trial(s sample, repeats Repeats) (Trial, error) {
 	r, err := l.sample(s)
 	if err != nil {
 		return Trial{}, err
 	}
-	t := Trial{ID: r.ID.String(), Space: r.Space, Index: r.Index, Seed: r.Seed, Spec: r.Spec, Asked: r.Asked, Complexity: r.Complexity, State: h.state(r.ID)}
-	o := h.outcomes[r.ID]
+	t := Trial{ID: r.ID.String(), Space: r.Space, Index: r.Index, Seed: r.Seed, Spec: r.Spec, Asked: r.Asked, Complexity: r.Complexity}
+	if err := l.outcome(r.ID, &t); err != nil {
+		return t, err
+	}
+	for rerun := range repeats.of(r.Index) {
+		id, seed := rerunOf(r.ID, rerun+1)
+		again := Trial{ID: id.String(), Rerun: rerun + 1, Space: t.Space, Index: t.Index, Seed: seed, Spec: t.Spec, Asked: t.Asked, Complexity: t.Complexity}
+		if err := l.outcome(id, &again); err != nil {
+			return t, err
+		}
+		t.Reruns = append(t.Reruns, again)
+	}
+	return t, nil
+}
+
+// outcome fills in what is known of a training.
+func (l *lines) outcome(id trialID, t *Trial) (err error) {
+	h := l.h
+	t.State = h.state(id)
+	o := h.outcomes[id]
 	switch t.State {
 	case Done:
 		t.Error, t.Error5, t.Seconds, t.ImagesPerSecond = o.done.Error, o.done.Error5, o.done.Seconds, o.done.ImagesPerSecond
 		t.Epochs, err = l.curve(o.done)
-		return t, err
+		return err
 	case Failed:
 		f := o.failure()
 		t.Death = f.Death
@@ -147,12 +164,12 @@ func (l *lines) trial(s sample) (Trial, error) {
 		t.Seconds = f.Seconds
 	}
 	if o == nil {
-		return t, nil
+		return nil
 	}
 	for _, at := range o.epochs {
 		e, err := l.read(at)
 		if err != nil {
-			return t, err
+			return err
 		}
 		t.Epochs = addEpoch(t.Epochs, e.Epoch.Epoch)
 	}
@@ -161,7 +178,7 @@ func (l *lines) trial(s sample) (Trial, error) {
 			t.Epochs = addEpoch(t.Epochs, e)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // setAside takes note of a line that was found to be damaged late.
@@ -237,7 +254,7 @@ func (s *Study) each(ctx context.Context, all []sample, visit func(t Trial) erro
 						continue
 					}
 					var bad *unreadable
-					if trials[k], errs[i] = r.trial(part[k]); errors.As(errs[i], &bad) {
+					if trials[k], errs[i] = r.trial(part[k], s.Config.Repeats); errors.As(errs[i], &bad) {
 						s.setAside(bad.Damage)
 						errs[i] = nil
 					}

@@ -12,11 +12,7 @@ type View struct {
 	Study string `json:"study"`
 	Time  string `json:"time"` // RFC 3339
 
-	Trials int `json:"trials"` // distinct ones
-	Done   int `json:"done"`
-	Failed int `json:"failed"`
-
-	Best    *Best    `json:"best"` // nil if none is done
+	Totals
 	Spaces  []Status `json:"spaces"`
 	Running []AtWork `json:"running"`
 	// Seconds until everything is trained, at the pace of the workers that are there; nil until that can be told.
@@ -31,6 +27,7 @@ type AtWork struct {
 	Host    string `json:"host"`
 	Space   string `json:"space"`
 	Index   int    `json:"index"`
+	Rerun   int    `json:"rerun,omitempty"` // see Task
 	ID      string `json:"id"`
 	Attempt int    `json:"attempt"`
 	Since   string `json:"since"` // RFC 3339, when the worker began
@@ -50,31 +47,23 @@ func (s *Study) View(now time.Time) View {
 	latest := map[string]int64{}
 	places := map[trialID]AtWork{}
 	flops := map[trialID]float64{}
-	for _, name := range s.Config.Spaces {
-		for index, place := range s.samples(name) {
-			if _, twice := places[place.id]; place.ref.length == 0 || twice {
-				continue
+	h.wanted(s.Config, func(p training) {
+		places[p.id], flops[p.id] = AtWork{Space: p.space, Index: p.index, Rerun: p.rerun, ID: p.id.String(), Epochs: s.Config.Recipe.Epochs}, p.flops
+		v.Trials++
+		switch o := h.outcomes[p.id]; o.state() {
+		case Done:
+			known.add(p.flops, o.done.Seconds)
+			v.done(p.best(o.done), p.rerun)
+			if host := h.order[o.done.ref.file].host; o.done.at > latest[host] {
+				latest[host], speed[host] = o.done.at, o.done.ImagesPerSecond
 			}
-			places[place.id], flops[place.id] = AtWork{Space: name, Index: index, ID: place.id.String(), Epochs: s.Config.Recipe.Epochs}, place.flops
-			v.Trials++
-			switch o := h.outcomes[place.id]; o.state() {
-			case Done:
-				v.Done++
-				known.add(place.flops, o.done.Seconds)
-				if v.Best == nil || o.done.Error < v.Best.Error {
-					v.Best = &Best{ID: place.id.String(), Space: name, Index: index, Error: o.done.Error}
-				}
-				if host := h.order[o.done.ref.file].host; o.done.at > latest[host] {
-					latest[host], speed[host] = o.done.at, o.done.ImagesPerSecond
-				}
-			case Failed:
-				v.Failed++
-			default:
-				left++
-				leftFlops += place.flops
-			}
+		case Failed:
+			v.Failed++
+		default:
+			left++
+			leftFlops += p.flops
 		}
-	}
+	})
 	l := &lines{h: h}
 	defer l.close()
 	for _, f := range h.order {

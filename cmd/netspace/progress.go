@@ -142,7 +142,7 @@ func (p *progress) event(e study.Event) {
 		if e.Kind == study.TrialLost {
 			what = "lost, trying again"
 		}
-		fmt.Fprintf(p.a.err, "%s #%d (%s) %s: %s\n", e.Task.Space, e.Task.Index, e.Task.ID, what, e.Reason)
+		fmt.Fprintf(p.a.err, "%s (%s) %s: %s\n", e.Task.Name(), e.Task.ID, what, e.Reason)
 	}
 	p.emit(eventJSON(e))
 }
@@ -156,6 +156,9 @@ func (p *progress) emit(v any) {
 func eventJSON(e study.Event) map[string]any {
 	m := map[string]any{"event": string(e.Kind), "worker": e.Worker, "trial": e.Task.ID, "space": e.Task.Space,
 		"index": e.Task.Index, "attempt": e.Task.Attempt}
+	if e.Task.Rerun > 0 {
+		m["rerun"] = e.Task.Rerun
+	}
 	switch e.Kind {
 	case study.TrialProgress:
 		m["share"], m["images_per_second"], m["seconds_left"] = e.Share, e.ImagesPerSecond, e.Left.Seconds()
@@ -247,7 +250,7 @@ func best(s study.Snapshot, what string) string {
 func workerLine(w study.WorkerState, epochs int) string {
 	epoch := min(int(w.Share*float64(epochs))+1, epochs)
 	line := fmt.Sprintf("  %d  %-14s epoch %d/%d  %3.0f %%  %6.0f images/s", w.Worker+1,
-		fmt.Sprintf("%s #%d", w.Task.Space, w.Task.Index), epoch, epochs, 100*w.Share, w.ImagesPerSecond)
+		w.Task.Name(), epoch, epochs, 100*w.Share, w.ImagesPerSecond)
 	if w.Epoch != nil && w.Epoch.Evaluated {
 		line += fmt.Sprintf("  error %.2f %%", w.Epoch.ValError)
 	}

@@ -57,7 +57,7 @@ with the study there. Results are kept in the study folder, in journals that
 survive a crash at any moment: nothing that was finished is trained twice, and
 going on gives the same results, bit for bit, as never having been interrupted.
 
-A study file may get more samples and more spaces between two runs; the networks
+A study file may get more samples, spaces and repeats between two runs; the networks
 that are new are then trained. Ctrl-C stops within two seconds and loses at most
 what was done since the last checkpoint. The format of study files is described in
 docs/study.md.
@@ -265,6 +265,11 @@ func studyStatus(ctx context.Context, a *app, dir string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	for _, st := range all {
+		if st.Reruns > 0 {
+			fmt.Fprintf(a.out, "%s: %d of %d reruns done\n", st.Space, st.RerunsDone, st.Reruns)
+		}
+	}
 	const most = 20
 	failures := s.Failures()
 	for i, f := range failures {
@@ -402,7 +407,7 @@ func (o studyCheckOptions) run(ctx context.Context, a *app, dir string) error {
 	c, err := s.Check(ctx, study.CheckOptions{Retrain: o.retrain, Seed: o.seed, Progress: func(r study.Retrained, p train.Progress) {
 		if now := time.Now(); now.Sub(last) >= lineEvery {
 			last = now
-			a.note("training %s #%d again: %.0f %%, %s left", r.Space, r.Index, 100*p.Done, round(p.ETA))
+			a.note("training %s again: %.0f %%, %s left", r.Name(), 100*p.Done, round(p.ETA))
 		}
 	}})
 	if err != nil {
@@ -431,7 +436,7 @@ func (o studyCheckOptions) run(ctx context.Context, a *app, dir string) error {
 			case !r.Same:
 				what = fmt.Sprintf("DIFFERS: error %.4f %% now, %.4f %% in the journal", r.Again, r.Error)
 			}
-			fmt.Fprintf(a.out, "trained again: %s #%d (%s): %s\n", r.Space, r.Index, r.ID, what)
+			fmt.Fprintf(a.out, "trained again: %s (%s): %s\n", r.Name(), r.ID, what)
 		}
 	}
 	if !c.OK() {

@@ -133,7 +133,7 @@ func topScreen(v study.View) []string {
 		if t, err := time.Parse(time.RFC3339, r.Since); err == nil {
 			since = round(time.Since(t))
 		}
-		fmt.Fprintf(w, "%s\t%s #%d\t%d\t%s\t%d/%d\t%s\t\n", r.Host, r.Space, r.Index, r.Attempt, since, r.Epoch, r.Epochs, percent(r.ValError))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d/%d\t%s\t\n", r.Host, r.Name(), r.Attempt, since, r.Epoch, r.Epochs, percent(r.ValError))
 	}
 	_ = w.Flush()
 	return append(lines, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")...)
