@@ -18,17 +18,7 @@ type check struct {
 // addChecks compiles what remains to be tested on each candidate, in the order
 // in which it can be decided.
 func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
-	v := vocabulary{layout: p.layout, family: p.space.Family, shared: map[string]int{}, recipe: map[string]int{}}
-	v.shared["resolution"] = slotResolution
-	for _, q := range p.space.Parameters {
-		d, err := define(q.Name, p.space.Family)
-		if err == nil && p.active(d) && d.slot != slotNone && (q.Shared || d.stage < 0) {
-			v.shared[q.Name] = d.slot
-		}
-	}
-	for _, f := range p.recipe {
-		v.recipe[recipePrefix+f.name] = f.slot
-	}
+	v := p.vocabulary()
 	cost := 0
 	compile := func(text string) (condition, error) {
 		c, err := v.compile(text)
@@ -82,6 +72,22 @@ func (p *Sampler) addChecks(rest []Rule, faults *strict.Faults) {
 	})
 }
 
+// vocabulary is what expressions of the space may name.
+func (p *Sampler) vocabulary() vocabulary {
+	v := vocabulary{layout: p.layout, family: p.space.Family, shared: map[string]int{}, recipe: map[string]int{}}
+	v.shared["resolution"] = slotResolution
+	for _, q := range p.space.Parameters {
+		d, err := define(q.Name, p.space.Family)
+		if err == nil && p.active(d) && d.slot != slotNone && (q.Shared || d.stage < 0) {
+			v.shared[q.Name] = d.slot
+		}
+	}
+	for _, f := range p.recipe {
+		v.recipe[recipePrefix+f.name] = f.slot
+	}
+	return v
+}
+
 func boolInt(b bool) int {
 	if b {
 		return 1
@@ -89,13 +95,14 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// test makes a check of a rule by name that could not be folded into the draws.
+// test makes a check of a rule by name: of one that could not be folded into the
+// draws, and of any on numbers that were not drawn by it.
 func (p *Sampler) test(r Rule) check {
 	slots := p.slotsOf(r)
 	o, ordered := r.Kind.order()
 	return check{r.String(), drawn, func(env []float64) bool {
 		for i, s := range slots {
-			if r.restricts() && !r.accepts(env[s]) || ordered && i > 0 && !o.holds(env[slots[i-1]], env[s]) {
+			if r.restricts() && !r.accepts(env[s]) || ordered && i > 0 && !o.holds(env[slots[i-1]], env[s]) || r.Kind == Equal && env[s] != env[slots[0]] {
 				return false
 			}
 		}

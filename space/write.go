@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"go.yaml.in/yaml/v3"
 
 	"netspace/metric"
@@ -222,4 +223,44 @@ func (g Regime) yaml() fields {
 		f.set("rules", strs(g.Rules))
 	}
 	return f
+}
+
+// MarshalJSON writes the rule as it stands in a file: a text for an expression, else
+// a mapping.
+func (r Rule) MarshalJSON() ([]byte, error) {
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("rule %s: %w", r, err)
+	}
+	return appendJSON(nil, r.yaml())
+}
+
+// appendJSON writes a node of a file that is being written as JSON.
+func appendJSON(b []byte, n *yaml.Node) (_ []byte, err error) {
+	switch tag := n.ShortTag(); {
+	case n.Kind == yaml.MappingNode:
+		b = append(b, '{')
+		for i, item := range n.Content {
+			if i > 0 {
+				b = append(b, ",:"[i%2])
+			}
+			if b, err = appendJSON(b, item); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, '}'), nil
+	case n.Kind == yaml.SequenceNode:
+		b = append(b, '[')
+		for i, item := range n.Content {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b, err = appendJSON(b, item); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, ']'), nil
+	case n.Style == 0 && (tag == "!!int" || tag == "!!float"):
+		return append(b, n.Value...), nil
+	}
+	return jsontext.AppendQuote(b, n.Value)
 }
