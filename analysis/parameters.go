@@ -61,17 +61,7 @@ func stageOf(name string) (field string, stage int, ok bool) {
 // was drawn, they are those of the networks as built: then a group width that a
 // narrow stage cut is the cut one.
 func parameters(s Space) ([]Parameter, error) {
-	numbers, staged := make([]space.Asked, len(s.Finished)), false
-	drawn := !slices.ContainsFunc(s.Finished, func(t study.Trial) bool { return t.Asked == nil })
-	for i, t := range s.Finished {
-		blocks := blocksOf(t.Spec)
-		staged = staged || blocks != nil
-		if drawn {
-			numbers[i] = append(blocks, t.Asked...)
-		} else {
-			numbers[i] = append(blocks, built(t.Spec)...)
-		}
-	}
+	numbers, staged := numbersOf(s.Finished)
 	all := slices.DeleteFunc(collect(numbers, staged), func(p Parameter) bool { return len(p.Distinct) < 2 })
 	for i, p := range all {
 		errs := make([]float64, len(p.Networks))
@@ -85,6 +75,23 @@ func parameters(s Space) ([]Parameter, error) {
 		all[i].Best = &BestRange{r.Lo, r.Best, r.Hi}
 	}
 	return all, nil
+}
+
+// numbersOf are the numbers of networks as their space drew them, or all of them
+// as built where it is not known of all what was drawn. staged says that the
+// networks are made of stages with numbers of their own, whose Blocks come first.
+func numbersOf(trials []study.Trial) (numbers []space.Asked, staged bool) {
+	drawn := !slices.ContainsFunc(trials, func(t study.Trial) bool { return t.Asked == nil })
+	for _, t := range trials {
+		own := t.Asked
+		if !drawn {
+			own = built(t.Spec)
+		}
+		blocks := blocksOf(t.Spec)
+		staged = staged || blocks != nil
+		numbers = append(numbers, append(blocks, own...))
+	}
+	return numbers, staged
 }
 
 // ofStages are the numbers that a stage has; a space may draw one for all stages.

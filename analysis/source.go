@@ -43,6 +43,8 @@ type Source struct {
 	File       string            `json:"file,omitempty"` // the study file as it was given; "" if there is none
 	// Spaces are the texts of the spaces as they were when they were first sampled; only those that are known.
 	Spaces []SpaceText `json:"spaces,omitempty"`
+	// Imported tells that the populations were trained elsewhere, and how they were read; nil: they were trained by a study.
+	Imported *Imported `json:"imported,omitempty"`
 	// Damage is what could not be read of the journals.
 	Damage      []study.Damage     `json:"damage,omitempty"`
 	Populations []study.Population `json:"-"`

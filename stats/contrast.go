@@ -379,8 +379,8 @@ func (f *effect) contrast() Contrast {
 	nan := math.NaN()
 	c := Contrast{Part: len(f.parts[0]), Rest: len(f.parts[1]), StdDev: nan, RestStdDev: nan, AreaStdDev: nan, RestAreaStdDev: nan}
 	for g, to := range [2][2]*float64{{&c.StdDev, &c.AreaStdDev}, {&c.RestStdDev, &c.RestAreaStdDev}} {
-		if n := float64(len(f.values[g])); n > 1 {
-			*to[0], *to[1] = math.Sqrt(mean(f.values[g]).variance*n), math.Sqrt(mean(f.areas[g]).variance*n)
+		if len(f.values[g]) > 1 {
+			*to[0], *to[1] = StdDev(f.values[g]), StdDev(f.areas[g])
 		}
 	}
 	return c

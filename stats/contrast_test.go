@@ -82,16 +82,16 @@ func TestContrastsAreDifferences(t *testing.T) {
 // no effect and where there is one, with and without failures, at sizes of parts
 // down to a dozen.
 func TestContrastsCoverAtOnce(t *testing.T) {
-	const runs = 150
+	const runs = 60
 	for _, c := range []struct {
 		name    string
 		n, k    int
 		failing float64
 		shift   float64
 	}{
-		{"nothing", 120, 12, 0, 0},
-		{"an effect", 120, 12, 0, -1.5},
-		{"failures", 200, 12, 0.03, 0},
+		{"nothing", 80, 8, 0, 0},
+		{"an effect", 80, 8, 0, -1.5},
+		{"failures", 120, 8, 0.03, 0},
 	} {
 		rng := rand.New(rand.NewPCG(7, uint64(c.n)))
 		var held [statistics]int
@@ -130,7 +130,7 @@ func TestContrastsCoverAtOnce(t *testing.T) {
 		}
 		t.Logf("%s: all at once in %d, %d, %d of %d", c.name, held[ofMean], held[ofMedian], held[ofArea], runs)
 		for s, h := range held {
-			if share := float64(h) / runs; share < 0.9 { // 95 % less the error of so few runs
+			if share := float64(h) / runs; share < 0.85 { // 95 % less the error of so few runs
 				t.Errorf("%s: statistic %d holds at once in %.3f of samples", c.name, s, share)
 			}
 		}

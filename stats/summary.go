@@ -52,6 +52,9 @@ func (r *replicates) summary(emax, level float64) Summary {
 	return s
 }
 
+// StdDev is the standard deviation of values, divisor n − 1; 0 of one value.
+func StdDev(x []float64) float64 { return math.Sqrt(mean(x).variance * float64(len(x))) }
+
 func checkEMax(emax float64) error {
 	if !(emax > 0) || math.IsInf(emax, 0) {
 		return fmt.Errorf("stats: the area under an EDF ends at a positive error, not at %v", emax)
