@@ -20,9 +20,10 @@ need:
 build: need
 	go build -o bin/netspace ./cmd/netspace
 
+# Without Parquet and SQLite (tag lean), which take longer to compile than all else.
 demo:
 	@scripts/need go compiler onednn fashion-mnist
-	go build -o bin/netspace ./cmd/netspace
+	go build -tags lean -o bin/netspace ./cmd/netspace
 	bin/netspace study run examples/demo.yaml
 	bin/netspace compare out/demo
 	bin/netspace report out/demo -o out/demo/report.html
@@ -38,13 +39,14 @@ test-nocgo: need
 lint: need
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
+	go vet -tags lean ./tabular
 	go run $(STATICCHECK) ./...
 	go run ./internal/house
 	@packages=$$(grep -rlE --include='*.go' '^(import )?[[:space:]]*"C"$$' . | xargs -r -n1 dirname | sort -u); \
 	[ "$$packages" = ./engine/onednn ] || { echo "import \"C\" belongs in engine/onednn alone, it is in:"; echo "$$packages"; exit 1; }
 	CGO_ENABLED=0 GOOS=linux go build -o /dev/null ./...
-	CGO_ENABLED=0 GOOS=darwin go build -o /dev/null ./...
-	CGO_ENABLED=0 GOOS=windows go build -o /dev/null ./...
+	CGO_ENABLED=0 GOOS=darwin go build -tags lean -o /dev/null ./...
+	CGO_ENABLED=0 GOOS=windows go build -tags lean -o /dev/null ./...
 
 # The tests that need a cluster, two nodes on this machine.
 test-slurm:

@@ -7,13 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
-
-	"netspace/arch"
-	"netspace/metric"
 )
 
 // Formats of Export.
@@ -22,7 +18,7 @@ const (
 	JSONL = "jsonl" // one JSON object per trial
 )
 
-// Formats lists the formats of Export.
+// Formats lists the formats of Export. Package tabular has others.
 func Formats() []string { return []string{CSV, JSONL} }
 
 // ExportOptions say what Export writes.
@@ -54,8 +50,8 @@ func (s *Study) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 	return &RequestError{fmt.Errorf("format %q: known are %s", o.Format, strings.Join(Formats(), ", "))}
 }
 
-// results is Each, reruns after the first training of their network, without what depends on when one looks.
-func (s *Study) results(ctx context.Context, visit func(t Trial) error) error {
+// Rows is Each, reruns after the first training of their network, without what depends on when one looks.
+func (s *Study) Rows(ctx context.Context, visit func(t Trial) error) error {
 	return s.Each(ctx, func(first Trial) error {
 		for _, t := range append([]Trial{first}, first.Reruns...) {
 			if t.State == Running || t.State == Pending {
@@ -72,7 +68,7 @@ func (s *Study) results(ctx context.Context, visit func(t Trial) error) error {
 func (s *Study) exportJSONL(ctx context.Context, w io.Writer, o ExportOptions) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return s.results(ctx, func(t Trial) error {
+	return s.Rows(ctx, func(t Trial) error {
 		row := exportRow{Study: s.Config.Name, Trial: t}
 		if o.Times {
 			row.Seconds, row.ImagesPerSecond = &t.Seconds, &t.ImagesPerSecond
@@ -81,122 +77,35 @@ func (s *Study) exportJSONL(ctx context.Context, w io.Writer, o ExportOptions) e
 	})
 }
 
-// column is one column of a table of trials.
-type column struct {
-	name  string
-	value func(t Trial) string
-}
-
-// columns of a CSV export. Numbers per stage are lists with spaces between them.
-func (s *Study) columns(times bool) []column {
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	// result is empty for trials that have none, which is not an error of 0 %.
-	result := func(get func(Trial) float64) func(Trial) string {
-		return func(t Trial) string {
-			if t.State != Done && t.State != Failed {
-				return ""
-			}
-			return number(get(t))
-		}
+// inCSV tells whether a column stands in CSV files. What came after them stands there where it says something, since
+// people's scripts know the others.
+func (s *Study) inCSV(c Column) bool {
+	switch c.Name {
+	case "rerun":
+		return s.Config.Repeats.Times > 0
+	case "cause", "strides":
+		return false
 	}
-	cols := []column{
-		{"study", func(Trial) string { return s.Config.Name }},
-		{"space", func(t Trial) string { return t.Space }},
-		{"index", func(t Trial) string { return strconv.Itoa(t.Index) }},
-		{"id", func(t Trial) string { return t.ID }},
-		{"state", func(t Trial) string { return string(t.State) }},
-		{"error", result(func(t Trial) float64 { return t.Error })},
-		{"error5", result(func(t Trial) float64 { return t.Error5 })},
-		{"reason", func(t Trial) string { return t.Reason }},
-	}
-	for _, m := range metric.Counted() {
-		cols = append(cols, column{m.Name, func(t Trial) string { return strconv.FormatInt(m.Of(t.Complexity), 10) }})
-	}
-	cols = append(cols, []column{
-		{"depths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.Depth) })},
-		{"widths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.Width) })},
-		{"bottlenecks", perStage(func(t arch.Stage) string { return number(t.Bottleneck) })},
-		{"group_widths", perStage(func(t arch.Stage) string { return strconv.Itoa(t.GroupWidth) })},
-		{"seed", func(t Trial) string { return strconv.FormatUint(t.Seed, 10) }},
-		{"spec", func(t Trial) string {
-			data, err := json.Marshal(t.Spec)
-			if err != nil { // specs come out of a journal, where they were JSON
-				return ""
-			}
-			return string(data)
-		}},
-	}...)
-	if times {
-		cols = append(cols,
-			column{"seconds", result(func(t Trial) float64 { return t.Seconds })},
-			column{"images_per_second", result(func(t Trial) float64 { return t.ImagesPerSecond })})
-	}
-	return cols
-}
-
-// drawnColumns are the resolution and the fields of the recipe, if a space of
-// the study draws them: empty for networks that have none of their own.
-func (s *Study) drawnColumns(ctx context.Context) ([]column, error) {
-	var cols []column
-	fields, resolution := map[string]bool{}, false
-	l := &lines{h: s.history}
-	defer l.close()
-	for _, name := range s.Config.Spaces {
-		for _, place := range s.samples(name) {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if place.ref.length == 0 || !l.holds(place.ref, `"recipe":`, `"resolution":`) {
-				continue
-			}
-			t, err := l.sample(place)
-			if err != nil {
-				return nil, err
-			}
-			resolution = resolution || t.Spec.Resolution != 0
-			for field := range t.Spec.Recipe {
-				fields[field] = true
-			}
-		}
-	}
-	if resolution {
-		cols = append(cols, column{"resolution", func(t Trial) string {
-			if t.Spec.Resolution == 0 {
-				return ""
-			}
-			return strconv.Itoa(t.Spec.Resolution)
-		}})
-	}
-	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		cols = append(cols, column{"recipe." + field, func(t Trial) string {
-			if v, ok := t.Spec.Recipe[field]; ok {
-				return fmt.Sprint(v)
-			}
-			return ""
-		}})
-	}
-	return cols, nil
+	return true
 }
 
 func (s *Study) exportCSV(ctx context.Context, w io.Writer, o ExportOptions) error {
-	cols := s.columns(o.Times)
-	at := slices.IndexFunc(cols, func(c column) bool { return c.name == "seed" })
-	drawn, err := s.drawnColumns(ctx)
+	cols, err := s.Columns(ctx, o.Times)
 	if err != nil {
 		return err
 	}
-	cols = slices.Insert(cols, at, drawn...)
+	cols = slices.DeleteFunc(cols, func(c Column) bool { return !s.inCSV(c) })
 	out := csv.NewWriter(w)
 	line := make([]string, len(cols))
 	for i, c := range cols {
-		line[i] = c.name
+		line[i] = c.Name
 	}
 	if err := out.Write(line); err != nil {
 		return err
 	}
-	err = s.results(ctx, func(t Trial) error {
+	err = s.Rows(ctx, func(t Trial) error {
 		for i, c := range cols {
-			line[i] = c.value(t)
+			line[i] = text(c.Of(t))
 		}
 		return out.Write(line)
 	})
@@ -204,17 +113,27 @@ func (s *Study) exportCSV(ctx context.Context, w io.Writer, o ExportOptions) err
 	return errors.Join(err, out.Error())
 }
 
-// perStage lists a number of every stage of a network that has stages.
-func perStage(get func(arch.Stage) string) func(Trial) string {
-	return func(t Trial) string {
-		n, ok := t.Spec.AnyNet()
-		if !ok {
-			return ""
-		}
-		values := make([]string, len(n.Stages))
-		for i, s := range n.Stages {
-			values[i] = get(s)
-		}
-		return strings.Join(values, " ")
+// text is a value in a CSV file: nothing for none, and lists with spaces between their values.
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case []int64:
+		return list(v)
+	case []float64:
+		return list(v)
 	}
+	return ""
+}
+
+func list[T any](all []T) string {
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = text(v)
+	}
+	return strings.Join(words, " ")
 }

@@ -22,6 +22,7 @@ import (
 	"netspace/internal/machine"
 	"netspace/strict"
 	"netspace/study"
+	"netspace/tabular"
 	"netspace/train"
 	"netspace/trial"
 )
@@ -328,17 +329,20 @@ func newStudyExportCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export DIR",
 		Short: "Write the trials of a study as a table",
-		Long: `Write every trial of a study, space by space in the order of the samples: as CSV
-with one line per network, or as JSON Lines with the full specs and training
-curves. Trials without a result are there too, with their state. Without --times
-the same study gives the same bytes however many workers trained it.`,
+		Long: `Write every training of a study, space by space in the order of the samples: as CSV
+with one line each, as JSON Lines with the full specs and training curves, as a
+Parquet file with stages and curves as lists, or as an SQLite data base with tables
+trainings, stages, epochs, and columns, which says what they hold. docs/export.md
+explains every column. Trainings without a result are there too, with their state.
+Without --times the same study gives the same bytes however many workers trained it.`,
 		Example: `  netspace study export out/demo --format csv -o demo.csv
-  netspace study export out/demo --format jsonl | jq .error`,
+  netspace study export out/demo --format jsonl | jq .error
+  netspace study export out/demo --format sqlite -o demo.sqlite`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args[0]) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.format, "format", "", "csv or jsonl (default csv, with --json jsonl)")
+	f.StringVar(&o.format, "format", "", "csv, jsonl, parquet or sqlite (default csv, with --json jsonl)")
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default standard output)")
 	f.BoolVar(&o.times, "times", false, "add seconds and images per second of each training")
 	return c
@@ -356,7 +360,7 @@ func (o studyExportOptions) run(ctx context.Context, a *app, dir string) error {
 		return studyError(err)
 	}
 	write := func(w io.Writer) error {
-		return s.Export(ctx, w, study.ExportOptions{Format: o.format, Times: o.times})
+		return tabular.Write(ctx, w, s, study.ExportOptions{Format: o.format, Times: o.times})
 	}
 	if o.output == "" {
 		return studyError(write(a.out))
