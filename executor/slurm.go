@@ -24,7 +24,8 @@ import (
 // program on its node as a session: it trains what nobody else sees to, with workers of its own, until
 // nothing is left. Jobs and submitter share the study folder and nothing else, and the program must have the same path
 // everywhere. The submitter follows the folder and submits jobs in the place of those that were lost. It may go away
-// and come back: the jobs have a name that is remembered in the folder.
+// and come back: the jobs have a name that is remembered in the folder. Of several submitters, on whatever hosts, one submits, and
+// the others follow the folder until it is gone (study.Run.Leads).
 type Slurm struct {
 	study.Slurm
 	// Detach leaves the jobs at work when Execute returns before the study has ended; else they are cancelled, and have ended then.
@@ -104,7 +105,7 @@ func command(ctx context.Context, input string, name string, args ...string) (st
 	case errors.Is(err, exec.ErrNotFound):
 		return "", ErrNoSlurm
 	case ctx.Err() != nil:
-		return "", fmt.Errorf("%s: no answer: %w", name, context.Cause(ctx))
+		return "", &commandError{name, noAnswer, context.Cause(ctx)}
 	}
 	return "", &commandError{name, strings.ReplaceAll(strings.TrimSpace(complaints.String()), "\n", "; "), err}
 }
@@ -118,10 +119,18 @@ type commandError struct {
 func (e *commandError) Error() string { return fmt.Sprintf("%s: %s (%v)", e.name, e.said, e.err) }
 func (e *commandError) Unwrap() error { return e.err }
 
-// transient tells whether a command failed because the controller did not answer, or was not able to.
-func (e *commandError) transient() bool {
-	said := strings.ToLower(e.said)
-	for _, text := range []string{"unable to contact", "timed out", "temporarily", "connection refused", "communication", "try again"} {
+// noAnswer is what a command says that was ended because it took too long.
+const noAnswer = "no answer"
+
+// transient tells whether a command failed because the controller did not answer, or was not able to: it is worth asking again.
+func transient(err error) bool {
+	var failed *commandError
+	if !errors.As(err, &failed) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	said := strings.ToLower(failed.said)
+	for _, text := range []string{noAnswer, "unable to contact", "timed out", "temporarily", "connection refused", "communication", "try again",
+		"zero bytes", "missing socket", "standby"} {
 		if strings.Contains(said, text) {
 			return true
 		}
@@ -200,6 +209,8 @@ type submission struct {
 	run       *study.Run
 	name, dir string
 	script    string
+	leads     bool   // of all runs of the study it is the one that submits
+	leader    string // where another one is that does, as it was told
 
 	want  int             // jobs at once
 	seen  map[string]bool // jobs that have ended, and that is seen to
@@ -210,6 +221,7 @@ type submission struct {
 	cancelled int   // jobs that somebody cancelled
 	failure   error // of the last job that failed
 	idle      int   // looks in a row in which no job was in the queue
+	submitted bool  // it has submitted since it looked into an empty queue
 	moved     bool  // trials got on since the last submission
 	fruitless int   // submissions in a row after which none did
 	mute      bool  // it was told that the queue does not answer
@@ -235,13 +247,13 @@ func (s Slurm) Execute(ctx context.Context, run *study.Run) error {
 	switch {
 	case err == nil:
 		return sub.finish(ctx)
-	case s.Detach, sub.name == "":
+	case s.Detach, !sub.leads:
 		return err
 	}
 	return errors.Join(err, sub.end(context.WithoutCancel(ctx)))
 }
 
-// prepare finds out what there is, and submits what is missing.
+// prepare makes what a submission needs, and submits what is missing if no other run sees to that.
 func (s *submission) prepare(ctx context.Context) (err error) {
 	if s.dir, err = realPath(s.run.Dir); err != nil {
 		return err
@@ -252,13 +264,46 @@ func (s *submission) prepare(ctx context.Context) (err error) {
 	if s.script, err = s.batch(); err != nil {
 		return err
 	}
-	if s.name, err = s.run.JobName(ctx); err != nil {
+	if fresh, err := s.lead(ctx); !fresh {
 		return err
 	}
+	return s.adopt(ctx)
+}
+
+// lead finds out whether it is this run that submits; fresh tells that it has become so now.
+func (s *submission) lead(ctx context.Context) (fresh bool, err error) {
+	was := s.leads
+	var host string
+	if s.leads, host, err = s.run.Leads(ctx, filepath.Join(s.dir, slurmDir)); err != nil {
+		return false, err
+	}
+	if s.leads && s.name == "" {
+		if s.name, err = s.run.JobName(ctx); err != nil {
+			return false, err
+		}
+	}
+	if s.leads {
+		host = ""
+	} else if host != "" && host != s.leader {
+		s.Note("another run, on %s, submits the jobs of this study: following it", host)
+	}
+	s.leader = host
+	return s.leads && !was, nil
+}
+
+// adopt finds out which jobs there are, and submits what is missing.
+func (s *submission) adopt(ctx context.Context) error {
 	all, _, err := jobs(ctx, s.name, s.dir)
+	if transient(err) {
+		s.silent(err)
+		s.leads = false // until it is known what there is
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	s.mute = false
+	s.live = map[string]bool{}
 	for _, j := range all {
 		if j.ended() {
 			s.seen[j.id] = true // that was another submitter's
@@ -271,6 +316,14 @@ func (s *submission) prepare(ctx context.Context) (err error) {
 	}
 	s.want = s.jobs(s.Slots(s.run.Pending()))
 	return s.submit(ctx, s.want-len(s.live))
+}
+
+// silent takes note that the cluster does not answer. Jobs work on without it, and it is asked again.
+func (s *submission) silent(err error) {
+	if !s.mute {
+		s.Note("warning: the cluster does not answer, asking again: %v", err)
+	}
+	s.mute = true
 }
 
 // jobs is how many jobs so many workers take.
@@ -332,23 +385,30 @@ func (s *submission) submit(ctx context.Context, n int) error {
 	for n > 0 {
 		part := min(n, most)
 		n -= part
+		if _, err := s.lead(ctx); err != nil || !s.leads {
+			return err
+		}
 		out, err := command(ctx, s.script, "sbatch", s.arguments(part)...)
-		var refused *commandError
 		switch {
 		case err == nil:
+		case transient(err):
+			s.silent(err)
+			s.lost = max(s.lost, n+part)
+			return nil
+		case ctx.Err() != nil:
+			return err
 		case len(s.live) > 0: // as limits of how many jobs somebody may have do it
 			s.Note("no more jobs than %d: %v", len(s.live), err)
 			s.want = len(s.live)
 			return nil
-		case errors.As(err, &refused) && !refused.transient(), errors.Is(err, ErrNoSlurm):
-			return &study.RequestError{Err: err}
 		default:
-			return err
+			return &study.RequestError{Err: err}
 		}
 		array, _, _ := strings.Cut(strings.TrimSpace(out), ";") // "id;cluster"
 		for i := range part {
 			s.live[jobName(array, strconv.Itoa(i))] = true
 		}
+		s.submitted = true
 		s.Note("submitted %d jobs of %d workers each: %s", part, s.JobWorkers(), array)
 	}
 	s.lost, s.cancelled, s.idle, s.moved = 0, 0, 0, false
@@ -402,24 +462,34 @@ func (s *submission) follow(ctx context.Context) error {
 	}
 }
 
-// look looks into the queue, and submits jobs in the place of lost ones.
+// look looks into the queue, and submits jobs in the place of lost ones, if no other run sees to that.
 func (s *submission) look(ctx context.Context) error {
+	switch fresh, err := s.lead(ctx); {
+	case err != nil || !s.leads:
+		return err
+	case fresh:
+		return s.adopt(ctx)
+	}
 	all, _, err := jobs(ctx, s.name, s.dir)
 	if err != nil {
-		if ctx.Err() == nil && !s.mute { // jobs work on without it
-			s.Note("warning: the queue does not answer: %v", err)
+		if ctx.Err() == nil {
+			s.silent(err)
 		}
-		s.mute = true
 		return nil
 	}
 	s.mute = false
 	before, waits := s.live, ""
 	s.live = map[string]bool{}
+	var strangers []string // submitted late by a run that was taken for dead, or with an answer that got lost
 	for _, j := range all {
+		ours := before[j.id]
 		delete(before, j.id)
 		switch {
 		case !j.ended():
 			s.live[j.id] = true
+			if !ours && !s.seen[j.id] {
+				strangers = append(strangers, j.id)
+			}
 			if j.state == "PENDING" && !usualReasons[j.reason] {
 				waits = j.reason
 			}
@@ -436,6 +506,16 @@ func (s *submission) look(ctx context.Context) error {
 		s.Note("jobs wait: %s (squeue --name=%s)", waits, s.name)
 	}
 	s.waits = waits
+	if surplus := strangers[:min(len(strangers), max(0, len(s.live)-s.want))]; len(surplus) > 0 {
+		s.Note("cancelling %d jobs that were submitted twice", len(surplus))
+		for _, id := range surplus {
+			delete(s.live, id)
+			s.seen[id] = true
+		}
+		if err := scancel(ctx, surplus); err != nil {
+			s.silent(err)
+		}
+	}
 	need := min(s.want, s.jobs(s.run.Pending())) - len(s.live)
 	if len(s.live) > 0 {
 		s.idle = 0
@@ -444,17 +524,18 @@ func (s *submission) look(ctx context.Context) error {
 	if s.idle++; s.idle < 2 { // the folder may show late what the last jobs wrote
 		return nil
 	}
-	if !s.moved {
+	if s.submitted && !s.moved {
 		s.fruitless++
 	}
 	switch {
 	case s.failure != nil && (s.lost == 0 || s.fruitless == maxFruitless):
 		return s.failure
 	case s.lost == 0 && s.cancelled > 0:
-		return ErrCancelled
+		return errors.Join(ErrCancelled, s.run.CancelJobs()) // nor is another run to submit any
 	case s.fruitless == maxFruitless:
 		return fmt.Errorf("%d submissions in a row came to nothing: their jobs ended, and no trial got on; see what they print in %s", maxFruitless, filepath.Join(s.run.Dir, slurmDir))
 	}
+	s.submitted = false
 	return s.submit(ctx, max(1, need))
 }
 
@@ -498,10 +579,13 @@ func (s *submission) account(j job) {
 
 // finish waits until the jobs have ended that see that nothing is left. Those that have not begun are cancelled.
 func (s *submission) finish(ctx context.Context) error {
+	if _, err := s.lead(ctx); err != nil || !s.leads { // who leads sees to it
+		return err
+	}
 	const patience = 30 * time.Second // for a file system that shows old files
 	for began := time.Now(); ; {
 		all, _, err := jobs(ctx, s.name, s.dir)
-		if err != nil {
+		if err != nil { // it is asked again there
 			break
 		}
 		var idle []string
@@ -540,9 +624,6 @@ func endJobs(ctx context.Context, name, dir string, every time.Duration) (ids []
 	asked := map[string]bool{}
 	for {
 		all, _, err := jobs(ctx, name, dir)
-		if err != nil {
-			return ids, err
-		}
 		var fresh []string
 		left := 0
 		for _, j := range all {
@@ -551,20 +632,30 @@ func endJobs(ctx context.Context, name, dir string, every time.Duration) (ids []
 			}
 			left++
 			if !asked[j.id] {
-				asked[j.id] = true
 				fresh = append(fresh, j.id)
 			}
 		}
-		if left == 0 {
+		if err == nil && left == 0 {
 			return ids, nil
 		}
-		if err := scancel(ctx, fresh); err != nil {
+		if err == nil {
+			err = scancel(ctx, fresh)
+		}
+		if err != nil && !transient(err) {
 			return ids, err
 		}
-		ids = append(ids, fresh...)
+		if err == nil {
+			ids = append(ids, fresh...)
+			for _, id := range fresh {
+				asked[id] = true
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return ids, fmt.Errorf("%d jobs have not ended yet although they were cancelled (squeue --name=%s)", left, name)
+			if err == nil {
+				err = fmt.Errorf("%d jobs have not ended yet although they were cancelled (squeue --name=%s)", left, name)
+			}
+			return ids, err
 		case <-time.After(every):
 		}
 	}

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,12 +93,7 @@ func (s *slurmStudy) execute(t *testing.T, ctx context.Context, options ...strin
 	if s.job, err = r.JobName(ctx); err != nil {
 		t.Fatal(err)
 	}
-	x := executor.Slurm{Slurm: study.Slurm{Workers: 2, Options: append([]string{"--exclusive"}, options...)}, Env: []string{holdVariable + "=" + s.hold},
-		Poll: 500 * time.Millisecond, Lease: 5 * time.Second, Detach: true, Note: func(format string, args ...any) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.notes = append(s.notes, fmt.Sprintf(format, args...))
-		}}
+	x := s.executor(study.Slurm{Workers: 2, Options: append([]string{"--exclusive"}, options...)})
 	go func() {
 		err := r.Execute(ctx, x, func(e study.Event) {
 			s.mu.Lock()
@@ -107,6 +104,22 @@ func (s *slurmStudy) execute(t *testing.T, ctx context.Context, options ...strin
 		})
 		s.done <- errors.Join(err, r.Close())
 	}()
+}
+
+func (s *slurmStudy) executor(ask study.Slurm) executor.Slurm {
+	return executor.Slurm{Slurm: ask, Env: []string{holdVariable + "=" + s.hold}, Poll: 500 * time.Millisecond, Lease: 5 * time.Second, Detach: true,
+		Note: func(format string, args ...any) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.notes = append(s.notes, fmt.Sprintf(format, args...))
+		}}
+}
+
+// noted tells whether there was such a note.
+func (s *slurmStudy) noted(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.notes, func(note string) bool { return strings.Contains(note, text) })
 }
 
 // until waits for something.
@@ -289,12 +302,9 @@ func TestSlurmSubmitterGoes(t *testing.T) {
 	}
 	jobs := s.running(t)
 	s.execute(t, t.Context())
-	s.until(t, "the jobs being found", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.notes) > 1 })
+	s.until(t, "the jobs being found", func() bool { return s.noted("2 jobs of this study are in the queue already") })
 	if diff := cmp.Diff(jobs, s.running(t)); len(jobs) != 2 || diff != "" {
 		t.Fatalf("%v: %s", jobs, diff)
-	}
-	if note := s.notes[len(s.notes)-1]; !strings.HasPrefix(note, "2 jobs of this study are in the queue already") {
-		t.Fatal(note)
 	}
 
 	// A copy of the folder has the same name for its jobs, and none of them.
@@ -325,6 +335,77 @@ func TestSlurmSubmitterGoes(t *testing.T) {
 	})
 	s.execute(t, t.Context())
 	s.finish(t, want)
+}
+
+// Of submitters that begin at one time one submits, in arrays no larger than the cluster takes; when it goes, another one sees to its jobs. (They ask for
+// GPUs, too.)
+func TestSlurmOneSubmits(t *testing.T) {
+	needSlurm(t)
+	want := results(t)
+	const jobs, most = 6, 4 // MaxArraySize of scripts/with_slurm.sh
+	first := &slurmStudy{tinyStudy: newTinyStudy(t), done: make(chan error, 1)}
+	first.hold = filepath.Join(filepath.Dir(first.file), "go on")
+	var all []*slurmStudy
+	var stops []context.CancelFunc
+	begin := make(chan bool)
+	for range 3 {
+		s := &slurmStudy{tinyStudy: first.tinyStudy, hold: first.hold, done: make(chan error, 1)}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		r := s.start(t)
+		all, stops = append(all, s), append(stops, stop)
+		go func() {
+			<-begin
+			err := r.Execute(ctx, s.executor(study.Slurm{Workers: jobs, GPUs: 1}), nil)
+			s.done <- errors.Join(err, r.Close())
+		}()
+	}
+	close(begin)
+	leader := func() int {
+		return slices.IndexFunc(all, func(s *slurmStudy) bool { return s.noted("submitted 2 jobs of 1 workers each") })
+	}
+	all[0].until(t, "a submission", func() bool { return leader() >= 0 })
+	was := leader()
+	for i, s := range all {
+		if i != was {
+			s.until(t, "giving way", func() bool { return s.noted("submits the jobs of this study: following it") })
+		}
+	}
+	stops[was]()
+	if err := <-all[was].done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	all = slices.Delete(all, was, was+1)
+	all[0].until(t, "another one in its place", func() bool {
+		return all[0].noted("6 jobs of this study are in the queue already") != all[1].noted("6 jobs of this study are in the queue already")
+	})
+	st, err := study.Open(t.Context(), first.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(first.hold, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		select {
+		case err := <-s.done:
+			if err != nil {
+				t.Errorf("%v; %q", err, s.notes)
+			}
+		case <-time.After(slurmPatience):
+			t.Fatalf("the study does not end; %q", s.notes)
+		}
+	}
+	arrays := map[string]int{}
+	for _, id := range slurm(t, "squeue", "--noheader", "--array", "--states=all", "--name="+st.JobName(), "--format=%F") {
+		arrays[id]++
+	}
+	if sizes := slices.Sorted(maps.Values(arrays)); !slices.Equal(sizes, []int{jobs - most, most}) {
+		t.Errorf("arrays of %v jobs; want %d jobs in all, no array of more than %d", sizes, jobs, most)
+	}
+	if got := first.export(t); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
 }
 
 // What the cluster refuses is told at once.

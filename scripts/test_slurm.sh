@@ -14,7 +14,7 @@ group() { # folder of the package, its tests, regular expression of the group
 	groups+=($!)
 }
 group executor executor.test '^TestSlurmConformance$'
-group executor executor.test '^TestSlurm(Stops|Refuses)$'
+group executor executor.test '^TestSlurm(Stops|Refuses|OneSubmits)$'
 group executor executor.test '^TestSlurm(NodeLost|SubmitterGoes)$'
 group cmd/netspace netspace.test '^TestStudyOnSlurm$'
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# with_slurm.sh COMMAND... starts a Slurm of two nodes, n1 and n2, of eight CPUs each on this machine, runs COMMAND with
+# with_slurm.sh COMMAND... starts a Slurm of two nodes, n1 and n2, of eight CPUs and two GPUs each (no real ones) on this machine, runs COMMAND with
 # SLURM_CONF set, ends Slurm and everything that it started, and exits with the status of COMMAND. Nothing
 # of the machine's own Slurm or munge, if it has them, is touched: everything lies in a temporary folder, which
 # COMMAND finds in SLURM_TEST_DIR: <node>.pid are the process ids of the nodes.
@@ -12,11 +12,11 @@ mkdir "$dir/state" "$dir/spool" "$dir/munge"
 chmod 0711 "$dir/munge" # as munged wants it
 chmod 0755 "$dir"
 
-# Ports that nobody listens at now, below those that the kernel gives to clients.
+# Ports that nobody listens at now, below those that the kernel gives to clients, and others for each of several that start together.
 ports=()
-while [ ${#ports[@]} -lt 3 ]; do
-	port=$((20000 + RANDOM % 12000))
-	[[ " ${ports[*]} " == *" $port "* ]] || (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+=("$port")
+for ((try = 0; ${#ports[@]} < 3; try++)); do
+	port=$((20000 + ($$ * 8 + try) % 12000))
+	(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+=("$port")
 done
 
 host=$(hostname -s)
@@ -45,18 +45,20 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=200000,sched_interval
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmdParameters=config_overrides
-SlurmdTimeout=10
+SlurmdTimeout=20
 KillWait=5
 MinJobAge=300
-MaxArraySize=6
+MaxArraySize=4
 ReturnToService=2
 MpiDefault=none
+GresTypes=gpu
 SwitchType=switch/none
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=8 RealMemory=4000
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=8 RealMemory=4000
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=8 RealMemory=4000 Gres=gpu:2
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=8 RealMemory=4000 Gres=gpu:2
 PartitionName=low Nodes=n1,n2 Default=YES PriorityTier=1 OverSubscribe=NO
 PartitionName=high Nodes=n1,n2 PriorityTier=10
 END
+printf 'Name=gpu File=/dev/%s\n' null zero >"$dir/gres.conf" # devices that every machine has in the place of GPUs
 
 started=()
 finish() {

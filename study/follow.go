@@ -4,13 +4,19 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"netspace/internal/atomicfile"
 	"netspace/trial"
 )
 
@@ -129,7 +135,10 @@ func (r *Run) tell(h heard) (moved bool) {
 	}
 	switch {
 	case h.record.Start != nil:
-		if known && h.attempt > p.attempt {
+		if known && h.attempt == p.attempt {
+			return false // it was given back, and goes on elsewhere
+		}
+		if known {
 			lost := e
 			lost.Kind, lost.Task.Attempt, lost.Death = TrialLost, p.attempt, trial.Death{Reason: "its worker gave no sign of life; another one has taken it over"}
 			r.report(lost)
@@ -204,11 +213,107 @@ func (r *Run) JobName(ctx context.Context) (string, error) {
 	}
 }
 
+// turn is what a file of Leads holds.
+type turn struct {
+	Session string `json:"session"`
+	Host    string `json:"host"`
+}
+
+// turnFile is the file of a turn, by its number from 1.
+func turnFile(dir string, n int) string {
+	return filepath.Join(dir, turnPrefix+strconv.Itoa(n)+turnSuffix)
+}
+
+const turnPrefix, turnSuffix = "submitter-", ".json"
+
+// Leads tells whether this run is the one that submits the study's jobs, of all that are at work on it, on whatever host. It takes that
+// place if nobody has it, or who had it has ended, or given no sign of life for its lease; if not, host is where the leader is, "" if that
+// is not known yet. A run that was stopped may have lost its place: it asks before each submission.
+//
+// Turns are files in dir, numbered one after the other, each created by who takes it and never changed or removed. Of two that take the
+// same turn the file system lets one, and whoever has the last turn leads. So the journals, which may be seen late,
+// decide only whether a leader lives.
+func (r *Run) Leads(ctx context.Context, dir string) (leads bool, host string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listen()
+	if err := r.history.refresh(ctx); err != nil {
+		return false, "", err
+	}
+	if own := r.history.sessions[r.session.ID]; own == nil || r.history.now.After(own.until) { // who sees the file is to see that this run lives
+		if err := r.log.append(true, record{Lease: &leaseRecord{Session: r.session.ID, leaseEnd: r.until()}}); err != nil {
+			return false, "", err
+		}
+	}
+	last, at, err := lastTurn(dir)
+	if err == nil {
+		err = r.history.refresh(ctx) // what journals tell of who has the turn was written before it
+	}
+	switch {
+	case err != nil:
+		return false, "", err
+	case at > 0 && last.Session == r.session.ID:
+		return true, r.Host, nil
+	case at > 0 && r.holds(last, turnFile(dir, at)):
+		return false, last.Host, nil
+	}
+	mine, err := json.Marshal(turn{r.session.ID, r.Host})
+	if err != nil {
+		return false, "", err
+	}
+	switch err := atomicfile.Create(turnFile(dir, at+1), mine, 0o644); {
+	case errors.Is(err, fs.ErrExist): // somebody takes it at this moment
+		return false, "", nil
+	case err != nil:
+		return false, "", err
+	}
+	return true, r.Host, nil
+}
+
+// lastTurn reads the last turn in a folder; number is 0 if there is none. A turn whose file does not say whose it is has no session.
+func lastTurn(dir string) (last turn, number int, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return last, 0, err
+	}
+	for _, e := range entries {
+		text, is := strings.CutPrefix(e.Name(), turnPrefix)
+		text, ends := strings.CutSuffix(text, turnSuffix)
+		if n, err := strconv.Atoi(text); is && ends && err == nil {
+			number = max(number, n)
+		}
+	}
+	if number == 0 {
+		return last, 0, nil
+	}
+	text, err := os.ReadFile(turnFile(dir, number))
+	if err == nil {
+		_ = json.Unmarshal(text, &last) // else it is being written, or was damaged
+	}
+	return last, number, err
+}
+
+// holds tells whether whoever has a turn, of which there is a file, is alive. One that no journal tells of may not be seen yet.
+func (r *Run) holds(t turn, file string) bool {
+	if s := r.history.sessions[t.Session]; s != nil {
+		return r.history.alive(s)
+	}
+	info, err := os.Stat(file)
+	return err == nil && time.Since(info.ModTime()) < r.lease
+}
+
 // Cancelled tells whether somebody has cancelled the study's jobs (see CancelJobs) since the run began.
 func (r *Run) Cancelled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.history.cancels > r.cancels
+}
+
+// CancelJobs tells all who have jobs train the study to submit no more.
+func (r *Run) CancelJobs() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.append(true, record{Cancel: &cancelRecord{}})
 }
 
 // JobName is the name that the study's jobs have in the queue of a scheduler; "" if it has never had any.

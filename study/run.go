@@ -39,8 +39,10 @@ type Request struct {
 	// Data is the folder or name of the images where they are not where the study file says; "": there.
 	Data string
 	// Trainer that the workers use, to know whether its numbers may differ from those
-	// of results that are there; nil means trial.Any.
+	// of results that are there; nil means trial.Any. Start fails if it cannot train here, unless it is nil and the study names none.
 	Trainer trial.Trainer
+	// Trains tells of a study whether the run trains it on this machine; nil: it does. A run that has others train needs no trainer here.
+	Trains func(Config) bool
 	// Host is this machine's name in the journals; "" means the system's. No two machines
 	// that share a folder may have the same one.
 	Host string
@@ -127,11 +129,13 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if host = unsafeName.ReplaceAllString(host, "_"); req.Lease == 0 {
 		req.Lease = DefaultLease
 	}
-	if req.Trainer == nil {
+	known := req.Trainer != nil
+	if !known {
 		req.Trainer = new(trial.Any)
 	}
-	if !config.Trainer.IsZero() {
-		if _, err := req.Trainer.Describe(trial.Task{Trainer: config.Trainer}); err != nil {
+	trains := req.Trains == nil || req.Trains(config)
+	if trains && (known || !config.Trainer.IsZero()) {
+		if _, err := req.Trainer.Describe(trial.Task{Engine: config.Engine, Trainer: config.Trainer}); err != nil {
 			return nil, &RequestError{err}
 		}
 	}
@@ -158,7 +162,7 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 		req.Note("%s: cut off %d bytes that a crash left half written", r.log.f.Name(), r.log.repaired)
 	}
 	noteDamage(h.damage, req.Note)
-	if err := r.fill(ctx, req); err != nil {
+	if err := r.fill(ctx, req, trains); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
 	return r, nil
@@ -205,7 +209,7 @@ func (s studyRecord) changes(old studyRecord) ([]string, error) {
 }
 
 // fill makes the queue: the trials without an outcome.
-func (r *Run) fill(ctx context.Context, req Request) error {
+func (r *Run) fill(ctx context.Context, req Request, trains bool) error {
 	h := r.history
 	if err := h.refresh(ctx); err != nil { // with the run's own journal
 		return err
@@ -241,7 +245,10 @@ func (r *Run) fill(ctx context.Context, req Request) error {
 			req.Note("another run of this study is at work on %s: sharing what remains with it", s.host)
 		}
 	}
-	r.session = sessionRecord{ID: rand.Text(), PID: os.Getpid(), Differs: r.differs(req)}
+	r.session = sessionRecord{ID: rand.Text(), PID: os.Getpid()}
+	if trains {
+		r.session.Differs = r.differs(req)
+	}
 	if r.session.Differs != "" {
 		req.Note("warning: %s", r.session.Differs)
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,16 +51,22 @@ func newDoctorCmd(a *app) *cobra.Command {
 		Short: "Show what this machine has: engines, processor, memory, data sets, Slurm",
 		Long: `Show what this machine has and what is missing: the training engines with their
 versions and instruction sets, processor and memory, the data sets that are known
-by name and how to install them, the cache of decoded images, and Slurm.`,
+by name and how to install them, the cache of decoded images, and Slurm: whether a
+cluster answers, its partitions, and what their nodes have.`,
 		Example: "  netspace doctor\n  netspace doctor --json | jq .engines",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return doctor(a) },
+		RunE:    func(c *cobra.Command, _ []string) error { return doctor(c.Context(), a) },
 	}
 }
 
-func doctor(a *app) error {
+// slurmPatience is how long the doctor waits for a cluster's answer.
+const slurmPatience = 5 * time.Second
+
+func doctor(ctx context.Context, a *app) error {
+	asking, cancel := context.WithTimeout(ctx, slurmPatience)
+	defer cancel()
 	r := doctorReport{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		CPU: machine.ReadCPU(), Memory: machine.ReadMemory(), Slurm: machine.FindSlurm()}
+		CPU: machine.ReadCPU(), Memory: machine.ReadMemory(), Slurm: machine.AskSlurm(asking)}
 	for _, name := range engines.Names() {
 		details, err := describeEngine(name)
 		if err != nil {
@@ -116,14 +124,37 @@ func (r doctorReport) print(a *app) {
 		line("data", "%s %s: %s", check[d.Available], d.Name, d.Details)
 	}
 	line("cache", "%s, %.1f MiB", orElse(r.Cache.Folder, "none: there is no home folder"), float64(r.Cache.Bytes)/(1<<20))
-	slurm := "no: there is no sbatch command"
-	if r.Slurm.Sbatch != "" {
-		slurm = "yes: " + r.Slurm.Sbatch
+	switch {
+	case r.Slurm.Sbatch == "":
+		line("slurm", "no  there is no sbatch command")
+	case !r.Slurm.Answers:
+		line("slurm", "no  %s is here, but no cluster answers: %s", r.Slurm.Sbatch, r.Slurm.Problem)
+	default:
+		in := ""
 		if r.Slurm.Job != "" {
-			slurm += ", in job " + r.Slurm.Job
+			in = ", in job " + r.Slurm.Job
+		}
+		line("slurm", "yes %s, a cluster answers%s", r.Slurm.Sbatch, in)
+		for _, p := range r.Slurm.Partitions {
+			line("partition", "%s", describePartition(p))
+		}
+		if r.Slurm.Problem != "" {
+			line("partition", "%s", r.Slurm.Problem)
 		}
 	}
-	line("slurm", "%s", slurm)
+}
+
+// describePartition says what a partition is in a line.
+func describePartition(p machine.Partition) string {
+	text := p.Name
+	if p.Default {
+		text += " (default)"
+	}
+	text += fmt.Sprintf(": %s, %d of %d nodes work, each with %d CPUs, %.1f GiB", p.State, p.Working, p.Nodes, p.CPUs, gib(p.Memory))
+	if p.GRES != "" {
+		text += ", " + p.GRES
+	}
+	return text + ", time limit " + p.TimeLimit
 }
 
 func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }

@@ -16,6 +16,9 @@ func TestStudyOnSlurm(t *testing.T) {
 	if os.Getenv("SLURM_TEST_DIR") == "" {
 		t.Skip("no Slurm to test with: make test-slurm")
 	}
+	if out, errs, status := netspace(t, "doctor"); status != exitOK || !strings.Contains(out, "low (default): up, 2 of 2 nodes work, each with 8 CPUs, 3.9 GiB, gpu:2, time limit infinite") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
 	file := tinyStudyFile(t, "epochs: 150, batch: 16, lr: 0.02")
 	text, err := os.ReadFile(file)
 	if err != nil {

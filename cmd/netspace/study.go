@@ -106,11 +106,9 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	if o.executor == "slurm" && machine.FindSlurm().Sbatch == "" {
 		return usage(executor.ErrNoSlurm)
 	}
-	if _, err := openEngine(o.engine); err != nil {
-		return err
-	}
+	onCluster := func(c study.Config) bool { return o.executor == "slurm" || o.executor == "" && c.Slurm != nil }
 	trainer := new(trial.Any)
-	req := study.Request{Trainer: trainer, File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
+	req := study.Request{Trainer: trainer, Trains: func(c study.Config) bool { return !onCluster(c) }, File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
 		if o.dir != "" {
 			return usagef("--dir %s: %s is a study folder already", o.dir, target)
@@ -128,7 +126,7 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	defer run.Close()
 	var workers study.Executor
 	var slots int
-	cluster := o.executor == "slurm" || o.executor == "" && run.Config.Slurm != nil
+	cluster := onCluster(run.Config)
 	if cluster {
 		on := executor.Slurm{Slurm: o.slurm.over(run.Config.Slurm, o.workers), Detach: true, Note: a.note}
 		workers, slots = on, on.Slots(run.Pending())

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -106,21 +105,6 @@ func groupLimit(self, root string) int64 {
 		}
 	}
 	return limit
-}
-
-// Slurm describes the workload manager, if there is one.
-type Slurm struct {
-	Sbatch string `json:"sbatch"`           // path of the command, "" if there is none
-	Job    string `json:"job_id,omitempty"` // of the job that this process runs in, "" if in none
-}
-
-// FindSlurm looks for Slurm.
-func FindSlurm() Slurm {
-	path, err := exec.LookPath("sbatch")
-	if err != nil {
-		path = ""
-	}
-	return Slurm{Sbatch: path, Job: os.Getenv("SLURM_JOB_ID")}
 }
 
 // Bound is the memory that all on this machine may use together: what there is, or what the control group or the Slurm job
