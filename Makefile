@@ -3,6 +3,7 @@
 # make fuzz    every parser on 2000 made-up inputs each (FUZZTIME=5m: for five minutes)
 # make check   what CI does: tests, lint, fuzzing, race detector
 # make test-slurm   studies on a Slurm of two nodes that is started for it (Debian's packages)
+# make test-export  exported files in ONNX Runtime, PyTorch and torchvision (Debian's packages, npm)
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
@@ -12,7 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan test-slurm
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan test-slurm test-export
 
 need:
 	@scripts/need go compiler onednn
@@ -52,6 +53,10 @@ lint: need
 test-slurm:
 	@scripts/need go compiler onednn slurm
 	@scripts/test_slurm.sh
+
+# What export writes gives elsewhere what the engine gives.
+test-export:
+	@scripts/test_export.sh
 
 # Reads and writes beside the buffers of the engine, also where they do no harm today.
 # (An engine lives as long as the process, and leaks have tests of their own.)

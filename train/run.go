@@ -437,7 +437,11 @@ func (r *run) saveWeights() error {
 		"steps":    fmt.Sprint(r.done()),
 		"averaged": fmt.Sprint(r.Recipe.EMA > 0),
 	}
-	weights.Setting{Mean: r.Data.Info.Mean, Std: r.Data.Info.Std, BNEpsilon: r.Recipe.BNEpsilon}.Put(f.Metadata)
+	info := r.Data.Info
+	weights.Setting{
+		Mean: info.Mean, Std: info.Std, BNEpsilon: r.Recipe.BNEpsilon,
+		Classes: info.Labels, Height: info.Height, Width: info.Width, Photos: info.Photos,
+	}.Put(f.Metadata)
 	return safetensors.WriteFile(r.Weights, f)
 }
 

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,6 +14,9 @@ const (
 	keyMean      = "mean"
 	keyStd       = "std"
 	keyBNEpsilon = "bn_epsilon"
+	keyClasses   = "classes" // a JSON list
+	keySize      = "size"    // height and width
+	keyPhotos    = "photos"
 )
 
 // Setting is what, beside the tensors, a network must be run with to give what
@@ -20,13 +24,32 @@ const (
 type Setting struct {
 	Mean, Std []float32 // of the images, per channel: they are normalised to (x-Mean)/Std, x in [0, 1]; nil if not stated
 	BNEpsilon float64   // added to the variance in BN; 0 if not stated
+	Classes   []string  // their names; nil if not stated
+	// Height and Width of the images in pixels; 0 if not stated. Photos says that they
+	// are the middle of larger ones (see dataset.Info).
+	Height, Width int
+	Photos        bool
 }
 
-// Put states s in a file's metadata.
+// Put states what of s is known in a file's metadata.
 func (s Setting) Put(metadata map[string]string) {
-	metadata[keyMean] = fmt.Sprint(s.Mean)
-	metadata[keyStd] = fmt.Sprint(s.Std)
-	metadata[keyBNEpsilon] = fmt.Sprint(s.BNEpsilon)
+	if s.Mean != nil {
+		metadata[keyMean] = fmt.Sprint(s.Mean)
+		metadata[keyStd] = fmt.Sprint(s.Std)
+	}
+	if s.BNEpsilon != 0 {
+		metadata[keyBNEpsilon] = fmt.Sprint(s.BNEpsilon)
+	}
+	if s.Classes != nil {
+		names, err := json.Marshal(s.Classes)
+		if err == nil { // strings have a text
+			metadata[keyClasses] = string(names)
+		}
+	}
+	if s.Height != 0 {
+		metadata[keySize] = fmt.Sprint([]int{s.Height, s.Width})
+		metadata[keyPhotos] = strconv.FormatBool(s.Photos)
+	}
 }
 
 // ReadSetting reads what Put stated. It is an error where a file states what is no number.
@@ -42,8 +65,27 @@ func ReadSetting(f *safetensors.File) (s Setting, err error) {
 			return Setting{}, fmt.Errorf("its metadata state %s %q, which is no number", keyBNEpsilon, text)
 		}
 	}
+	if text, stated := f.Metadata[keyClasses]; stated {
+		if err := json.Unmarshal([]byte(text), &s.Classes); err != nil {
+			return Setting{}, fmt.Errorf("its metadata state %s %q, which is no list of names", keyClasses, text)
+		}
+	}
+	size, err := floats(f.Metadata, keySize)
+	if err != nil {
+		return Setting{}, err
+	}
+	if size != nil {
+		if len(size) != 2 || !isSide(size[0]) || !isSide(size[1]) {
+			return Setting{}, fmt.Errorf("its metadata state %s %q, which are no height and width in pixels", keySize, f.Metadata[keySize])
+		}
+		s.Height, s.Width = int(size[0]), int(size[1])
+		s.Photos = f.Metadata[keyPhotos] == "true"
+	}
 	return s, nil
 }
+
+// maxSide bounds the size of images that a file can state.
+const maxSide = 1 << 14
 
 // floats reads numbers as Put writes them: [0.5 0.25].
 func floats(metadata map[string]string, key string) ([]float32, error) {
@@ -61,3 +103,6 @@ func floats(metadata map[string]string, key string) ([]float32, error) {
 	}
 	return values, nil
 }
+
+// isSide says whether x is a number of pixels.
+func isSide(x float32) bool { return x >= 1 && x <= maxSide && x == float32(int(x)) }

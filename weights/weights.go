@@ -99,30 +99,121 @@ func Append(f *safetensors.File, p engine.Program, g *graph.Graph, set engine.Se
 	return nil
 }
 
-// Load sets a program's parameters and BN statistics from a file. Every
-// parameter must be there in its shape. BN statistics may be left out all
-// together, which leaves the program's; PyTorch's num_batches_tracked is
-// ignored, and so are the moments and averages of a checkpoint, whose names
-// have a slash. Any other tensor is a fault. With faults the program stays as
-// it is and the error is a *MismatchError.
+// Load sets a program's parameters and BN statistics from a file, whichever Naming
+// its tensors have. Every parameter must be there in its shape. BN statistics may be
+// left out all together, which leaves the program's. What PyTorch adds does not matter:
+// num_batches_tracked is ignored, and so is a "module." before all names; nor do the moments
+// and averages of a checkpoint, whose names have a slash. Any other tensor is a fault. With faults the
+// program stays as it is and the error is a *MismatchError, or an *AmbiguousError.
 func Load(p engine.Program, g *graph.Graph, f *safetensors.File) error {
-	left := index(f)
-	params, buffers := Entries(g, engine.Params), Entries(g, engine.Buffers)
-	if !slices.ContainsFunc(buffers, func(b Entry) bool { _, ok := left[b.Name]; return ok }) {
-		buffers = nil
+	m, err := match(f, g)
+	if err != nil {
+		return err
 	}
-	foundParams, faults := take(left, params, nil)
-	foundBuffers, more := take(left, buffers, nil)
+	return errors.Join(set(p, engine.Params, m.params, m.foundParams), set(p, engine.Buffers, m.buffers, m.foundBuffers))
+}
+
+// Translate gives the tensors of f the names of g, in its order, and says which ones
+// they had. What does not fit is an error as in Load.
+func Translate(f *safetensors.File, g *graph.Graph) (*safetensors.File, Naming, error) {
+	m, err := match(f, g)
+	if err != nil {
+		return nil, m.naming, err
+	}
+	out := &safetensors.File{Metadata: f.Metadata}
+	entries := slices.Concat(m.params, m.buffers)
+	for i, t := range slices.Concat(m.foundParams, m.foundBuffers) {
+		t.Name = entries[i].Name
+		out.Tensors = append(out.Tensors, t)
+	}
+	return out, m.naming, nil
+}
+
+// Ends tells for how many channels of images and how many classes the tensors of f are, by the
+// shapes of the first convolution and of the classifier. g is the network for any
+// number of both; 0 stands for what f does not have.
+func Ends(f *safetensors.File, g *graph.Graph) (channels, classes int, err error) {
+	file := index(f)
+	_, names, err := namingOf(file, g)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, p := range g.Params {
+		shape := file[names.in(p.Name)].Shape
+		switch {
+		case p.Role == graph.ConvWeight && channels == 0 && len(shape) == 4:
+			channels = shape[1] * g.Nodes[p.Node].Groups
+		case p.Role == graph.LinearWeight && len(shape) == 2:
+			classes = shape[0]
+		}
+	}
+	return channels, classes, nil
+}
+
+// matching is what of a file belongs to a network.
+type matching struct {
+	naming                    Naming
+	params, buffers           []Entry // buffers: none if the file has none
+	foundParams, foundBuffers []safetensors.Tensor
+}
+
+func match(f *safetensors.File, g *graph.Graph) (m matching, err error) {
+	left := index(f)
+	var names Names
+	if m.naming, names, err = namingOf(left, g); err != nil {
+		return m, err
+	}
+	m.params, m.buffers = Entries(g, engine.Params), Entries(g, engine.Buffers)
+	if !slices.ContainsFunc(m.buffers, func(b Entry) bool { _, ok := left[names.in(b.Name)]; return ok }) {
+		m.buffers = nil
+	}
+	var faults, more []Fault
+	m.foundParams, faults = take(left, m.params, names)
+	m.foundBuffers, more = take(left, m.buffers, names)
 	faults = append(faults, more...)
 	for _, t := range f.Tensors {
-		if _, ok := left[t.Name]; ok && !strings.HasSuffix(t.Name, ".num_batches_tracked") && !strings.Contains(t.Name, "/") {
-			faults = append(faults, Fault{Kind: Unexpected, Name: t.Name})
+		name := strings.TrimPrefix(t.Name, dataParallel)
+		if _, ok := left[name]; ok && !ignored(name) {
+			faults = append(faults, Fault{Kind: Unexpected, Name: name})
 		}
 	}
 	if len(faults) > 0 {
-		return &MismatchError{Faults: faults}
+		return m, &MismatchError{Naming: m.naming, Faults: faults}
 	}
-	return errors.Join(set(p, engine.Params, params, foundParams), set(p, engine.Buffers, buffers, foundBuffers))
+	return m, nil
+}
+
+// ignored says whether a tensor of a file is none of the network's, and no fault.
+func ignored(name string) bool {
+	return strings.HasSuffix(name, ".num_batches_tracked") || strings.Contains(name, "/")
+}
+
+// namingOf tells the naming of a file's tensors: the one that most of the network's
+// parameters are found under.
+func namingOf(file map[string]safetensors.Tensor, g *graph.Graph) (Naming, Names, error) {
+	naming, names, most := Pycls, Names(nil), -1
+	for _, n := range Namings() {
+		to, err := n.Of(g)
+		if err != nil {
+			continue
+		}
+		hits, other := 0, ""
+		for _, p := range g.Params {
+			if _, ok := file[to.in(p.Name)]; ok {
+				hits++
+				if to.in(p.Name) != names.in(p.Name) {
+					other = p.Name
+				}
+			}
+		}
+		switch {
+		case hits == len(g.Params) && hits == most && other != "":
+			return "", nil, &AmbiguousError{[2]Naming{naming, n}, [2]string{names.in(other), to.in(other)}}
+		case hits > most:
+			naming, names, most = n, to, hits
+		}
+	}
+	return naming, names, nil
 }
 
 // Restore sets one whole set of a program of g from the tensors of f that names
@@ -137,10 +228,13 @@ func Restore(p engine.Program, g *graph.Graph, s engine.Set, f *safetensors.File
 	return set(p, s, entries, found)
 }
 
+// dataParallel is what PyTorch puts before all names of a network that several devices train.
+const dataParallel = "module."
+
 func index(f *safetensors.File) map[string]safetensors.Tensor {
 	byName := make(map[string]safetensors.Tensor, len(f.Tensors))
 	for _, t := range f.Tensors {
-		byName[t.Name] = t
+		byName[strings.TrimPrefix(t.Name, dataParallel)] = t
 	}
 	return byName
 }
@@ -217,6 +311,7 @@ func (f Fault) String() string {
 // MismatchError lists all that does not fit between a file of weights and a
 // network: first the network's tensors in their order, then what is unexpected.
 type MismatchError struct {
+	Naming Naming // of the names in Faults; "": the network's own
 	Faults []Fault
 }
 
@@ -229,5 +324,19 @@ func (e *MismatchError) Error() string {
 	if more := len(e.Faults) - most; more > 0 {
 		text = append(text, fmt.Sprintf("and %d more", more))
 	}
-	return "the weights are not of this network: " + strings.Join(text, "; ")
+	under := ""
+	if e.Naming != "" && e.Naming != Pycls {
+		under = fmt.Sprintf(" (under the names of %s)", e.Naming)
+	}
+	return "the weights are not of this network" + under + ": " + strings.Join(text, "; ")
+}
+
+// AmbiguousError says that a file has all of a network's parameters under two namings.
+type AmbiguousError struct {
+	Namings [2]Naming
+	Names   [2]string // of one parameter, in each
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("the weights are there twice: under the names of %s (%s) and of %s (%s)", e.Namings[0], e.Names[0], e.Namings[1], e.Names[1])
 }

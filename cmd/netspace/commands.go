@@ -16,6 +16,7 @@ func commands(a *app) []*cobra.Command {
 		newInitCmd(a),
 		newTrainCmd(a),
 		newEvalCmd(a),
+		newExportCmd(a),
 		newBenchCmd(a),
 		newStudyCmd(a),
 		newTrainerCmd(a),
