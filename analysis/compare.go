@@ -19,7 +19,7 @@ type Options struct {
 
 // DefaultDelta is a margin that is seldom noise and seldom irrelevant: half a
 // percentage point.
-const DefaultDelta = 0.5
+const DefaultDelta = study.DefaultDelta
 
 // Level of all intervals and bands.
 const Level = stats.DefaultLevel

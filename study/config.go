@@ -22,12 +22,14 @@ import (
 // Config is a study as its file states it.
 type Config struct {
 	Name    string // of the study; letters, digits and ._-
-	Samples int    // networks per space, at least 1
+	Samples int    // networks per space, at least 1; 0: as many as Decide asks for
 	Repeats Repeats
 	Spaces  []string
 	Data    trial.Data
 	Settings
 	Limits Limits
+	// Decide is a comparison that says how many networks are trained; nil: Samples does.
+	Decide *Decide
 	// Slurm is the cluster that it is run on unless somebody says otherwise; nil: this machine.
 	Slurm *Slurm
 }
@@ -83,7 +85,10 @@ func ParseConfig(data []byte, file string) (Config, error) {
 		return c, err
 	}
 	f := doc.Root()
-	f.Require("name", "data", "recipe", "samples", "spaces")
+	f.Require("name", "data", "recipe", "spaces")
+	if !f.Has("decide") {
+		f.Require("samples")
+	}
 	f.Word("name", func(word string) error {
 		if !goodName.MatchString(word) {
 			return errors.New("must start with a letter or digit and hold only letters, digits, '.', '_' and '-': it names a folder")
@@ -111,6 +116,12 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	c.Slurm = readSlurm(doc, f.Map("executor"))
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)
+	c.Decide = readDecide(doc, f.Map("decide"), DefaultDecide(), c.Spaces, c.Recipe.Epochs)
+	for i, name := range c.Spaces {
+		if c.Decide != nil && !f.Has("samples") && !slices.Contains(c.Decide.Between[:], name) && !doc.Failed("decide.between") {
+			doc.Fail(strict.Index("spaces", i), name, "is not compared by decide: samples must say how many networks of it are trained")
+		}
+	}
 	f.Finish()
 	return c, doc.Err()
 }

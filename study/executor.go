@@ -27,6 +27,7 @@ const (
 	TrialEpoch    EventKind = "epoch"    // an epoch is complete
 	TrialDone     EventKind = "done"
 	TrialFailed   EventKind = "failed" // for good
+	TrialPaused   EventKind = "paused" // it has done the epochs that are asked for (see Goal)
 	TrialLost     EventKind = "lost"   // the worker died; the trial is tried again
 )
 

@@ -92,7 +92,7 @@ func (r *Run) listen() {
 // hear takes note of a line that was added to a journal.
 func (f *follow) hear(in *follower, kind string, at int64, line []byte) {
 	switch kind {
-	case "start", "epoch", "done", "failed", "lost":
+	case "start", "epoch", "paused", "done", "failed", "lost":
 	default:
 		return
 	}
@@ -107,6 +107,8 @@ func (f *follow) hear(in *follower, kind string, at int64, line []byte) {
 		f.attempts[in] = h.attempt
 	case r.Epoch != nil:
 		h.trial = r.Epoch.Trial
+	case r.Paused != nil:
+		h.trial = r.Paused.Trial
 	case r.Done != nil:
 		h.trial = r.Done.Trial
 	case r.Failed != nil:
@@ -155,7 +157,7 @@ func (r *Run) tell(h heard) (moved bool) {
 	case h.record.Lost != nil:
 		e.Kind, e.Death = TrialLost, h.record.Lost.Death
 		delete(f.places, h.trial)
-	case r.history.outcome(h.trial).hasEnded():
+	case r.reached(h.trial):
 		moved = true
 		e = r.end(e, h.trial)
 		delete(f.places, h.trial)

@@ -49,6 +49,13 @@ type outcome struct {
 	forgive int          // attempts up to this count for nothing
 	claims  []claim      // not released; the latest of each session
 	epochs  []ref        // of a trial that is not done
+	paused  *paused      // the longest of those that were asked for
+}
+
+// paused is a training that has done some epochs and can be gone on with.
+type paused struct {
+	epochs int
+	ref    ref
 }
 
 // claim is a claim on a trial.
@@ -91,7 +98,8 @@ type history struct {
 	samples  map[string][]sample    // by space; places that no record tells of have no ref
 	spaces   map[string]spaceRecord // by name
 	outcomes map[trialID]*outcome
-	makers   []*Maker // different ones, in the order found
+	goals    map[string][]Goal // by space
+	makers   []*Maker          // different ones, in the order found
 	damage   []Damage
 
 	files    map[string]*follower
@@ -116,7 +124,7 @@ type history struct {
 // records in different files, does not matter.
 func readHistory(ctx context.Context, dir, host string) (*history, error) {
 	h := &history{dir: dir, host: host, samples: map[string][]sample{}, spaces: map[string]spaceRecord{}, spacesAt: map[string]int64{},
-		outcomes: map[trialID]*outcome{}, files: map[string]*follower{}, sessions: map[string]*session{}}
+		outcomes: map[trialID]*outcome{}, goals: map[string][]Goal{}, files: map[string]*follower{}, sessions: map[string]*session{}}
 	return h, h.refresh(ctx)
 }
 
@@ -349,6 +357,17 @@ func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 			o.failed = r.Failed
 		}
 		h.endOf(f, r.Failed.Trial)
+	case r.Goal != nil:
+		h.addGoal(r.Goal.Space, r.Goal.Goal)
+	case r.Paused != nil:
+		p := &paused{ref: at}
+		for _, e := range r.Paused.Epochs {
+			p.epochs = max(p.epochs, e.Epoch)
+		}
+		if o := h.outcome(r.Paused.Trial); o.paused == nil || p.epochs >= o.paused.epochs {
+			o.paused = p
+		}
+		h.endOf(f, r.Paused.Trial)
 	case r.Lost != nil:
 		o := h.outcome(r.Lost.Trial)
 		o.lost = append(o.lost, *r.Lost)
@@ -559,6 +578,14 @@ func (o *outcome) state() State {
 }
 
 func (o *outcome) hasEnded() bool { return o.state() != Pending }
+
+// isPaused tells whether a trial has not ended but been trained for some epochs, as was asked for.
+func (o *outcome) isPaused() bool { return !o.hasEnded() && o != nil && o.paused != nil }
+
+// reached tells whether a trial has ended or been trained for so many epochs.
+func (o *outcome) reached(epochs int) bool {
+	return o.hasEnded() || o != nil && o.paused != nil && o.paused.epochs >= epochs
+}
 
 // state of a trial.
 func (h *history) state(id trialID) State {

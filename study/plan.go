@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"netspace/internal/atomicfile"
 	"netspace/space"
@@ -138,6 +140,20 @@ func plan(ctx context.Context, dir string, config Config, found studyRecord, h *
 	} else if len(changes) > 0 {
 		return nil, &RequestError{&ChangedError{Dir: dir, Changes: changes}}
 	}
+	for _, name := range slices.Sorted(maps.Keys(req.Goals)) {
+		goal := req.Goals[name]
+		if err := goal.check(); err != nil {
+			return nil, &RequestError{fmt.Errorf("space %s: %w", name, err)}
+		}
+		if !slices.Contains(config.Spaces, name) {
+			return nil, &RequestError{fmt.Errorf("%s is none of the spaces of the study: %s", name, strings.Join(config.Spaces, ", "))}
+		}
+		if !h.known(name, goal) {
+			if err := add(record{Goal: &goalRecord{name, goal}}); err != nil {
+				return nil, err
+			}
+		}
+	}
 	settingsLost := h.study == nil && len(h.samples) > 0
 	for _, name := range config.Spaces {
 		kept, known := h.spaces[name]
@@ -152,12 +168,11 @@ func plan(ctx context.Context, dir string, config Config, found studyRecord, h *
 		}
 		edited := known && !sameTexts(s.Files(), kept.Files)
 		have := h.sampled(name)
-		if have >= config.Samples && !edited && !settingsLost {
+		size := max(config.Samples, req.Goals[name].Drawn)
+		if have >= size && !edited && !settingsLost {
 			continue
 		}
-		size := config.Samples
-		if have >= config.Samples { // only to see whether the networks are the same
-			size = min(have, config.Samples)
+		if have >= size { // only to see whether the networks are the same
 			if !edited {
 				size = 1
 			}

@@ -61,6 +61,8 @@ type record struct {
 	Forgive *forgiveRecord `json:"forgive,omitempty"`
 	Jobs    *jobsRecord    `json:"jobs,omitempty"`
 	Cancel  *cancelRecord  `json:"cancel,omitempty"`
+	Goal    *goalRecord    `json:"goal,omitempty"`
+	Paused  *pausedRecord  `json:"paused,omitempty"`
 }
 
 // headerRecord is the first line of every journal.
@@ -231,6 +233,16 @@ func (r *record) check() error {
 		if !goodJobName.MatchString(r.Jobs.Name) {
 			return fmt.Errorf("jobs of the name %.40q", r.Jobs.Name)
 		}
+	case r.Goal != nil:
+		if r.Goal.Space == "" {
+			return errors.New("a goal without a space")
+		}
+		return r.Goal.check()
+	case r.Paused != nil:
+		if err := checkAttempt(r.Paused.Attempt); err != nil {
+			return err
+		}
+		return checkEpochs(r.Paused.Epochs)
 	case r.Forgive != nil:
 		if a := r.Forgive.Attempt; a < 0 || a > maxAttempt {
 			return fmt.Errorf("attempt %d", a)

@@ -74,23 +74,35 @@ func rerunOf(first trialID, rerun int) (id trialID, seed uint64) {
 
 // training is one that a study asks for.
 type training struct {
-	id    trialID
-	space string
-	index int
-	rerun int // 0: the first training of the network, whose error is that of the population
-	flops float64
+	id     trialID
+	space  string
+	index  int
+	rerun  int     // 0: the first training of the network, whose error is that of the population
+	flops  float64 // multiply-adds of a forward pass, of a short training the share of its epochs
+	epochs int     // allEpochs, or the first so many
 }
 
 func (t training) best(r *result) Best {
 	return Best{ID: t.id.String(), Space: t.space, Index: t.index, Error: r.Error}
 }
 
+// shareOf is the share of a whole training that some epochs are.
+func shareOf(epochs int, c Config) float64 { return min(1, float64(epochs)/float64(c.Recipe.Epochs)) }
+
 // wanted gives to see the trainings that a study asks for, each once, in the order in which they are begun: the first
 // network of every space, so that the populations grow side by side, and reruns when all networks are trained.
 func (h *history) wanted(c Config, visit func(training)) {
 	seen := map[trialID]bool{}
+	last, most := 0, map[trialID]int{} // epochs of a network that two spaces have in common
+	for _, name := range c.Spaces {
+		_, any := h.extent(name, c.Samples)
+		last = max(last, any)
+		for index, s := range h.samples[name][:min(any, len(h.samples[name]))] {
+			most[s.id] = max(most[s.id], h.epochsOf(name, index, c.Samples))
+		}
+	}
 	for rerun := range 1 + c.Repeats.Times {
-		for index := range c.Samples {
+		for index := range last {
 			if rerun > c.Repeats.of(index) {
 				break
 			}
@@ -99,7 +111,11 @@ func (h *history) wanted(c Config, visit func(training)) {
 				if index >= len(all) || all[index].ref.length == 0 {
 					continue
 				}
-				p := training{all[index].id, name, index, rerun, all[index].flops}
+				if full, any := h.extent(name, c.Samples); index >= any || rerun > 0 && index >= full {
+					continue
+				}
+				p := training{all[index].id, name, index, rerun, all[index].flops, most[all[index].id]}
+				p.flops *= shareOf(p.epochs, c)
 				if rerun > 0 {
 					p.id, _ = rerunOf(p.id, rerun)
 				}

@@ -49,6 +49,8 @@ type Request struct {
 	// Lease is how long other runs respect the claims of this one after its last sign of
 	// life; 0 means DefaultLease.
 	Lease time.Duration
+	// Goals are what is to be trained of spaces besides what the study file asks for, and what was asked for before.
+	Goals map[string]Goal
 	// Note is told what Start does that takes time, and what it repaired; nil: nobody.
 	Note func(format string, args ...any)
 }
@@ -79,6 +81,7 @@ type Run struct {
 	queue   []training      // trials that had not ended when the run began, in order, and those that came back
 	head    int             // of the queue: all before it are taken
 	waiting map[trialID]int // place in the queue of those that are not taken
+	epochs  map[trialID]int // that short trainings are to have
 	ready   []Task          // claimed, and not given out yet
 	held    map[trialID]*attempt
 	usual   time.Duration // from giving out a trial to its end, about; 0 until one ended
@@ -93,6 +96,30 @@ type attempt struct {
 	moved bool      // it has made a step
 }
 
+// Read gives the study that is asked for, as its file states it, and its folder, which need not be there yet. The error is a *RequestError.
+func (req Request) Read() (config Config, dir string, err error) {
+	config, _, dir, err = req.read()
+	return config, dir, err
+}
+
+func (req Request) read() (config Config, text []byte, dir string, err error) {
+	file := req.File
+	if file == "" {
+		file = filepath.Join(req.Dir, fileName)
+	}
+	if text, err = strict.ReadFile(file); err != nil {
+		return config, nil, "", &RequestError{fmt.Errorf("study file: %w", err)}
+	}
+	if config, err = ParseConfig(text, file); err != nil {
+		return config, nil, "", &RequestError{err}
+	}
+	if dir = req.Dir; dir == "" {
+		dir = filepath.Join("out", config.Name)
+	}
+	dir, err = filepath.Abs(dir)
+	return config, text, dir, err
+}
+
 // Start prepares a study: it reads the study file, opens the data set, samples
 // what is not sampled yet and writes the plan into the folder. Nothing is
 // written before all of that has succeeded. Close the Run when it is not needed any more.
@@ -100,27 +127,12 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if req.Note == nil {
 		req.Note = func(string, ...any) {}
 	}
-	file := req.File
-	if file == "" {
-		file = filepath.Join(req.Dir, fileName)
-	}
-	text, err := strict.ReadFile(file)
+	config, text, dir, err := req.read()
 	if err != nil {
-		return nil, &RequestError{fmt.Errorf("study file: %w", err)}
-	}
-	config, err := ParseConfig(text, file)
-	if err != nil {
-		return nil, &RequestError{err}
+		return nil, err
 	}
 	if req.Engine != engines.Default {
 		config.Engine = req.Engine
-	}
-	dir := req.Dir
-	if dir == "" {
-		dir = filepath.Join("out", config.Name)
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
 	}
 	host := req.Host
 	if host == "" {
@@ -151,7 +163,7 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 		config.Data.Name = req.Data
 	}
 	r := &Run{Dir: dir, Config: config, Host: host, lease: req.Lease, history: h, lines: &lines{h: h}, report: func(Event) {},
-		waiting: map[trialID]int{}, held: map[trialID]*attempt{}, deaths: deaths{soft: map[trialID]int{}, first: map[trialID]int{}}}
+		waiting: map[trialID]int{}, epochs: map[trialID]int{}, held: map[trialID]*attempt{}, deaths: deaths{soft: map[trialID]int{}, first: map[trialID]int{}}}
 	if r.found, err = prepare(ctx, dir, config, text, h, req); err != nil {
 		return nil, err
 	}
@@ -221,6 +233,9 @@ func (r *Run) fill(ctx context.Context, req Request, trains bool) error {
 	var records []record
 	h.wanted(r.Config, func(p training) {
 		r.totals.Trials++
+		if p.epochs < allEpochs {
+			r.epochs[p.id] = p.epochs
+		}
 		o := h.outcomes[p.id]
 		if f := o.failure(); f != nil && (req.Retry || f.Cause == trial.Killed && !req.Joins) {
 			o.forgive = o.nextAttempt() - 1
@@ -232,6 +247,10 @@ func (r *Run) fill(ctx context.Context, req Request, trains bool) error {
 		case Failed:
 			r.totals.Failed++
 		default:
+			if r.reached(p.id) {
+				r.totals.Done++
+				break
+			}
 			r.waiting[p.id] = len(r.queue)
 			r.queue = append(r.queue, p)
 		}
@@ -265,6 +284,9 @@ func (r *Run) task(q training) (Task, error) {
 	if err != nil {
 		return Task{}, &RequestError{err}
 	}
+	if epochs, short := r.epochs[q.id]; short && epochs < task.Recipe.Epochs {
+		task.Steps = epochs * (r.found.TrainImages / task.Recipe.Batch)
+	}
 	return Task{Task: task, Dir: r.Dir, Host: r.Host, Space: q.space, Index: q.index, Rerun: q.rerun}, nil
 }
 
@@ -278,6 +300,15 @@ func taskOf(rec trialRecord, rerun int, c Config, found studyRecord) (t trial.Ta
 	return t, err
 }
 
+// reached tells whether a trial has come to what is wanted of it.
+func (r *Run) reached(id trialID) bool {
+	epochs, short := r.epochs[id]
+	if !short {
+		epochs = allEpochs
+	}
+	return r.history.outcomes[id].reached(epochs)
+}
+
 // sweep removes checkpoints that nobody will go on from: of trials that ended
 // when their worker or the machine stopped before it had removed them.
 func (r *Run) sweep() error {
@@ -288,7 +319,7 @@ func (r *Run) sweep() error {
 	for _, e := range entries {
 		id, err := parseID(e.Name())
 		if err == nil {
-			if _, wanted := r.waiting[id]; wanted || r.history.working[id] || r.history.claimant(id, "") != nil {
+			if _, wanted := r.waiting[id]; wanted || r.history.outcomes[id].isPaused() || r.history.working[id] || r.history.claimant(id, "") != nil {
 				continue
 			}
 		}
@@ -326,12 +357,17 @@ type Best struct {
 // Totals when the run began.
 func (r *Run) Totals() Totals { return r.totals }
 
-// cost are the flops of a network of this study; 0 if they are not known.
+// cost are the flops of a network of this study, of one that is trained for some epochs their share; 0 if they are not known.
 func (r *Run) cost(space string, index int) float64 {
-	if all := r.history.samples[space]; index < len(all) {
-		return all[index].flops
+	all := r.history.samples[space]
+	if index >= len(all) {
+		return 0
 	}
-	return 0
+	flops := all[index].flops
+	if epochs, short := r.epochs[all[index].id]; short {
+		flops *= shareOf(epochs, r.Config)
+	}
+	return flops
 }
 
 // experience gives to see the flops and seconds of what was trained before the run began, and the flops of what remains.
@@ -494,7 +530,7 @@ func (r *Run) claim(ctx context.Context) error {
 		}
 		var back []record
 		for i, q := range chosen {
-			if h.outcome(q.id).hasEnded() || h.claimant(q.id, r.session.ID) != nil {
+			if r.reached(q.id) || h.claimant(q.id, r.session.ID) != nil {
 				back = append(back, record{Release: &releaseRecord{Session: r.session.ID, Trial: &q.id}})
 				continue
 			}
@@ -528,7 +564,7 @@ const Elsewhere = -1
 func (r *Run) endedElsewhere() {
 	for _, id := range r.history.takeEnded() {
 		place, waits := r.waiting[id]
-		if !waits || !r.history.outcome(id).hasEnded() {
+		if !waits || !r.reached(id) {
 			continue
 		}
 		delete(r.waiting, id)
@@ -542,6 +578,10 @@ func (r *Run) end(e Event, id trialID) Event {
 	o := r.history.outcome(id)
 	if o.done != nil {
 		e.Kind, e.Error, e.Seconds, e.Death = TrialDone, o.done.Error, o.done.Seconds, trial.Death{}
+		return e
+	}
+	if !o.hasEnded() {
+		e.Kind, e.Death = TrialPaused, trial.Death{}
 		return e
 	}
 	e.Kind = TrialFailed
@@ -583,7 +623,7 @@ func (r *Run) Ended(worker int, t Task, death *trial.Death) (next Task, again bo
 	other := h.claimant(id, r.session.ID)
 	mine := r.held[id]
 	switch {
-	case h.outcome(id).hasEnded():
+	case r.reached(id):
 		if mine != nil {
 			took := max(time.Since(mine.given), 1)
 			r.usual = (3*r.usual + took) / 4
@@ -591,7 +631,7 @@ func (r *Run) Ended(worker int, t Task, death *trial.Death) (next Task, again bo
 				r.deaths.moved()
 			}
 		}
-		if death != nil { // before it could tidy up, perhaps
+		if death != nil && h.outcome(id).hasEnded() { // before it could tidy up, perhaps
 			removeCheckpoints(r.Dir, t.ID)
 		}
 		r.report(r.end(e, id))

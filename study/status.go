@@ -56,7 +56,8 @@ func (s *Study) Status() []Status {
 }
 
 func (s *Study) status(space string) Status {
-	st := Status{Space: space, Samples: s.Config.Samples}
+	st := Status{Space: space}
+	st.Samples, _ = s.history.extent(space, s.Config.Samples)
 	sum := 0.0
 	for index, place := range s.samples(space) {
 		st.Reruns += s.Config.Repeats.of(index)

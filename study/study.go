@@ -111,10 +111,22 @@ func (s *Study) Populations(ctx context.Context) ([]Population, error) {
 	return all, nil
 }
 
-// samples are the places of a population, as many as the study file asks for.
+// Drawn are the first networks of a space, n of them if so many are drawn, with what is known of their trainings so far: as Populations gives them, and
+// those that are trained for some epochs, or not at all.
+func (s *Study) Drawn(ctx context.Context, space string, n int) (trials []Trial, err error) {
+	all := s.history.samples[space]
+	err = s.each(ctx, all[:min(len(all), n)], func(t Trial) error {
+		trials = append(trials, t)
+		return nil
+	})
+	return trials, err
+}
+
+// samples are the places of a population, as many as the study file, or a goal, asks for.
 func (s *Study) samples(space string) []sample {
 	all := s.history.samples[space]
-	return all[:min(len(all), s.Config.Samples)]
+	full, _ := s.history.extent(space, s.Config.Samples)
+	return all[:min(len(all), full)]
 }
 
 // ChanceError is the top-k error in percent of guessing among the given number of

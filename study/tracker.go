@@ -96,6 +96,10 @@ func (t *Tracker) Event(e Event) {
 		t.leftFlops -= flops
 		t.totals.done(Best{ID: e.Task.ID, Space: e.Task.Space, Index: e.Task.Index, Error: e.Error}, e.Task.Rerun)
 		delete(t.workers, e.Worker)
+	case TrialPaused:
+		t.totals.Done++
+		t.leftFlops -= t.run.cost(e.Task.Space, e.Task.Index)
+		delete(t.workers, e.Worker)
 	case TrialFailed:
 		t.totals.Failed++
 		t.leftFlops -= t.run.cost(e.Task.Space, e.Task.Index)

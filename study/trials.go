@@ -166,6 +166,13 @@ func (l *lines) outcome(id trialID, t *Trial) (err error) {
 	if o == nil {
 		return nil
 	}
+	if o.paused != nil {
+		p, err := l.read(o.paused.ref)
+		if err != nil {
+			return err
+		}
+		t.Epochs = p.Paused.Epochs
+	}
 	for _, at := range o.epochs {
 		e, err := l.read(at)
 		if err != nil {

@@ -48,7 +48,7 @@ func (s *Study) View(now time.Time) View {
 	places := map[trialID]AtWork{}
 	flops := map[trialID]float64{}
 	h.wanted(s.Config, func(p training) {
-		places[p.id], flops[p.id] = AtWork{Space: p.space, Index: p.index, Rerun: p.rerun, ID: p.id.String(), Epochs: s.Config.Recipe.Epochs}, p.flops
+		places[p.id], flops[p.id] = AtWork{Space: p.space, Index: p.index, Rerun: p.rerun, ID: p.id.String(), Epochs: min(p.epochs, s.Config.Recipe.Epochs)}, p.flops
 		v.Trials++
 		switch o := h.outcomes[p.id]; o.state() {
 		case Done:
@@ -60,6 +60,10 @@ func (s *Study) View(now time.Time) View {
 		case Failed:
 			v.Failed++
 		default:
+			if o.reached(p.epochs) {
+				v.Done++
+				break
+			}
 			left++
 			leftFlops += p.flops
 		}

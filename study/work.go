@@ -114,6 +114,8 @@ func (w *Worker) Work(ctx context.Context, task Task, trainer trial.Trainer, tel
 	var failure *trial.Failure
 	var end record
 	switch {
+	case err == nil && len(result.Epochs) > 0 && task.Steps > 0 && result.Epochs[len(result.Epochs)-1].Epoch < task.Recipe.Epochs:
+		end.Paused = &pausedRecord{Trial: id, Attempt: task.Attempt, Seconds: result.Seconds, Epochs: epochsOf(result.Epochs)}
 	case err == nil:
 		end.Done = &doneRecord{Trial: id, Error: result.Error, Error5: result.Error5, Seconds: result.Seconds,
 			ImagesPerSecond: result.ImagesPerSecond, Epochs: epochsOf(result.Epochs)}
@@ -131,6 +133,9 @@ func (w *Worker) Work(ctx context.Context, task Task, trainer trial.Trainer, tel
 		return err
 	}
 	ended = true
+	if end.Paused != nil {
+		return nil
+	}
 	removeCheckpoints(task.Dir, task.ID)
 	return nil
 }

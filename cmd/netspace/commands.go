@@ -21,6 +21,7 @@ func commands(a *app) []*cobra.Command {
 		newStudyCmd(a),
 		newTrainerCmd(a),
 		newCompareCmd(a),
+		newDecideCmd(a),
 		newReportCmd(a),
 		newDoctorCmd(a),
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"netspace/dataset"
 	"netspace/engine/engines"
@@ -46,6 +48,9 @@ type studyRunOptions struct {
 	engine   string
 	retry    bool
 	data     string
+
+	command string // that goes on, "" is study run; with the flags that it needs besides these
+	trainer *trial.Any
 }
 
 func newStudyRunCmd(a *app) *cobra.Command {
@@ -59,7 +64,8 @@ survive a crash at any moment: nothing that was finished is trained twice, and
 going on gives the same results, bit for bit, as never having been interrupted.
 
 A study file may get more samples, spaces and repeats between two runs; the networks
-that are new are then trained. Ctrl-C stops within two seconds and loses at most
+that are new are then trained. If the file asks for a decision (decide), networks are trained until
+it is made, as "netspace decide" does. Ctrl-C stops within two seconds and loses at most
 what was done since the last checkpoint. The format of study files is described in
 docs/study.md.
 
@@ -78,7 +84,12 @@ study file or the folder is wrong.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), a, args[0]) },
 	}
-	f := c.Flags()
+	o.add(c.Flags())
+	return c
+}
+
+// add adds the flags that say where a study is and who trains it.
+func (o *studyRunOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.dir, "dir", "", "study folder (default out/<name of the study>)")
 	f.IntVar(&o.workers, "workers", 0, "worker processes at once (default one per core; with PyTorch on GPUs per_device for each; on a cluster one per network, up to 100)")
 	f.StringVar(&o.executor, "executor", "", "where workers run: local or slurm (default what the study file says, else local)")
@@ -87,54 +98,86 @@ study file or the folder is wrong.`,
 	f.BoolVar(&o.retry, "retry", false, "try the networks again that failed")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
 	_ = f.MarkHidden("engine") // fails for flags that do not exist only
-	return c
 }
 
 func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
+	req, err := o.request(a, target)
+	if err != nil {
+		return err
+	}
+	run, err := study.Start(ctx, req)
+	if err != nil {
+		return startError(err)
+	}
+	totals := run.Totals()
+	if totals.Trials > 0 || run.Config.Decide == nil {
+		totals, err = o.train(ctx, a, run)
+	}
+	if err = errors.Join(err, run.Close()); err != nil {
+		return err
+	}
+	if run.Config.Decide != nil {
+		req.Retry = false
+		return o.decide(ctx, a, req, nil)
+	}
+	return failedNetworks(totals, run.Dir)
+}
+
+// request checks the flags and says which study they are of.
+func (o *studyRunOptions) request(a *app, target string) (req study.Request, err error) {
 	if o.executor != "" && o.executor != "local" && o.executor != "slurm" {
-		return usagef("--executor %s: %s", o.executor, strict.OneOf(o.executor, "local", "slurm"))
+		return req, usagef("--executor %s: %s", o.executor, strict.OneOf(o.executor, "local", "slurm"))
 	}
 	if o.workers < 0 {
-		return usagef("--workers %d: must be at least 1, or 0 for one per core, or GPU", o.workers)
+		return req, usagef("--workers %d: must be at least 1, or 0 for one per core, or GPU", o.workers)
 	}
 	if err := o.slurm.check(o.executor); err != nil {
-		return err
+		return req, err
 	}
 	if o.executor == "" && len(o.slurm.given()) > 0 {
 		o.executor = "slurm"
 	}
 	if o.executor == "slurm" && machine.FindSlurm().Sbatch == "" {
-		return usage(executor.ErrNoSlurm)
+		return req, usage(executor.ErrNoSlurm)
 	}
-	onCluster := func(c study.Config) bool { return o.executor == "slurm" || o.executor == "" && c.Slurm != nil }
-	trainer := new(trial.Any)
-	req := study.Request{Trainer: trainer, Trains: func(c study.Config) bool { return !onCluster(c) }, File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
+	o.trainer = new(trial.Any)
+	req = study.Request{Trainer: o.trainer, Trains: func(c study.Config) bool { return !o.onCluster(c) }, File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
 		if o.dir != "" {
-			return usagef("--dir %s: %s is a study folder already", o.dir, target)
+			return req, usagef("--dir %s: %s is a study folder already", o.dir, target)
 		}
 		req.File, req.Dir = "", target
 	}
-	run, err := study.Start(ctx, req)
+	return req, nil
+}
+
+// onCluster tells whether jobs of a cluster train a study.
+func (o *studyRunOptions) onCluster(c study.Config) bool {
+	return o.executor == "slurm" || o.executor == "" && c.Slurm != nil
+}
+
+// startError gives errors of study.Start their exit status.
+func startError(err error) error {
 	var missing *dataset.MissingError
 	if errors.As(err, &missing) {
 		err = usagef("%w; --data PATH says where the images of a study are on this machine", err)
 	}
-	if err != nil {
-		return studyError(err)
-	}
-	defer run.Close()
+	return studyError(err)
+}
+
+// train trains what remains of a study.
+func (o studyRunOptions) train(ctx context.Context, a *app, run *study.Run) (totals study.Totals, err error) {
 	var workers study.Executor
 	var slots int
-	cluster := onCluster(run.Config)
+	cluster := o.onCluster(run.Config)
 	if cluster {
 		on := executor.Slurm{Slurm: o.slurm.over(run.Config.Slurm, o.workers), Detach: true, Note: a.note}
 		workers, slots = on, on.Slots(run.Pending())
 	} else {
 		on := executor.Local{Workers: o.workers}
 		if o.workers == 0 {
-			if on.Workers, err = trainer.Workers(run.Config.Trainer); err != nil {
-				return err
+			if on.Workers, err = o.trainer.Workers(run.Config.Trainer); err != nil {
+				return totals, err
 			}
 		}
 		workers, slots = on, min(on.Slots(), max(1, run.Pending()))
@@ -143,25 +186,29 @@ func (o studyRunOptions) run(ctx context.Context, a *app, target string) error {
 	show.start()
 	a.grace.Store(int64(withGrace))
 	err = run.Execute(ctx, workers, show.event)
-	totals := show.stop(err)
+	totals = show.stop(err)
 	switch {
 	case cluster && errors.Is(err, context.Canceled):
-		return &stoppedError{fmt.Sprintf("%d of %d networks are done, and the jobs on the cluster work on; to follow them again, or to end them, type:\n  %s\n  %s",
+		return totals, &stoppedError{fmt.Sprintf("%d of %d networks are done, and the jobs on the cluster work on; to follow them again, or to end them, type:\n  %s\n  %s",
 			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir), cancelCommand(run.Dir)), err}
 	case errors.Is(err, executor.ErrCancelled):
-		return &exitError{exitInterrupted, fmt.Errorf("%w with %d of %d networks done; to go on, type:\n  %s",
+		return totals, &exitError{exitInterrupted, fmt.Errorf("%w with %d of %d networks done; to go on, type:\n  %s",
 			err, totals.Done+totals.Failed, totals.Trials, o.again(run.Dir))}
 	case errors.Is(err, context.Canceled):
 		// Who stopped it decides the exit status.
-		return &stoppedError{fmt.Sprintf("interrupted with %d of %d networks done; to go on, type:\n  %s",
+		return totals, &stoppedError{fmt.Sprintf("interrupted with %d of %d networks done; to go on, type:\n  %s",
 			totals.Done+totals.Failed, totals.Trials, o.again(run.Dir)), err}
-	case err != nil:
-		return studyError(err)
-	case totals.Failed > 0:
-		return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (%s study status %s says why)",
-			totals.Failed, totals.Trials, shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(run.Dir)))}
 	}
-	return nil
+	return totals, studyError(err)
+}
+
+// failedNetworks is an error if networks failed.
+func failedNetworks(t study.Totals, dir string) error {
+	if t.Failed == 0 {
+		return nil
+	}
+	return &exitError{exitTrials, fmt.Errorf("%d of %d networks failed; they count with the error of chance (%s study status %s says why)",
+		t.Failed, t.Trials, shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(dir)))}
 }
 
 // stoppedError says in its own words what a cancelled context ended.
@@ -175,7 +222,7 @@ func (e *stoppedError) Unwrap() error { return e.err }
 
 // again is the command that goes on with a study.
 func (o studyRunOptions) again(dir string) string {
-	command := fmt.Sprintf("%s study run %s", shellescape.Quote(os.Args[0]), shellescape.Quote(displayPath(dir)))
+	command := fmt.Sprintf("%s %s %s", shellescape.Quote(os.Args[0]), cmp.Or(o.command, "study run"), shellescape.Quote(displayPath(dir)))
 	if o.executor != "" {
 		command += " --executor " + o.executor
 	}

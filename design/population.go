@@ -1,0 +1,96 @@
+package design
+
+import (
+	"cmp"
+	"math"
+
+	"netspace/stats"
+	"netspace/study"
+)
+
+// population is what a folder knows of a space.
+type population struct {
+	trials []study.Trial
+	known  [][]float64
+}
+
+// features makes known what the networks of both spaces tell before they are trained.
+func features(spaces *[2]population) {
+	common := math.MaxInt
+	for i := range spaces {
+		for _, t := range spaces[i].trials {
+			row := Features(t)
+			spaces[i].known, common = append(spaces[i].known, row), min(common, len(row))
+		}
+	}
+	for i := range spaces {
+		for k, row := range spaces[i].known {
+			spaces[i].known[k] = row[:common]
+		}
+	}
+}
+
+// Features are what is known of a network before it is trained and may tell how good it will be: its complexities and, if it is made of stages, how many blocks
+// it has, the widths of the first and the last stage, the narrowest width within its blocks, and the geometric means of its bottleneck ratios and group widths.
+func Features(t study.Trial) []float64 {
+	c := t.Complexity
+	all := []float64{float64(c.Flops), float64(c.Params), float64(c.Acts)}
+	n, ok := t.Spec.AnyNet()
+	if !ok {
+		return all
+	}
+	narrowest, ratio, group := math.Inf(1), 0.0, 0.0
+	for _, s := range n.Stages {
+		b, g := cmp.Or(s.Bottleneck, 1), cmp.Or(float64(s.GroupWidth), 1)
+		narrowest = math.Min(narrowest, float64(s.Width)/b)
+		ratio += math.Log(b) / float64(len(n.Stages))
+		group += math.Log(g) / float64(len(n.Stages))
+	}
+	return append(all, float64(n.Depth()), float64(n.Stages[0].Width), float64(n.Stages[len(n.Stages)-1].Width), narrowest, ratio, group)
+}
+
+// trained gives what a look asks for; ok is false if it is not all there.
+func (p population) trained(goal stats.Goal, most, epochs int) (t stats.Trained, ok bool) {
+	if len(p.trials) < most {
+		return t, false
+	}
+	t.Known = p.known
+	for i, n := range p.trials[:goal.Short] {
+		ended := n.State == study.Done || n.State == study.Failed
+		switch {
+		case n.Index != i, i < goal.Full && !ended, !ended && lastEpoch(n) < goal.Epochs:
+			return t, false
+		case i < goal.Full:
+			t.Final = append(t.Final, n.Error)
+		}
+		t.Curves = append(t.Curves, seen(n, epochs))
+	}
+	return t, true
+}
+
+func lastEpoch(t study.Trial) (last int) {
+	for _, e := range t.Epochs {
+		last = max(last, e.Epoch)
+	}
+	return last
+}
+
+// seen is what was seen of a network in each epoch of its training so far: the loss and the error on the training images, which every epoch
+// has and which vary less than errors on few validation images while the learning rate is high. What a network that failed did not
+// come to is worse than anything. What a trainer does not tell of an epoch says nothing.
+func seen(t study.Trial, epochs int) []stats.Seen {
+	none := stats.Seen{0, 0}
+	if t.State == study.Failed {
+		none = stats.Seen{math.Inf(1), math.Inf(1)}
+	}
+	curve := make([]stats.Seen, epochs)
+	for k := range curve {
+		curve[k] = none
+	}
+	for _, e := range t.Epochs {
+		if e.Epoch <= epochs {
+			curve[e.Epoch-1] = stats.Seen{e.TrainLoss, e.TrainError}
+		}
+	}
+	return curve
+}
