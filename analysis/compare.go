@@ -31,7 +31,8 @@ type Space struct {
 	Finished []study.Trial // done and failed, in sample order
 	Errors   []float64     // of Finished, percent; chance for the failed
 	Failed   int
-	Pending  int // not finished: not part of the numbers
+	Pending  int    // not finished: not part of the numbers
+	Imported string // format that it was read from; "": a study trained it
 	// Noise of reruns, of those that did not fail; nil if no network was trained again.
 	Noise *stats.Noise
 	stats.Summary
@@ -81,6 +82,9 @@ func Compare(ctx context.Context, sources []Source, o Options) (Comparison, erro
 				label = fmt.Sprintf("%s (%s)", label, s.Dir)
 			}
 			sp := newSpace(label, p)
+			if s.Imported != nil {
+				sp.Imported = s.Imported.Format
+			}
 			if len(sp.Finished) == 0 {
 				c.Omitted = append(c.Omitted, label)
 				continue

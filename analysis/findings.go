@@ -104,6 +104,9 @@ func (f *Findings) add(i int, s Space) error {
 	ranked := s.ranked()
 	var best []Outline
 	for _, n := range ranked[:min(MostOutlined, len(ranked))] {
+		if s.Finished[n].Spec.Network == nil { // imported without a description
+			continue
+		}
 		outline, err := s.Finished[n].Spec.Silhouette()
 		if err != nil {
 			return fmt.Errorf("network %d: %w", s.Finished[n].Index, err)

@@ -18,9 +18,10 @@ type Range struct {
 type SpaceJSON struct {
 	Study     string           `json:"study"`
 	Space     string           `json:"space"`
-	N         int              `json:"n"`       // finished, failed ones included
-	Failed    int              `json:"failed"`  // counted with the error of chance
-	Pending   int              `json:"pending"` // not finished, not counted
+	Imported  string           `json:"imported,omitempty"` // format that it was read from; absent: a study trained it
+	N         int              `json:"n"`                  // finished, failed ones included
+	Failed    int              `json:"failed"`             // counted with the error of chance
+	Pending   int              `json:"pending"`            // not finished, not counted
 	Min       float64          `json:"min"`
 	Mean      float64          `json:"mean"`
 	Median    float64          `json:"median"`
@@ -71,7 +72,7 @@ type PairJSON struct {
 // JSON is the space as a line of machine-readable output.
 func (s Space) JSON() SpaceJSON {
 	line := SpaceJSON{
-		Study: s.Study, Space: s.Label, N: s.N, Failed: s.Failed, Pending: s.Pending,
+		Study: s.Study, Space: s.Label, Imported: s.Imported, N: s.N, Failed: s.Failed, Pending: s.Pending,
 		Min: s.Min.Value, Mean: s.Mean.Value, Median: s.Median.Value, Area: s.Area.Value,
 		EMax: s.EMax, Level: Level, Intervals: map[string]Range{},
 	}

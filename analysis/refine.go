@@ -50,7 +50,7 @@ func Measures() []Measure { return []Measure{ByArea, ByMean, ByMedian} }
 // promise.
 const MinSupport = 10
 
-// Standing is what a population says of a candidate. All but Estimated rest on
+// Standing is what a population says of a candidate. All but the last two rest on
 // simultaneous intervals: the chance that any candidate that is truly no better is
 // called better is at most 1 − Level.
 type Standing string
@@ -61,7 +61,8 @@ const (
 	NotWorse  Standing = "not-worse" // it lies above −delta: a simpler space at little cost
 	Unclear   Standing = "unclear"   // it allows both
 	Worse     Standing = "worse"     // it lies below 0
-	Estimated Standing = "estimated" // too few networks to compare: a regression at best
+	Estimated Standing = "estimated" // too few networks to compare: a regression
+	TooFew    Standing = "too-few"   // and too few for that
 )
 
 // Refinement is what a population says of rules that its space could have.
@@ -111,6 +112,9 @@ type Candidate struct {
 	Hours float64
 }
 
+// FileName is a name for the file of the derived space.
+func (c Candidate) FileName() string { return slug(c.Space.Name) + ".yaml" }
+
 // Model is the regression by which the effect of a rule is estimated that few
 // networks satisfy: errors on how far a network is from satisfying it, with
 // covariates. The effect is that of going from the mean distance to none.
@@ -155,8 +159,8 @@ func (e *NoPopulationError) Error() string {
 //
 // spaceName is that of the population in the source; "" is the only one there is.
 // Of an imported source with one population it may also name the space that this
-// was drawn from. The error is a *NoPopulationError, ErrNothing, or a
-// *strict.Error for a rule that does not fit the space.
+// was drawn from. The error is a *NoPopulationError, ErrNothing, a
+// *study.RequestError, or a *strict.Error for a rule that does not fit the space.
 func Refine(ctx context.Context, source Source, spaceName string, o RefineOptions) (Refinement, error) {
 	o.Delta, o.Alpha, o.Power = cmp.Or(o.Delta, DefaultDelta), cmp.Or(o.Alpha, 0.05), cmp.Or(o.Power, 0.8)
 	o.By = cmp.Or(o.By, ByArea)
@@ -223,7 +227,7 @@ func (s Source) spaceOf(name string) (*space.Space, error) {
 	}
 	base, err := space.Load(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the space that the networks were drawn from is not known: %w", s.Dir, err)
+		return nil, &study.RequestError{Err: fmt.Errorf("%s: the space that its networks were drawn from is not known: %w", s.Dir, err)}
 	}
 	return base, nil
 }
@@ -404,10 +408,11 @@ func (f *refiner) measure(ctx context.Context, p proposal) (stats.Split, []float
 	return split, distance, nil
 }
 
-// gain is the interval of how much better networks with the rule are.
-func (f *refiner) gain(c Candidate) stats.Estimate {
+// Gain is how much better networks with the rule of a candidate are by the measure
+// that ranks, with its simultaneous interval.
+func (r Refinement) Gain(c Candidate) stats.Estimate {
 	negative := func(e stats.Estimate) stats.Estimate { return stats.Estimate{Value: -e.Value, Lo: -e.Hi, Hi: -e.Lo} }
-	switch f.Options.By {
+	switch r.Options.By {
 	case ByMean:
 		return negative(c.Mean)
 	case ByMedian:
@@ -418,8 +423,10 @@ func (f *refiner) gain(c Candidate) stats.Estimate {
 
 // judge gives a candidate its standing and its price.
 func (f *refiner) judge(c *Candidate) {
-	gain := f.gain(*c)
+	gain := f.Gain(*c)
 	switch {
+	case !c.Supported && c.Model == nil:
+		c.Standing = TooFew
 	case !c.Supported:
 		c.Standing = Estimated
 	case gain.Lo > 0:
@@ -458,7 +465,7 @@ func (f *refiner) spreads(c Candidate) (with, all float64) {
 // space gets, all else by the lower end of the gain, and then by size.
 func (f *refiner) rank(a, b Candidate) int {
 	lower := func(c Candidate) float64 {
-		if g := f.gain(c); g.Known() {
+		if g := f.Gain(c); g.Known() {
 			return g.Lo
 		}
 		return math.Inf(-1)
@@ -467,7 +474,7 @@ func (f *refiner) rank(a, b Candidate) int {
 	if a.Standing == NotWorse && b.Standing == NotWorse {
 		gain, size = size, gain
 	}
-	order := []Standing{Better, NotWorse, Unclear, Worse, Estimated}
+	order := []Standing{Better, NotWorse, Unclear, Worse, Estimated, TooFew}
 	return cmp.Or(cmp.Compare(slices.Index(order, a.Standing), slices.Index(order, b.Standing)), gain, size, cmp.Compare(a.Label, b.Label))
 }
 

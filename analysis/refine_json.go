@@ -76,12 +76,13 @@ func (r Refinement) JSON(c Candidate) (CandidateJSON, error) {
 	if c.Hours > 0 {
 		line.Hours = &c.Hours
 	}
-	var rule any = c.Rule
 	if c.Family != "" {
-		rule = map[string]string{"family": c.Family}
+		text, err := json.Marshal(map[string]string{"family": c.Family})
+		line.Rule = text
+		return line, err
 	}
-	var err error
-	line.Rule, err = json.Marshal(rule)
+	text, err := c.Rule.MarshalJSON() // json.Marshal would escape < and >
+	line.Rule = text
 	return line, err
 }
 

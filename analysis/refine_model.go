@@ -9,11 +9,10 @@ import (
 	"netspace/stats"
 )
 
-// Networks that a regression needs for each of its coefficients: fewer make it
-// fit what is chance.
+// What a regression needs, lest it fit what is chance.
 const (
-	perCoefficient = 10
-	fewestModelled = 10
+	perCoefficient = 10 // networks for each coefficient
+	fewestModelled = 10 // networks that differ in how far they are from the rule (stats.Slope.Effective)
 )
 
 // column is a covariate of regressions, by network.
@@ -136,7 +135,7 @@ func (f *refiner) slope(split stats.Split, distance, y []float64) (stats.Slope, 
 		held = append(held, pick(c))
 	}
 	s, err := stats.PartialSlope(pick(y), pick(distance), held...)
-	if errors.Is(err, stats.ErrCollinear) {
+	if errors.Is(err, stats.ErrCollinear) || err == nil && s.Effective < fewestModelled {
 		return stats.Slope{}, nil, nil
 	}
 	if err != nil {

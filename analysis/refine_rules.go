@@ -367,21 +367,23 @@ func slug(text string) string {
 }
 
 // templateOf is what the networks of a population share, told from themselves.
-func templateOf(trials []study.Trial) (space.Template, error) {
-	var t space.Template
+func templateOf(trials []study.Trial) (t space.Template, err error) {
+	bad := func(format string, args ...any) (space.Template, error) {
+		return t, &study.RequestError{Err: fmt.Errorf(format, args...)}
+	}
 	for i, tr := range trials {
 		n, ok := tr.Spec.AnyNet()
 		if !ok {
-			return t, fmt.Errorf("network %d is not made of stages of blocks: a space cannot state it", tr.Index)
+			return bad("network %d has no description as stages of blocks: rules are about these", tr.Index)
 		}
 		one := templateOfNet(n)
 		switch {
 		case i == 0:
 			t = one
 		case one.Stages != t.Stages:
-			return t, fmt.Errorf("networks have %d and %d stages: those of one space have one number of stages", t.Stages, one.Stages)
+			return bad("networks have %d and %d stages: those of one space have one number of stages", t.Stages, one.Stages)
 		case one.Block != t.Block:
-			return t, fmt.Errorf("networks have blocks %s and %s: those of one space have one kind of block", t.Block, one.Block)
+			return bad("networks have blocks %s and %s: those of one space have one kind of block", t.Block, one.Block)
 		default:
 			t = sharedTemplate(t, one)
 		}

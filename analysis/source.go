@@ -120,31 +120,36 @@ func (e *DifferentError) Error() string {
 // engine; the error is a *DifferentError. (What their networks share, such as the
 // stem or the number of stages, may be the very thing that is compared; and the
 // seed only says which networks were drawn.) A source whose conditions are not
-// known is comparable with others of its kind alone.
+// known is comparable with others of its kind alone; of imported ones what is known
+// must agree (Imported.Unknown says what is not).
 func Comparable(sources []Source) error {
 	for _, s := range sources[min(1, len(sources)):] {
 		first := sources[0]
 		if (first.Protocol == nil) != (s.Protocol == nil) {
-			known, unknown := first.Dir, s.Dir
+			known, unknown := first, s
 			if first.Protocol == nil {
 				known, unknown = unknown, known
 			}
-			return &DifferentError{first.Dir, s.Dir, []string{fmt.Sprintf("conditions: stated in %s, not stated in %s", known, unknown)}}
+			change := fmt.Sprintf("conditions: stated in %s, not stated in %s", known.Dir, unknown.Dir)
+			if unknown.Imported != nil {
+				change = fmt.Sprintf("conditions: stated in %s; %s was trained elsewhere", known.Dir, unknown.Dir)
+				if not := unknown.Imported.Unknown(); len(not) > 0 {
+					change += ", under a " + strings.Join(not, ", ") + " that is not known"
+				}
+			}
+			return &DifferentError{first.Dir, s.Dir, []string{change}}
 		}
-		if s.Protocol == nil {
-			continue
-		}
-		a, err := first.Protocol.conditions()
+		a, err := first.conditions()
 		if err != nil {
 			return err
 		}
-		b, err := s.Protocol.conditions()
+		b, err := s.conditions()
 		if err != nil {
 			return err
 		}
 		var changes []string
 		for _, key := range unionKeys(a, b) {
-			if a[key] != b[key] {
+			if a[key] != b[key] && (s.Protocol != nil || a[key] != "" && b[key] != "") {
 				changes = append(changes, fmt.Sprintf("%s: %s in %s, %s in %s", key, orNone(a[key]), first.Dir, orNone(b[key]), s.Dir))
 			}
 		}
@@ -153,6 +158,17 @@ func Comparable(sources []Source) error {
 		}
 	}
 	return nil
+}
+
+// conditions are those that are known, by path.
+func (s Source) conditions() (map[string]string, error) {
+	switch {
+	case s.Protocol != nil:
+		return s.Protocol.conditions()
+	case s.Imported != nil:
+		return s.Imported.Conditions, nil
+	}
+	return nil, nil
 }
 
 // leaves are the values in the JSON of v by their paths, texts without their

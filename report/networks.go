@@ -82,6 +82,9 @@ func (a axes) chart(f analysis.Findings, space, rank int) *figure.Chart {
 
 // describe lists the numbers of a network in the symbols of the paper.
 func describe(s arch.Spec) string {
+	if s.Network == nil {
+		return "not described"
+	}
 	var d, w, b, g []string
 	switch n := s.Network.(type) {
 	case arch.EffNet:

@@ -14,7 +14,7 @@ import (
 func protocol(s analysis.Source) ([]item, error) {
 	p := s.Protocol
 	if p == nil {
-		return nil, nil
+		return elsewhere(s), nil
 	}
 	regime, networks, err := p.Stated()
 	if err != nil {
@@ -53,6 +53,26 @@ func protocol(s analysis.Source) ([]item, error) {
 		items = append(items, madeBy(*s.Provenance)...)
 	}
 	return items, nil
+}
+
+// elsewhere says how populations were read that no study trained.
+func elsewhere(s analysis.Source) []item {
+	m := s.Imported
+	if m == nil {
+		return nil
+	}
+	items := []item{
+		{"Imported", "trained elsewhere, and read from " + s.Dir + " as " + m.Format},
+		{"Conditions known", orNothing(m.Known())},
+		{"Not known", orNothing(m.Unknown())},
+	}
+	if m.Bad+m.Untrained > 0 {
+		items = append(items, item{"Left out", fmt.Sprintf("%d records that could not be read, %d without a result", m.Bad, m.Untrained)})
+	}
+	for _, note := range m.Notes {
+		items = append(items, item{"Note", note})
+	}
+	return items
 }
 
 // madeBy says who made the results, and of what images.

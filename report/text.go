@@ -58,6 +58,11 @@ func Text(w io.Writer, c analysis.Comparison) error {
 	for _, name := range c.Omitted {
 		fmt.Fprintf(&b, "%s is left out: none of its networks has finished.\n", name)
 	}
+	for _, s := range c.Sources {
+		if m := s.Imported; m != nil {
+			fmt.Fprintf(&b, "%s was trained elsewhere, and read as %s; conditions known: %s; not known: %s.\n", s.Dir, m.Format, orNothing(m.Known()), orNothing(m.Unknown()))
+		}
+	}
 	fmt.Fprintf(&b, "\n%s\n", reading(c, c.Reading()))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -78,6 +83,14 @@ func noise(c analysis.Comparison) (lines []string) {
 		lines = append(lines, line+".")
 	}
 	return lines
+}
+
+// orNothing lists texts.
+func orNothing(texts []string) string {
+	if len(texts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(texts, ", ")
 }
 
 // reading says in one sentence what the numbers show, and how sure they are.

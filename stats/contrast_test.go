@@ -230,6 +230,9 @@ func TestPartialSlope(t *testing.T) {
 	if err != nil || math.Abs(s.Value-31.0/35) > 1e-12 || math.Abs(s.R2-(31*31.0)/(35*35)) > 1e-12 {
 		t.Errorf("%+v, %v; want a slope of 31/35 and its square as R²", s, err)
 	}
+	if single, err := PartialSlope(y, []float64{0, 0, 0, 0, 0, 1}); err != nil || math.Abs(single.Effective-1.43) > 0.01 || s.Effective < 3 {
+		t.Errorf("the work of %.2f and %.2f values, %v; want about one and most", single.Effective, s.Effective, err)
+	}
 	// y = 2x − 3z + 1 exactly.
 	z := []float64{1, 0, 2, 5, 1, 1}
 	exact := make([]float64, 6)

@@ -14,6 +14,10 @@ type Slope struct {
 	// (MacKinnon & White 1985): residuals over one less the leverage, which is
 	// right where the scatter differs from value to value.
 	Linear
+	// Effective is of how many values the coefficient is the work: the regressor
+	// that the covariates leave, q, has (Σq²)² / Σq⁴ of them, 1 if only one value
+	// differs from the rest.
+	Effective  float64
 	R2         float64 // share of the variance of the response that the whole model explains; 0 of a constant response
 	Covariates int     // that were used: constant ones, and those that the others determine, are left out
 }
@@ -69,6 +73,11 @@ func PartialSlope(y, x []float64, covariates ...[]float64) (Slope, error) {
 		s.R2 = math.Max(0, 1-left/total)
 	}
 	s.Influence = make([]float64, n)
+	fourth := 0.0
+	for _, v := range q {
+		fourth += v * v * v * v
+	}
+	s.Effective = 1 / fourth
 	for i, r := range residual {
 		free := 1 - q[i]*q[i]
 		for _, b := range basis {

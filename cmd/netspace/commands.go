@@ -22,6 +22,7 @@ func commands(a *app) []*cobra.Command {
 		newTrainerCmd(a),
 		newCompareCmd(a),
 		newDecideCmd(a),
+		newRefineCmd(a),
 		newReportCmd(a),
 		newDoctorCmd(a),
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"netspace/analysis"
+	"netspace/interop"
 	"netspace/report"
 )
 
@@ -20,12 +21,53 @@ type compareFlags struct {
 	delta float64
 	seed  uint64
 	force bool
+	sourceFlags
+}
+
+// sourceFlags say how populations are read that were trained elsewhere.
+type sourceFlags struct{ mapping []string }
+
+func (o *sourceFlags) add(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.mapping, "map", nil, "where the fields of records are that were trained elsewhere, as `FIELD=NAME,…`:\nerror=val_err, accuracy=top1, error_fraction=err, flops=macs, spec=net … (docs/populations.md)")
+}
+
+// load reads the populations of a study folder, or others' of a file or folder.
+func (o *sourceFlags) load(ctx context.Context, a *app, path string) (analysis.Source, error) {
+	mapping, err := interop.ParseMapping(o.mapping...)
+	if err != nil {
+		return analysis.Source{}, usagef("--map %w", err)
+	}
+	s, err := analysis.Open(ctx, path, mapping)
+	if err != nil {
+		return s, studyError(err)
+	}
+	a.noteDamage(s.Damage)
+	a.noteImport(s)
+	return s, nil
+}
+
+// noteImport says how populations were read that were trained elsewhere.
+func (a *app) noteImport(s analysis.Source) {
+	m := s.Imported
+	if m == nil {
+		return
+	}
+	for i, fault := range m.Faults[:min(len(m.Faults), 3)] {
+		a.note("warning: left out %s", fault)
+		if more := m.Bad - i - 1; i == 2 && more > 0 {
+			a.note("warning: and %d more records", more)
+		}
+	}
+	for _, note := range m.Notes {
+		a.note("%s: %s", s.Dir, note)
+	}
 }
 
 func (o *compareFlags) add(f *pflag.FlagSet) {
 	f.Float64Var(&o.emax, "emax", 0, "error in percent up to which the area under an EDF is taken\n(default the third quartile of all errors, rounded up)")
 	f.Float64Var(&o.delta, "delta", analysis.DefaultDelta, "margin in percentage points of the test that a space is not worse")
 	f.Uint64Var(&o.seed, "seed", 0, "seed of the bootstrap")
+	o.sourceFlags.add(f)
 	f.BoolVar(&o.force, "force", false, "compare studies that differ in data, regime or recipe")
 }
 
@@ -43,12 +85,11 @@ func (o compareFlags) options() (analysis.Options, error) {
 func (o compareFlags) load(ctx context.Context, a *app, dirs []string) ([]analysis.Source, error) {
 	var sources []analysis.Source
 	for _, dir := range dirs {
-		s, err := analysis.Load(ctx, dir)
+		s, err := o.sourceFlags.load(ctx, a, dir)
 		if err != nil {
-			return nil, studyError(err)
+			return nil, err
 		}
 		sources = append(sources, s)
-		a.noteDamage(s.Damage)
 	}
 	err := analysis.Comparable(sources)
 	var different *analysis.DifferentError
