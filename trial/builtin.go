@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -10,7 +11,9 @@ import (
 	"netspace/engine"
 	"netspace/engine/engines"
 	"netspace/engine/pytorch"
+	"netspace/graph"
 	"netspace/train"
+	"netspace/weights"
 	"netspace/weights/safetensors"
 )
 
@@ -21,7 +24,7 @@ type Builtin struct {
 	// Data, if not nil, is the images of the task, opened already. They stay open.
 	Data *dataset.Data
 	// Warn, if not nil, is told of checkpoints that could not be written while the
-	// training goes on; if it is nil they end it.
+	// training goes on; if it is nil they end it. It is told, too, where initial weights are for other classes.
 	Warn func(error)
 	// OnStep, if not nil, sees the program after every step. An error ends the training.
 	OnStep func(train.StepStats) error
@@ -89,11 +92,29 @@ func (b Builtin) train(ctx context.Context, t Task, dir string, report func(trai
 		return res, err
 	}
 	if t.Init != "" {
-		if job.Init, err = safetensors.ReadFile(t.Init); err != nil {
+		if job.Init, err = t.initial(job.Graph, b.Warn); err != nil {
 			return res, &InitError{err}
 		}
 	}
 	return train.Run(ctx, job)
+}
+
+// initial reads the initial weights, for g.
+func (t Task) initial(g *graph.Graph, warn func(error)) (*safetensors.File, error) {
+	f, err := weights.ReadFile(t.Init)
+	if err != nil {
+		return nil, err
+	}
+	if t.InitBGR {
+		if f, err = weights.SwapRedBlue(f, g); err != nil {
+			return nil, err
+		}
+	}
+	f, had, err := weights.FreshHead(f, g, t.Seed)
+	if had > 0 && warn != nil {
+		warn(fmt.Errorf("initial weights: they are for %d classes; the classifier for %d begins afresh", had, g.Output().C))
+	}
+	return f, err
 }
 
 // openData opens the images that a network is trained on: in its own resolution

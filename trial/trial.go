@@ -46,12 +46,13 @@ type Task struct {
 	Engine  string       `json:"engine,omitempty"` // of the built-in trainer; "": the default one
 	Trainer Choice       `json:"trainer,omitzero"` // that trains
 
-	Threads int    `json:"threads,omitempty"` // of a training step; 0 means 1
-	Memory  int64  `json:"memory,omitempty"`  // bytes that the training may take; 0: any number. More is a failure before the first step
-	Init    string `json:"init,omitempty"`    // safetensors file of initial weights; "": drawn from the seed
-	Steps   int    `json:"steps,omitempty"`   // end after so many, counted from the first; 0: after the last epoch
-	Final   bool   `json:"final,omitempty"`   // evaluate the test images, too, at the end
-	Weights string `json:"weights,omitempty"` // safetensors file to write the final weights to; "": none
+	Threads int    `json:"threads,omitempty"`  // of a training step; 0 means 1
+	Memory  int64  `json:"memory,omitempty"`   // bytes that the training may take; 0: any number. More is a failure before the first step
+	Init    string `json:"init,omitempty"`     // file of initial weights (see weights.ReadFile); "": drawn from the seed
+	InitBGR bool   `json:"init_bgr,omitempty"` // they are for images of blue, green and red
+	Steps   int    `json:"steps,omitempty"`    // end after so many, counted from the first; 0: after the last epoch
+	Final   bool   `json:"final,omitempty"`    // evaluate the test images, too, at the end
+	Weights string `json:"weights,omitempty"`  // safetensors file to write the final weights to; "": none
 	// Fresh begins anew in place of what is in the training's folder.
 	Fresh bool `json:"fresh,omitempty"`
 }

@@ -172,7 +172,7 @@ func match(f *safetensors.File, g *graph.Graph) (m matching, err error) {
 	m.foundBuffers, more = take(left, m.buffers, names)
 	faults = append(faults, more...)
 	for _, t := range f.Tensors {
-		name := strings.TrimPrefix(t.Name, dataParallel)
+		name := named(t)
 		if _, ok := left[name]; ok && !ignored(name) {
 			faults = append(faults, Fault{Kind: Unexpected, Name: name})
 		}
@@ -231,10 +231,13 @@ func Restore(p engine.Program, g *graph.Graph, s engine.Set, f *safetensors.File
 // dataParallel is what PyTorch puts before all names of a network that several devices train.
 const dataParallel = "module."
 
+// named is the name of a tensor without that.
+func named(t safetensors.Tensor) string { return strings.TrimPrefix(t.Name, dataParallel) }
+
 func index(f *safetensors.File) map[string]safetensors.Tensor {
 	byName := make(map[string]safetensors.Tensor, len(f.Tensors))
 	for _, t := range f.Tensors {
-		byName[strings.TrimPrefix(t.Name, dataParallel)] = t
+		byName[named(t)] = t
 	}
 	return byName
 }

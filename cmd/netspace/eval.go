@@ -12,12 +12,11 @@ import (
 	"netspace/engine/engines"
 	"netspace/train"
 	"netspace/weights"
-	"netspace/weights/safetensors"
 )
 
 type evalOptions struct {
 	model   string
-	weights string
+	weights weightsFlags
 	data    dataFlags
 	split   string
 	batch   int
@@ -31,8 +30,8 @@ func newEvalCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval MODEL --weights FILE --data NAME|PATH",
 		Short: "Measure the error of a network with given weights",
-		Long: `Run a network with the weights of a file (safetensors, PyTorch's names and layout)
-on the validation images of a data set, and print the top-1 and top-5 error in
+		Long: `Run a network with the weights of a file (safetensors or PyTorch's .pth, under the
+names of pycls, timm or torchvision) on the validation images of a data set, and print the top-1 and top-5 error in
 percent and the mean cross-entropy.
 
 Images are normalised as they were when the weights were trained, which files
@@ -44,8 +43,8 @@ Test images are left to netspace train --final.`,
 		ValidArgsFunction: completeModels,
 	}
 	o.data.add(c)
+	o.weights.add(c)
 	f := c.Flags()
-	f.StringVar(&o.weights, "weights", "", "the weights: a safetensors `FILE`")
 	f.StringVar(&o.split, "split", "val", "val or train")
 	f.IntVar(&o.batch, "batch", 128, "images at a time")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
@@ -74,8 +73,8 @@ type evalLine struct {
 func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	ctx := c.Context()
 	switch {
-	case o.weights == "":
-		return usagef("--weights is missing: a safetensors file")
+	case o.weights.file == "":
+		return usagef("--weights is missing: a file of weights")
 	case o.split != "val" && o.split != "train":
 		return usagef("--split %q: must be val or train; test images are evaluated by netspace train --final alone", o.split)
 	case o.norm != "weights" && o.norm != "data":
@@ -87,9 +86,9 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	file, err := safetensors.ReadFile(o.weights)
+	file, err := o.weights.read()
 	if err != nil {
-		return usage(fmt.Errorf("--weights: %w", err))
+		return err
 	}
 	eng, err := openEngine(o.engine)
 	if err != nil {
@@ -103,12 +102,15 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 	info, epsilon := data.Info, 0.0
 	if o.norm == "weights" {
 		if info, epsilon, err = train.TrainedWith(file, info); err != nil {
-			return usage(fmt.Errorf("--weights %s: %w", o.weights, err))
+			return usage(fmt.Errorf("--weights %s: %w", o.weights.file, err))
 		}
 	}
 	net, err := model.Spec.TrainingGraph(inputOf(data.Info), arch.FromRecipe{BNEpsilon: epsilon})
 	if err != nil {
 		return usage(err)
+	}
+	if file, err = o.weights.ordered(file, net); err != nil {
+		return err
 	}
 	var split dataset.Split = data.Val
 	if o.split == "train" {
@@ -119,8 +121,9 @@ func runEval(c *cobra.Command, a *app, o evalOptions) (err error) {
 		Graph: net, Weights: file, Split: split, Info: info, Engine: eng, Batch: o.batch, Threads: o.threads,
 	})
 	var wrong *weights.MismatchError
-	if errors.As(err, &wrong) {
-		return usagef("--weights %s: %w", o.weights, err)
+	var twice *weights.AmbiguousError
+	if errors.As(err, &wrong) || errors.As(err, &twice) {
+		return usagef("--weights %s: %w", o.weights.file, err)
 	}
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ type trainOptions struct {
 	steps     int
 	logSteps  bool
 	init      string
+	order     string
 	weights   string
 	gradients string
 }
@@ -77,7 +78,8 @@ gives the same bits as one that was not interrupted.`,
 	f.BoolVar(&o.final, "final", false, "evaluate the test images, too, at the end")
 	f.IntVar(&o.steps, "steps", 0, "end after `N` steps, counted from the first; 0: after the last epoch")
 	f.BoolVar(&o.logSteps, "log-steps", false, "print a line per step: step (from 0), lr, loss")
-	f.StringVar(&o.init, "init", "", "start from the weights in `FILE` (safetensors)")
+	f.StringVar(&o.init, "init", "", "start from the weights in `FILE`: safetensors or PyTorch's .pth, with the names of pycls, timm or torchvision. Where they are for another number of classes the classifier begins afresh")
+	addChannelOrder(c, &o.order)
 	f.StringVar(&o.weights, "save-weights", "", "write the final weights to `FILE` (safetensors)")
 	f.StringVar(&o.gradients, "save-gradients", "", "write the gradients of the first step to `FILE` (safetensors)")
 	o.recipe.add(c)
@@ -166,6 +168,13 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if o.threads < 1 {
 		return usagef("--threads %d: must be at least 1", o.threads)
 	}
+	bgr, err := isBGR(o.order)
+	if err != nil {
+		return err
+	}
+	if bgr && o.init == "" {
+		return usagef("--channel-order is of --init FILE")
+	}
 	eng, err := o.open(c)
 	if err != nil {
 		return err
@@ -181,7 +190,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	}
 	task := trial.Task{
 		Seed: o.seed, Spec: spec, Input: trial.InputOf(data.Info), Data: o.data.of(model.Spec), Recipe: recipe, Engine: o.engine, Threads: o.threads,
-		Init: o.init, Steps: o.steps, Final: o.final, Weights: o.weights, Fresh: !o.resume,
+		Init: o.init, InitBGR: bgr, Steps: o.steps, Final: o.final, Weights: o.weights, Fresh: !o.resume,
 	}
 	if o.out != "" && task.Weights == "" {
 		task.Weights = filepath.Join(o.out, train.WeightsName)

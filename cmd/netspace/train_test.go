@@ -304,6 +304,8 @@ func TestTrainRequestErrors(t *testing.T) {
 	notWeights := writeFile(t, "w.st", "hello, this is no file of weights")
 	other := filepath.Join(t.TempDir(), "other.st")
 	must(t, "init", net, "-o", other, "--classes", "7", "--channels", "1")
+	colour := filepath.Join(t.TempDir(), "colour.st")
+	must(t, "init", net, "-o", colour, "--classes", "4", "--channels", "3")
 	base := []string{"train", net, "--engine", "reference", "--out", dir}
 	with := func(args ...string) []string { return append(append([]string{}, base...), args...) }
 	for want, args := range map[string][]string{
@@ -320,7 +322,7 @@ func TestTrainRequestErrors(t *testing.T) {
 		"recipe.batch: 500: must be at most 144":      with("--data", data, "--batch", "500"),
 		"is not a known field (did you mean epochs?)": {"train", writeFile(t, "bad.yaml", tinyNet+"") + "", "--recipe", writeFile(t, "r.yaml", "epoch: 3"), "--data", data, "--engine", "reference"},
 		"--init: " + notWeights:                       with("--data", data, "--init", notWeights),
-		"head.fc.weight is [7 4], not [4 4]; head.fc.bias is [7], not [4] (netspace init ": with("--data", data, "--init", other),
+		"stem.conv.weight is [4 3 3 3], not [4 1 3 3] (netspace init ": with("--data", data, "--init", colour),
 		"must be from 0 to 27":                                   with("--data", data, "--epochs", "3", "--steps", "100"),
 		"is for 3 channels and 5 classes; data set":              {"train", writeFile(t, "rgb.yaml", tinyNet+"channels: 3\nclasses: 5\n"), "--data", data, "--engine", "reference"},
 		"usage: netspace train MODEL":                            {"train"},
@@ -393,5 +395,25 @@ func TestEvalOfBrokenWeightsIsJSON(t *testing.T) {
 	}
 	if line["loss"] != nil || line["images"] == 0.0 {
 		t.Errorf("%s", out)
+	}
+}
+
+// Weights of another task begin a training: all but the classifier.
+func TestTrainFromOtherClasses(t *testing.T) {
+	net, data, w := writeFile(t, "net.yaml", tinyNet), tinyImages(t), filepath.Join(t.TempDir(), "w.safetensors")
+	must(t, "init", net, "-o", w, "--channels", "1", "--classes", "9")
+	out, said, status := netspace(t, "train", net, "--data", data, "--engine", "reference", "--steps", "1", "--init", w, "--json")
+	if status != exitOK || !strings.Contains(said, "they are for 9 classes; the classifier for 4 begins afresh") {
+		t.Errorf("status %d: %s%s", status, out, said)
+	}
+	for _, c := range []struct{ want, args string }{
+		{"must be rgb or bgr", "--init " + w + " --channel-order grb"},
+		{"--channel-order is of --init", "--channel-order bgr"},
+		{"for three channels", "--init " + w + " --channel-order bgr"},
+	} {
+		_, said, status := netspace(t, append([]string{"train", net, "--data", data, "--engine", "reference", "--steps", "1"}, strings.Fields(c.args)...)...)
+		if status != exitUsage || !strings.Contains(said, c.want) {
+			t.Errorf("%s: status %d, %s", c.args, status, said)
+		}
 	}
 }

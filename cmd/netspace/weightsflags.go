@@ -13,20 +13,48 @@ import (
 )
 
 // weightsFlags name the weights of a network.
-type weightsFlags struct{ file string }
+type weightsFlags struct{ file, order string }
 
 func (o *weightsFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&o.file, "weights", "", "the weights: a safetensors `FILE`, with the names of pycls, timm or torchvision")
+	c.Flags().StringVar(&o.file, "weights", "", "the weights: a `FILE`, safetensors or PyTorch's .pth, with the names of pycls, timm or torchvision")
+	addChannelOrder(c, &o.order)
+}
+
+func addChannelOrder(c *cobra.Command, order *string) {
+	c.Flags().StringVar(order, "channel-order", "rgb", "of the images that the weights were trained on: rgb, or bgr as in old weights of the paper's authors")
+}
+
+// isBGR reads --channel-order.
+func isBGR(order string) (bool, error) {
+	if order != "rgb" && order != "bgr" {
+		return false, usagef("--channel-order %q: must be rgb or bgr", order)
+	}
+	return order == "bgr", nil
 }
 
 // read reads the file. Its errors are of the request.
 func (o *weightsFlags) read() (*safetensors.File, error) {
 	if o.file == "" {
-		return nil, usagef("--weights is missing: a safetensors file")
+		return nil, usagef("--weights is missing: a file of weights")
 	}
-	f, err := safetensors.ReadFile(o.file)
+	if _, err := isBGR(o.order); err != nil {
+		return nil, err
+	}
+	f, err := weights.ReadFile(o.file)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--weights: %w", err))
+	}
+	return f, nil
+}
+
+// ordered gives weights for images of red, green and blue, once the network is known.
+func (o *weightsFlags) ordered(f *safetensors.File, g *graph.Graph) (*safetensors.File, error) {
+	bgr, err := isBGR(o.order)
+	if err != nil || !bgr {
+		return f, err
+	}
+	if f, err = weights.SwapRedBlue(f, g); err != nil {
+		return nil, usagef("--weights %s: %w", o.file, err)
 	}
 	return f, nil
 }
@@ -80,6 +108,9 @@ func (o *weightsFlags) network(model string, spec arch.Spec) (trained, error) {
 		}
 	}
 	if err := build(); err != nil {
+		return trained{}, err
+	}
+	if f, err = o.ordered(f, t.graph); err != nil {
 		return trained{}, err
 	}
 	if t.file, t.naming, err = weights.Translate(f, t.graph); err != nil {
