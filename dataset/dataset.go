@@ -37,6 +37,9 @@ type Info struct {
 	// Photos says that the images are photographs of varied or large size: they are
 	// kept with a shorter side of 256/224 of Height, and a loader crops them.
 	Photos bool
+	// Side is the shorter side in pixels that photographs are kept with, of which evaluation takes
+	// the centre; 0: all images have Height×Width.
+	Side int
 }
 
 // Split is a set of labelled images. It is safe for concurrent use.

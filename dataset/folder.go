@@ -140,11 +140,7 @@ func appendPhotos(files []photoFile, root, rel string, depth int) ([]photoFile, 
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		image := false
-		switch strings.ToLower(filepath.Ext(name)) {
-		case ".jpg", ".jpeg", ".png":
-			image = true
-		}
+		image := hasImageName(name)
 		if !image && e.Type().IsRegular() {
 			continue
 		}
@@ -198,7 +194,7 @@ func openPhotos(ctx context.Context, name string, roots photoRoots, o Options) (
 		return nil, err
 	}
 	plan := p.train.Plan
-	p.height, p.width, p.photos = plan.Height, plan.Width, plan.Photos
+	p.height, p.width, p.photos, p.side = plan.Height, plan.Width, plan.Photos, plan.Side
 	part := func(root string) (*photoPart, error) {
 		files, _, err := listPhotos(ctx, root, classes)
 		if err == nil && len(files) == 0 {

@@ -56,13 +56,19 @@ func NewLoader(split Split, info Info, o LoaderOptions) *Loader {
 	if l.err = o.Check(info); l.err != nil {
 		return l
 	}
-	for c := range info.Channels {
-		for v := range l.table[c] {
-			l.table[c][v] = (float32(float32(v)/255) - info.Mean[c]) / info.Std[c]
-		}
-	}
+	l.table = normalisation(info)
 	l.direct = !o.Augment.pixelwise()
 	return l
+}
+
+// normalisation is the normalised number of every byte, per channel.
+func normalisation(info Info) (table [3][256]float32) {
+	for c := range info.Channels {
+		for v := range table[c] {
+			table[c][v] = (float32(float32(v)/255) - info.Mean[c]) / info.Std[c]
+		}
+	}
+	return table
 }
 
 // Check reports options that are impossible, or make no sense for images such as info

@@ -201,6 +201,7 @@ type parts struct {
 	classes          int
 	labels           []string // names of the classes or nil
 	photos           bool
+	side             int // see Info.Side
 	height, width    int // of what the splits hand out
 }
 
@@ -271,7 +272,7 @@ func (p *parts) split(name string, o Options) (*Data, error) {
 	mean, std, sample := p.train.moments(train)
 	d.Info = Info{
 		Name: name, Channels: p.train.Channels, Height: h, Width: w,
-		Classes: p.classes, Labels: p.labels, Photos: p.photos,
+		Classes: p.classes, Labels: p.labels, Photos: p.photos, Side: p.side,
 		Mean: mean, Std: std, MomentImages: sample,
 	}
 	return d, nil

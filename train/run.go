@@ -440,7 +440,7 @@ func (r *run) saveWeights() error {
 	info := r.Data.Info
 	weights.Setting{
 		Mean: info.Mean, Std: info.Std, BNEpsilon: r.Recipe.BNEpsilon,
-		Classes: info.Labels, Height: info.Height, Width: info.Width, Photos: info.Photos,
+		Classes: info.Labels, Height: info.Height, Width: info.Width, Side: info.Side,
 	}.Put(f.Metadata)
 	return safetensors.WriteFile(r.Weights, f)
 }

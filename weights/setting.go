@@ -16,7 +16,7 @@ const (
 	keyBNEpsilon = "bn_epsilon"
 	keyClasses   = "classes" // a JSON list
 	keySize      = "size"    // height and width
-	keyPhotos    = "photos"
+	keySide      = "side"
 )
 
 // Setting is what, beside the tensors, a network must be run with to give what
@@ -25,10 +25,9 @@ type Setting struct {
 	Mean, Std []float32 // of the images, per channel: they are normalised to (x-Mean)/Std, x in [0, 1]; nil if not stated
 	BNEpsilon float64   // added to the variance in BN; 0 if not stated
 	Classes   []string  // their names; nil if not stated
-	// Height and Width of the images in pixels; 0 if not stated. Photos says that they
-	// are the middle of larger ones (see dataset.Info).
-	Height, Width int
-	Photos        bool
+	// Height and Width of the images in pixels; 0 if not stated. With a Side they are the centre of
+	// images whose shorter side was resized to that.
+	Height, Width, Side int
 }
 
 // Put states what of s is known in a file's metadata.
@@ -48,7 +47,9 @@ func (s Setting) Put(metadata map[string]string) {
 	}
 	if s.Height != 0 {
 		metadata[keySize] = fmt.Sprint([]int{s.Height, s.Width})
-		metadata[keyPhotos] = strconv.FormatBool(s.Photos)
+	}
+	if s.Side != 0 {
+		metadata[keySide] = strconv.Itoa(s.Side)
 	}
 }
 
@@ -79,7 +80,11 @@ func ReadSetting(f *safetensors.File) (s Setting, err error) {
 			return Setting{}, fmt.Errorf("its metadata state %s %q, which are no height and width in pixels", keySize, f.Metadata[keySize])
 		}
 		s.Height, s.Width = int(size[0]), int(size[1])
-		s.Photos = f.Metadata[keyPhotos] == "true"
+	}
+	if text, stated := f.Metadata[keySide]; stated {
+		if s.Side, err = strconv.Atoi(text); err != nil || s.Side < min(s.Height, s.Width) || s.Side > maxSide {
+			return Setting{}, fmt.Errorf("its metadata state %s %q, which is no number of pixels that images of %d×%d are cut out of", keySide, text, s.Height, s.Width)
+		}
 	}
 	return s, nil
 }

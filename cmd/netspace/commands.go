@@ -17,6 +17,7 @@ func commands(a *app) []*cobra.Command {
 		newTrainCmd(a),
 		newEvalCmd(a),
 		newExportCmd(a),
+		newPredictCmd(a),
 		newBenchCmd(a),
 		newStudyCmd(a),
 		newTrainerCmd(a),
