@@ -165,7 +165,7 @@ func TestRefineModelsWhatIsRare(t *testing.T) {
 // Where nothing matters, it is rare that anything is called better, though ranges
 // are chosen by the errors.
 func TestRefineFamilyWise(t *testing.T) {
-	const runs, each = 40, 8
+	const runs, each = 40, 20
 	base, err := space.Parse([]byte("base: anynetx-a\nparameters: {width: 64}\n"), "narrow.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestRefineFamilyWise(t *testing.T) {
 func TestRefineRepeats(t *testing.T) {
 	errorOf := func(n space.Network, rng *rand.Rand) float64 { return noise(rng) }
 	text := func(seed uint64) string {
-		r := refine(t, drawn(t, "regnetx", 80, 4, errorOf), analysis.RefineOptions{Seed: seed, Resamples: 300})
+		r := refine(t, drawn(t, "anynetx-c", 50, 4, errorOf), analysis.RefineOptions{Seed: seed, Resamples: 300})
 		var b bytes.Buffer
 		for _, c := range r.Candidates {
 			line, err := lineOf(r, c)
@@ -226,9 +226,9 @@ func TestRefineEdges(t *testing.T) {
 		"a dozen":         drawn(t, "anynetx-c", 12, 5, func(_ space.Network, rng *rand.Rand) float64 { return noise(rng) }),
 		"two":             drawn(t, "anynetx-c", 2, 5, same),
 		"one":             drawn(t, "regnetx", 1, 5, same),
-		"equal errors":    drawn(t, "regnetx", 60, 5, same),
-		"all failed":      drawn(t, "regnetx", 60, 5, failed),
-		"two values":      drawn(t, "regnetx", 60, 5, func(_ space.Network, rng *rand.Rand) float64 { return 20 + 10*float64(rng.IntN(2)) }),
+		"equal errors":    drawn(t, "anynetr-a", 60, 5, same),
+		"all failed":      drawn(t, "anynetr-a", 60, 5, failed),
+		"two values":      drawn(t, "anynetr-a", 60, 5, func(_ space.Network, rng *rand.Rand) float64 { return 20 + 10*float64(rng.IntN(2)) }),
 		"basic blocks":    drawn(t, "anynetr-a", 40, 5, func(_ space.Network, rng *rand.Rand) float64 { return noise(rng) }),
 		"all rules there": drawn(t, "anynetx-e", 40, 5, func(_ space.Network, rng *rand.Rand) float64 { return noise(rng) }),
 	} {

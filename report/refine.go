@@ -54,6 +54,9 @@ func RefineText(w io.Writer, r analysis.Refinement) error {
 		len(r.Candidates), measureText(r), trimmed(r.Options.Delta))
 	fmt.Fprintf(&b, "smaller by: how many times fewer settings. to be sure: fresh networks of each of the two spaces that a decision to within %s points takes (α %g, power %g).\n",
 		trimmed(r.Options.Delta), r.Options.Alpha, r.Options.Power)
+	if r.Failed > 0 {
+		b.WriteString("Failures make intervals of means wide; the area is what to decide by.\n")
+	}
 	if notes["*"] {
 		fmt.Fprintf(&b, "* a range in which the best of %d of the networks lie; the other %d test it.\n", r.Chosen, r.N-r.Chosen)
 	}
