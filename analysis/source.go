@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,6 +46,8 @@ type Source struct {
 	Spaces []SpaceText `json:"spaces,omitempty"`
 	// Imported tells that the populations were trained elsewhere, and how they were read; nil: they were trained by a study.
 	Imported *Imported `json:"imported,omitempty"`
+	// Ladder is what a design loop came to; nil if the study is not one of such.
+	Ladder *Ladder `json:"ladder,omitempty"`
 	// Damage is what could not be read of the journals.
 	Damage      []study.Damage     `json:"damage,omitempty"`
 	Populations []study.Population `json:"-"`
@@ -71,6 +74,16 @@ func Load(ctx context.Context, dir string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
+	var ladder *Ladder
+	if s.Config.Design != nil {
+		l, err := ReadLadder(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Source{}, err
+		}
+		if err == nil {
+			ladder = &l
+		}
+	}
 	made := s.Provenance()
 	var spaces []SpaceText
 	for _, name := range s.Config.Spaces {
@@ -80,6 +93,7 @@ func Load(ctx context.Context, dir string) (Source, error) {
 	}
 	return Source{
 		Spaces:     spaces,
+		Ladder:     ladder,
 		Damage:     s.Damage(),
 		Provenance: &made,
 		Name:       s.Config.Name, Dir: dir, File: string(file), Populations: populations,

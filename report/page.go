@@ -48,6 +48,8 @@ type page struct {
 	EMax, Delta    string
 	HasPending     bool
 
+	Ladders []ladderPart
+
 	Rows  []rowPart
 	Pairs []pairPart
 
@@ -134,6 +136,13 @@ type rankPart struct {
 	Costs                              []string // by measure
 }
 
+// ladderPart is a design loop.
+type ladderPart struct {
+	Name, Words, Start, Size string
+	Rungs                    []rungPart
+	EDF                      template.HTML
+}
+
 const listedTrials = 1000 // in the ranking, and among the failures
 
 func newPage(f analysis.Findings) (page, error) {
@@ -145,6 +154,9 @@ func newPage(f analysis.Findings) (page, error) {
 	var names, dirs []string
 	for _, s := range f.Sources {
 		names, dirs = append(names, s.Name), append(dirs, shellWord(s.Dir))
+		if s.Ladder != nil {
+			p.Ladders = append(p.Ladders, ladderPart{Name: s.Name, Words: ladderWords(*s.Ladder), Start: s.Ladder.Start, Size: signed(s.Ladder.Log10, 1), Rungs: rungs(*s.Ladder), EDF: draw(ladderEDF(f, *s.Ladder))})
+		}
 		items, err := protocol(s)
 		if err != nil {
 			return page{}, err

@@ -22,7 +22,7 @@ import (
 // Config is a study as its file states it.
 type Config struct {
 	Name    string // of the study; letters, digits and ._-
-	Samples int    // networks per space, at least 1; 0: as many as Decide asks for
+	Samples int    // networks per space, at least 1; 0: as many as Decide or Design asks for
 	Repeats Repeats
 	Spaces  []string
 	Data    trial.Data
@@ -30,6 +30,8 @@ type Config struct {
 	Limits Limits
 	// Decide is a comparison that says how many networks are trained; nil: Samples does.
 	Decide *Decide
+	// Design is a loop that says what is trained; nil: Samples or Decide does. Spaces are then those that it has come to so far.
+	Design *Design
 	// Slurm is the cluster that it is run on unless somebody says otherwise; nil: this machine.
 	Slurm *Slurm
 }
@@ -85,9 +87,12 @@ func ParseConfig(data []byte, file string) (Config, error) {
 		return c, err
 	}
 	f := doc.Root()
-	f.Require("name", "data", "recipe", "spaces")
-	if !f.Has("decide") {
-		f.Require("samples")
+	f.Require("name", "data", "recipe")
+	if !f.Has("design") {
+		f.Require("spaces")
+		if !f.Has("decide") {
+			f.Require("samples")
+		}
 	}
 	f.Word("name", func(word string) error {
 		if !goodName.MatchString(word) {
@@ -117,6 +122,16 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)
 	c.Decide = readDecide(doc, f.Map("decide"), DefaultDecide(), c.Spaces, c.Recipe.Epochs)
+	if c.Design = readDesign(doc, f.Map("design"), c.Recipe.Epochs); c.Design != nil {
+		for _, other := range []string{"samples", "repeats", "decide"} {
+			if f.Has(other) {
+				doc.Fail(other, "", "has no place beside design, which says what is trained")
+			}
+		}
+		if len(c.Spaces) == 0 && c.Design.Start != "" {
+			c.Spaces = []string{c.Design.Start}
+		}
+	}
 	for i, name := range c.Spaces {
 		if c.Decide != nil && !f.Has("samples") && !slices.Contains(c.Decide.Between[:], name) && !doc.Failed("decide.between") {
 			doc.Fail(strict.Index("spaces", i), name, "is not compared by decide: samples must say how many networks of it are trained")

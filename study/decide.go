@@ -77,6 +77,20 @@ func readDecide(doc *strict.Doc, f *strict.Fields, d Decide, spaces []string, ep
 			d.Between = [2]string(between)
 		}
 	}
+	readQuestion(doc, f, &question{&d.Delta, &d.Alpha, &d.Power, &d.EMax, &d.ShortEpochs}, epochs)
+	whole(doc, f, "max_samples", &d.MaxSamples, 2, maxSamples)
+	whole(doc, f, "batch", &d.Batch, 1, maxSamples)
+	f.Finish()
+	return &d
+}
+
+// question is what comparisons have in common.
+type question struct {
+	delta, alpha, power, emax *float64
+	shortEpochs               *int
+}
+
+func readQuestion(doc *strict.Doc, f *strict.Fields, q *question, epochs int) {
 	number := func(name string, to *float64, fits func(float64) bool, rule string) {
 		f.Float(name, to)
 		if f.Has(name) && !fits(*to) {
@@ -84,15 +98,13 @@ func readDecide(doc *strict.Doc, f *strict.Fields, d Decide, spaces []string, ep
 		}
 	}
 	share := func(v float64) bool { return v >= 0.001 && v <= 0.999 }
-	number("delta", &d.Delta, func(v float64) bool { return v >= 0 && v <= 100 }, "must be from 0 to 100 percentage points")
-	number("alpha", &d.Alpha, share, "must be from 0.001 to 0.999")
-	number("power", &d.Power, share, "must be from 0.001 to 0.999")
-	number("emax", &d.EMax, func(v float64) bool { return v > 0 && v <= 100 }, "must be above 0 and at most 100 percent")
-	whole(doc, f, "max_samples", &d.MaxSamples, 2, maxSamples)
-	whole(doc, f, "batch", &d.Batch, 1, maxSamples)
+	number("delta", q.delta, func(v float64) bool { return v >= 0 && v <= 100 }, "must be from 0 to 100 percentage points")
+	number("alpha", q.alpha, share, "must be from 0.001 to 0.999")
+	number("power", q.power, share, "must be from 0.001 to 0.999")
+	number("emax", q.emax, func(v float64) bool { return v > 0 && v <= 100 }, "must be above 0 and at most 100 percent")
 	f.Word("short_epochs", func(word string) error {
 		if word == "auto" {
-			d.ShortEpochs = 0
+			*q.shortEpochs = 0
 			return nil
 		}
 		n, err := strconv.Atoi(word)
@@ -104,9 +116,7 @@ func readDecide(doc *strict.Doc, f *strict.Fields, d Decide, spaces []string, ep
 		case n == 0:
 			n = AllEpochs
 		}
-		d.ShortEpochs = n
+		*q.shortEpochs = n
 		return nil
 	})
-	f.Finish()
-	return &d
 }

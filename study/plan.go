@@ -158,7 +158,10 @@ func plan(ctx context.Context, dir string, config Config, found studyRecord, h *
 	for _, name := range config.Spaces {
 		kept, known := h.spaces[name]
 		var s *space.Space
-		if known && req.File == "" { // a study that goes on from its folder alone has all it needs there
+		given := slices.IndexFunc(req.Spaces, func(s *space.Space) bool { return s.Name == name })
+		if given >= 0 {
+			s = req.Spaces[given]
+		} else if known && req.File == "" { // a study that goes on from its folder alone has all it needs there
 			s, err = space.ParseFiles(kept.Files)
 		} else {
 			s, err = space.Load(name)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"netspace/engine/engines"
+	"netspace/space"
 	"netspace/strict"
 	"netspace/trial"
 )
@@ -51,6 +52,9 @@ type Request struct {
 	Lease time.Duration
 	// Goals are what is to be trained of spaces besides what the study file asks for, and what was asked for before.
 	Goals map[string]Goal
+	// Spaces that a design loop adds to the study, in their order, by the names that they have in themselves. The file of a study with a block
+	// design is run by such a loop alone.
+	Spaces []*space.Space
 	// Note is told what Start does that takes time, and what it repaired; nil: nobody.
 	Note func(format string, args ...any)
 }
@@ -113,6 +117,17 @@ func (req Request) read() (config Config, text []byte, dir string, err error) {
 	if config, err = ParseConfig(text, file); err != nil {
 		return config, nil, "", &RequestError{err}
 	}
+	had := len(config.Spaces)
+	for _, s := range req.Spaces {
+		if !slices.Contains(config.Spaces, s.Name) {
+			config.Spaces = append(config.Spaces, s.Name)
+		}
+	}
+	if len(config.Spaces) > had {
+		if text, err = withSpaces(text, config.Spaces); err != nil {
+			return config, nil, "", &RequestError{err}
+		}
+	}
 	if dir = req.Dir; dir == "" {
 		dir = filepath.Join("out", config.Name)
 	}
@@ -130,6 +145,9 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	config, text, dir, err := req.read()
 	if err != nil {
 		return nil, err
+	}
+	if config.Design != nil && req.Goals == nil {
+		return nil, &RequestError{fmt.Errorf("study %s is one of a design loop, which says what is trained: netspace design goes on with it", config.Name)}
 	}
 	if req.Engine != engines.Default {
 		config.Engine = req.Engine

@@ -23,6 +23,7 @@ func commands(a *app) []*cobra.Command {
 		newTrainerCmd(a),
 		newCompareCmd(a),
 		newDecideCmd(a),
+		newDesignCmd(a),
 		newRefineCmd(a),
 		newReportCmd(a),
 		newDoctorCmd(a),

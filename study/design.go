@@ -1,0 +1,97 @@
+package study
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"netspace/strict"
+)
+
+// Design asks for a design loop (see package design), as a study file states it in the place of samples and spaces: from a start space, rule by rule, to a simpler
+// one whose networks are no worse.
+type Design struct {
+	Start      string  `json:"start"`       // space to begin with
+	Networks   int     `json:"networks"`    // trained of a space before a rule is chosen from them, at least
+	Delta      float64 `json:"delta"`       // by how much a simpler space may be worse, percentage points
+	Alpha      float64 `json:"alpha"`       // chance of any wrong acceptance, in (0, 1)
+	Power      float64 `json:"power"`       // of each comparison, in (0, 1)
+	MaxSamples int     `json:"max_samples"` // networks of each space in a comparison at most
+	EMax       float64 `json:"emax"`        // errors beyond count as this, percent; 0: chosen at the first look of a comparison
+	// ShortEpochs is that of Decide.
+	ShortEpochs int `json:"short_epochs"`
+	// Failures is how many rules may fail before the loop ends; each comparison has a chance of error of Alpha/Failures.
+	Failures  int           `json:"failures"`
+	Trainings int           `json:"trainings"` // budget, short ones included; 0: none
+	Hours     time.Duration `json:"hours"`     // budget of wall time; 0: none
+	Rules     []string      `json:"rules"`     // the user's own candidates, expressions of the space language
+}
+
+// DefaultDesign is what a file that states no more than the start asks for.
+func DefaultDesign() Design {
+	return Design{Networks: 50, Delta: DefaultDelta, Alpha: DefaultAlpha, Power: DefaultPower, MaxSamples: 200, Failures: 3}
+}
+
+// readDesign reads the block design of a study file; nil if there is none.
+func readDesign(doc *strict.Doc, f *strict.Fields, epochs int) *Design {
+	if f == nil {
+		return nil
+	}
+	d := DefaultDesign()
+	f.Require("start")
+	f.String("start", &d.Start)
+	whole(doc, f, "networks", &d.Networks, 20, maxSamples)
+	readQuestion(doc, f, &question{&d.Delta, &d.Alpha, &d.Power, &d.EMax, &d.ShortEpochs}, epochs)
+	d.MaxSamples = max(DefaultDesign().MaxSamples, d.Networks)
+	if f.Has("max_samples") {
+		whole(doc, f, "max_samples", &d.MaxSamples, 2, maxSamples)
+		if d.MaxSamples < d.Networks {
+			doc.Fail(f.Path("max_samples"), strconv.Itoa(d.MaxSamples), "must be at least networks, which is %d", d.Networks)
+		}
+	}
+	whole(doc, f, "failures", &d.Failures, 1, 100)
+	if b := f.Map("budget"); b != nil {
+		whole(doc, b, "trainings", &d.Trainings, 1, maxSamples)
+		hours := 0.0
+		b.Float("hours", &hours)
+		if b.Has("hours") && !(hours > 0 && hours <= 1e5) {
+			doc.Fail(b.Path("hours"), strconv.FormatFloat(hours, 'g', -1, 64), "must be above 0 and at most 100000")
+		}
+		d.Hours = time.Duration(hours * float64(time.Hour))
+		b.Finish()
+	}
+	f.Strings("rules", &d.Rules)
+	f.Finish()
+	return &d
+}
+
+// withSpaces gives the text of a study file with a block design the spaces that its loop has come to, and leaves all else as it is written.
+func withSpaces(text []byte, spaces []string) ([]byte, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.Join(errors.New("the study file cannot be edited"), err)
+	}
+	var list yaml.Node
+	if err := list.Encode(spaces); err != nil {
+		return nil, err
+	}
+	root := doc.Content[0]
+	at := slices.IndexFunc(root.Content, func(n *yaml.Node) bool { return n.Value == "spaces" })
+	if at < 0 || at%2 != 0 {
+		at = len(root.Content)
+		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "spaces"}, nil)
+	}
+	root.Content[at+1] = &list
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(&doc), enc.Close()); err != nil {
+		return nil, fmt.Errorf("the study file cannot be edited: %w", err)
+	}
+	return out.Bytes(), nil
+}
