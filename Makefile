@@ -4,6 +4,7 @@
 # make check   what CI does: tests, lint, fuzzing, race detector
 # make test-slurm   studies on a Slurm of two nodes that is started for it (Debian's packages)
 # make test-export  exported files in ONNX Runtime, PyTorch and torchvision (Debian's packages, npm)
+# make calibrate  what the statistics promise, simulated; writes the tables of docs/statistics.md (a quarter of an hour)
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
@@ -13,7 +14,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan test-slurm test-export
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan calibrate test-slurm test-export
 
 need:
 	@scripts/need go compiler onednn
@@ -85,6 +86,10 @@ bench-pytorch:
 # What a study costs besides training, as it grows.
 bench-study: build
 	go run ./internal/benchstudy -netspace bin/netspace 1000 10000 100000
+
+# The same numbers on every machine of one type.
+calibrate: need
+	go run ./internal/calibrate -o docs/statistics.md
 
 check: test test-nocgo lint fuzz race asan
 

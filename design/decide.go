@@ -66,11 +66,12 @@ func Decide(ctx context.Context, req study.Request, o Options) (Decision, error)
 		return Decision{}, &study.RequestError{Err: fmt.Errorf("decide: %w", err)}
 	}
 	told, before := 0, stats.Goal{}
+	var known [2][][]float64
 	for {
 		course := *begin
 		s, err := study.Open(ctx, dir)
 		if err == nil {
-			err = replay(ctx, s, q, &course)
+			err = replay(ctx, s, q, &course, &known)
 		}
 		if err != nil && !errors.Is(err, study.ErrNoStudy) { // there will be one soon
 			return Decision{}, err
@@ -107,19 +108,24 @@ func Decide(ctx context.Context, req study.Request, o Options) (Decision, error)
 }
 
 // replay goes through a course as far as a folder has what its looks ask for.
-func replay(ctx context.Context, s *study.Study, q *study.Decide, course *stats.Course) error {
+func replay(ctx context.Context, s *study.Study, q *study.Decide, course *stats.Course, known *[2][][]float64) (err error) {
 	var spaces [2]population
 	for i, name := range q.Between {
-		trials, err := s.Drawn(ctx, name, q.MaxSamples)
-		if err != nil {
+		if spaces[i].trials, err = s.Drawn(ctx, name, q.MaxSamples); err != nil || len(spaces[i].trials) < q.MaxSamples {
 			return err
 		}
-		spaces[i].trials = trials
 	}
-	features(&spaces)
+	if known[0] == nil {
+		if *known, err = features(ctx, s, q); err != nil {
+			return err
+		}
+	}
+	for i := range spaces {
+		spaces[i].known = known[i]
+	}
 	for !course.Over() {
-		a, okA := spaces[0].trained(course.Goal(), course.Most, course.Epochs)
-		b, okB := spaces[1].trained(course.Goal(), course.Most, course.Epochs)
+		a, okA := spaces[0].trained(course.Goal(), course.Epochs)
+		b, okB := spaces[1].trained(course.Goal(), course.Epochs)
 		if !okA || !okB {
 			return nil
 		}

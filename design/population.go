@@ -2,6 +2,7 @@ package design
 
 import (
 	"cmp"
+	"context"
 	"math"
 
 	"netspace/stats"
@@ -14,20 +15,29 @@ type population struct {
 	known  [][]float64
 }
 
-// features makes known what the networks of both spaces tell before they are trained.
-func features(spaces *[2]population) {
+// knownNetworks are drawn of each space to know their features. They cost next to nothing, and what trained networks tell of others is
+// worth the more the more others there are.
+const knownNetworks = 2000
+
+// features are what the networks of both spaces tell without being trained, the first ones those that may be trained.
+func features(ctx context.Context, s *study.Study, q *study.Decide) (known [2][][]float64, err error) {
 	common := math.MaxInt
-	for i := range spaces {
-		for _, t := range spaces[i].trials {
+	for i, name := range q.Between {
+		networks, err := s.Sample(ctx, name, max(knownNetworks, q.MaxSamples))
+		if err != nil {
+			return known, err
+		}
+		for _, t := range networks {
 			row := Features(t)
-			spaces[i].known, common = append(spaces[i].known, row), min(common, len(row))
+			known[i], common = append(known[i], row), min(common, len(row))
 		}
 	}
-	for i := range spaces {
-		for k, row := range spaces[i].known {
-			spaces[i].known[k] = row[:common]
+	for i := range known {
+		for k, row := range known[i] {
+			known[i][k] = row[:common]
 		}
 	}
+	return known, nil
 }
 
 // Features are what is known of a network before it is trained and may tell how good it will be: its complexities and, if it is made of stages, how many blocks
@@ -50,10 +60,7 @@ func Features(t study.Trial) []float64 {
 }
 
 // trained gives what a look asks for; ok is false if it is not all there.
-func (p population) trained(goal stats.Goal, most, epochs int) (t stats.Trained, ok bool) {
-	if len(p.trials) < most {
-		return t, false
-	}
+func (p population) trained(goal stats.Goal, epochs int) (t stats.Trained, ok bool) {
 	t.Known = p.known
 	for i, n := range p.trials[:goal.Short] {
 		ended := n.State == study.Done || n.State == study.Failed

@@ -29,8 +29,25 @@ type Controlled struct {
 	Residual, ByShort, ByKnown float64
 }
 
-// penalties of the regressions, relative to the number of networks; the last one means no regression.
-var penalties = []float64{0.01, 0.1, 1, math.Inf(1)}
+// complete checks what is known, and puts networks without features where nothing is known.
+func (s *Networks) complete() error {
+	if err := check(s.Final); err != nil {
+		return err
+	}
+	if len(s.Final) < 2 {
+		return errors.New("stats: one network of a space tells nothing of how they differ")
+	}
+	if s.Known == nil {
+		s.Known = make([][]float64, max(len(s.Final), len(s.Short)))
+	}
+	if s.Short == nil {
+		s.Short = make([][]float64, len(s.Final))
+	}
+	if len(s.Short) < len(s.Final) || len(s.Known) < len(s.Short) {
+		return fmt.Errorf("stats: %d final errors, %d short trainings and %d networks: each must be as many as the one before or more", len(s.Final), len(s.Short), len(s.Known))
+	}
+	return nil
+}
 
 // Control estimates the difference of the mean final errors of two spaces by nested regression: with m, the final error as
 // regressed on all that is known of the networks with final errors, and f, m as regressed on what is known without training,
@@ -49,26 +66,17 @@ var penalties = []float64{0.01, 0.1, 1, math.Inf(1)}
 //
 // with n networks with final errors e, n₁ with short trainings, N in all. Two final errors of each space at least are needed.
 func Control(a, b Networks) (c Controlled, err error) {
-	spaces := []Networks{a, b}
+	spaces := [2]Networks{a, b}
 	for i := range spaces {
-		s := &spaces[i]
-		if err := check(s.Final); err != nil {
+		if err := spaces[i].complete(); err != nil {
 			return c, err
 		}
-		if len(s.Final) < 2 {
-			return c, errors.New("stats: one network of a space tells nothing of how they differ")
-		}
-		if s.Known == nil {
-			s.Known = make([][]float64, max(len(s.Final), len(s.Short)))
-		}
-		if s.Short == nil {
-			s.Short = make([][]float64, len(s.Final))
-		}
-		if len(s.Short) < len(s.Final) || len(s.Known) < len(s.Short) {
-			return c, fmt.Errorf("stats: %d final errors, %d short trainings and %d networks: each must be as many as the one before or more", len(s.Final), len(s.Short), len(s.Known))
-		}
 	}
-	known := rank(spaces[0].Known, spaces[1].Known)
+	return control(spaces, rank(spaces[0].Known, spaces[1].Known))
+}
+
+// control is Control of networks whose known features are ranked.
+func control(spaces [2]Networks, known [2][][]float64) (c Controlled, err error) {
 	short := rank(spaces[0].Short, spaces[1].Short)
 	var both [2][][]float64
 	for i, s := range spaces {
@@ -81,7 +89,7 @@ func Control(a, b Networks) (c Controlled, err error) {
 	}
 	finals := func(s Networks) int { return len(s.Final) }
 	shorts := func(s Networks) int { return len(s.Short) }
-	upper := regress(first(both, finals), [2][]float64{a.Final, b.Final})
+	upper := regress(first(both, finals), [2][]float64{spaces[0].Final, spaces[1].Final})
 	var predicted [2][]float64
 	for i := range spaces {
 		for _, x := range both[i] {
@@ -117,7 +125,7 @@ func Control(a, b Networks) (c Controlled, err error) {
 		c.ByKnown += (whole - rest) / 2
 	}
 	c.Variance, c.Plain = variance, plain
-	c.Freedom = float64(len(a.Final) + len(b.Final) - 2)
+	c.Freedom = float64(len(spaces[0].Final) + len(spaces[1].Final) - 2)
 	if freedom > 0 {
 		c.Freedom = variance * variance / freedom
 	}
@@ -172,7 +180,7 @@ func regress(x [2][][]float64, y [2][]float64) regression {
 	var r regression
 	best := math.Inf(1)
 	features := len(x[0][0])
-	for _, penalty := range penalties {
+	for _, penalty := range [...]float64{0.01, 0.1, 1, math.Inf(1)} { // relative to the spread of the features; the last one means no regression
 		slope, left, ok := ridge(x, y, features, penalty)
 		if !ok {
 			continue

@@ -11,7 +11,8 @@ import (
 // can be gone through again at any time. A copy of it goes on by itself.
 type Course struct {
 	CourseOptions
-	EMax    float64 // errors beyond it count as it: given, or chosen at the first look
+	EMax    float64        // errors beyond it count as it: given, or chosen at the first look
+	known   [2][][]float64 // features, ranked
 	monitor Monitor
 	goal    Goal
 	steps   []Step
@@ -38,7 +39,7 @@ type Goal struct {
 
 // Trained is what is known of the networks of one space, in the order in which they were drawn.
 type Trained struct {
-	Known  [][]float64 // features of all networks that were drawn: as many as may be trained, or more; nil: none
+	Known  [][]float64 // features of all networks that were drawn, the same at all looks: as many as may be trained, or more; nil: none
 	Final  []float64   // errors of the first Goal.Full, percent
 	Curves [][]Seen    // of the first Goal.Short, one Seen for each of the first Goal.Epochs epochs at least; all, of those with a final error
 }
@@ -114,6 +115,9 @@ func (c *Course) Look(a, b Trained) (Step, error) {
 		}
 	}
 	first := len(c.steps) == 0
+	if first {
+		c.known = rank(a.Known, b.Known)
+	}
 	controlled, err := c.control(spaces, c.goal.Epochs)
 	if err != nil {
 		return Step{}, err
@@ -168,7 +172,16 @@ func (c *Course) control(spaces [2]Trained, epochs int) (Controlled, error) {
 			n[i].Short = append(n[i].Short, curve[epochs-1])
 		}
 	}
-	return Control(n[0], n[1])
+	for i := range n {
+		if err := n[i].complete(); err != nil {
+			return Controlled{}, err
+		}
+	}
+	known := c.known
+	if spaces[0].Known == nil {
+		known = rank(n[0].Known, n[1].Known)
+	}
+	return control(n, known)
 }
 
 // shortEpochs chooses the length of short trainings by the trainings of the first look, 0 if they do not pay.

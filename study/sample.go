@@ -61,6 +61,25 @@ func draw(ctx context.Context, name string, s *space.Space, c Config, size int, 
 	return trials, nil
 }
 
+// Sample draws n networks of a space of the study, without training or remembering them: the first are those of its population. Where the space has fewer, or they are
+// hard to find, there are fewer. The state of all is Pending.
+func (s *Study) Sample(ctx context.Context, name string, n int) ([]Trial, error) {
+	sp, err := space.ParseFiles(s.history.spaces[name].Files)
+	if err != nil {
+		return nil, fmt.Errorf("space %s: %w", name, err)
+	}
+	networks, _, err := sp.Sample(ctx, space.Config{Input: s.Input.Arch(), Network: s.Config.Network, Regime: s.Config.Regime, Seed: s.Config.Seed}, n)
+	var few *space.TooFewError
+	if err != nil && !errors.As(err, &few) {
+		return nil, fmt.Errorf("space %s: %w", name, err)
+	}
+	trials := make([]Trial, len(networks))
+	for i, d := range networks {
+		trials[i] = Trial{Space: name, Index: i, Spec: d.Spec, Asked: d.Asked, Complexity: d.Complexity, State: Pending}
+	}
+	return trials, nil
+}
+
 // CheckSpace reports parameters of a space that name no field of the recipe, or
 // whose values the recipe does not allow, as a *strict.Error.
 func CheckSpace(s *space.Space) error {
