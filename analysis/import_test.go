@@ -171,3 +171,31 @@ func TestImportedComparable(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Of networks that no one space has together, the most are taken; strides that a
+// regnet does not have rule out that one candidate alone.
+func TestRefineImportedKinds(t *testing.T) {
+	var text strings.Builder
+	for i := range 40 {
+		depths, widths := "[1,2,3]", "[16,32,64]"
+		if i%4 == 0 {
+			depths, widths = "[1,2]", "[16,32]"
+		}
+		if i%2 == 0 {
+			widths = strings.Replace(widths, "16", "48", 1)
+		}
+		text.WriteString(`{"depths":` + depths + `,"widths":` + widths + `,"strides":` + strings.NewReplacer("2", "1", "3", "2").Replace(depths) +
+			`,"block":"basic","error":` + []string{"25", "20.5", "24", "21"}[i%4] + "}\n")
+	}
+	s := opened(t, written(t, "theirs.jsonl", text.String()))
+	r, err := analysis.Refine(context.Background(), s, "anynetr-a", analysis.RefineOptions{Resamples: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.N != 30 || r.LeftOut != 10 || r.Network.Stages != 3 || r.Network.Strides[0] != 1 {
+		t.Errorf("%+v, %+v", r.Population, r.Network)
+	}
+	if c := candidate(t, r, "width never decreases"); c.Part != 20 || c.Rest != 10 || c.Standing != analysis.Better {
+		t.Errorf("%+v", c)
+	}
+}

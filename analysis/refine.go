@@ -87,6 +87,9 @@ type Population struct {
 	N       int    `json:"n"`       // finished, failed ones included
 	Failed  int    `json:"failed"`  // counted with the error of chance
 	Pending int    `json:"pending"` // not finished, not counted
+	// LeftOut are imported networks of another number of stages or kind of block than
+	// most have: no one space has both.
+	LeftOut int `json:"left_out,omitempty"`
 }
 
 // Candidate is a rule with what the population says of it.
@@ -138,6 +141,9 @@ type Shrink struct {
 // where no setting was found that satisfies the rule.
 func (s Shrink) Value() float64 { return s.Before.Value - s.After.Value }
 
+// ErrUnknownSpace says that RefineOptions have to state a space.
+var ErrUnknownSpace = errors.New("the space that its networks were drawn from is not known")
+
 // NoPopulationError says that a source has no such population.
 type NoPopulationError struct {
 	Dir   string
@@ -174,8 +180,14 @@ func Refine(ctx context.Context, source Source, spaceName string, o RefineOption
 			return r, err
 		}
 	}
+	if all := len(p.Trials); source.Imported != nil {
+		if p, err = alike(p); err != nil {
+			return r, err
+		}
+		r.LeftOut = all - len(p.Trials)
+	}
 	networks := newSpace(p.Space, p)
-	r.Population = Population{p.Study, p.Space, len(networks.Finished), networks.Failed, networks.Pending}
+	r.Population = Population{p.Study, p.Space, len(networks.Finished), networks.Failed, networks.Pending, r.LeftOut}
 	if r.N == 0 {
 		return r, ErrNothing
 	}
@@ -193,9 +205,7 @@ func Refine(ctx context.Context, source Source, spaceName string, o RefineOption
 	if timed > 0 {
 		r.MeanSeconds = seconds / timed
 	}
-	if r.Network, err = source.template(networks.Finished); err != nil {
-		return r, err
-	}
+	r.Network = source.template(networks.Finished)
 	f := refiner{Refinement: &r, networks: networks}
 	if err := f.run(ctx); err != nil {
 		return r, fmt.Errorf("refine %s: %w", r.Space.Name, err)
@@ -227,15 +237,15 @@ func (s Source) spaceOf(name string) (*space.Space, error) {
 	}
 	base, err := space.Load(name)
 	if err != nil {
-		return nil, &study.RequestError{Err: fmt.Errorf("%s: the space that its networks were drawn from is not known: %w", s.Dir, err)}
+		return nil, &study.RequestError{Err: fmt.Errorf("%s: %w: %w", s.Dir, ErrUnknownSpace, err)}
 	}
 	return base, nil
 }
 
 // template is what all networks of a population share.
-func (s Source) template(trials []study.Trial) (space.Template, error) {
+func (s Source) template(trials []study.Trial) space.Template {
 	if s.Protocol != nil {
-		return s.Protocol.Network, nil
+		return s.Protocol.Network
 	}
 	return templateOf(trials)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"netspace/arch"
@@ -81,11 +82,9 @@ func (f *refiner) proposals() ([]proposal, error) {
 		propose(p)
 	}
 	if lined {
-		p, err := f.quantised()
-		if err != nil {
-			return nil, err
+		if p, err := f.quantised(); err == nil { // else no regnet has these networks' stages, as with strides that differ
+			propose(p)
 		}
-		propose(p)
 	}
 	for i, text := range f.Options.Rules {
 		p := proposal{rule: space.Where(text), label: text, slug: fmt.Sprintf("rule-%d", i+1)}
@@ -283,13 +282,32 @@ func (f *refiner) ranges(stages int) ([]proposal, error) {
 			continue
 		}
 		has := all[i].Distinct
-		r := metric.Range{Min: p.Best.Lo, Max: p.Best.Hi}
+		r := metric.Range{Min: outward(p.Best.Lo, -1), Max: outward(p.Best.Hi, 1)}
 		if r.Min <= has[0] && r.Max >= has[len(has)-1] {
 			continue
 		}
 		out = append(out, inRange(p, r, has, stages))
 	}
 	return out, nil
+}
+
+// outward rounds the end of a range to four digits, so that the range holds it;
+// whole numbers stay.
+func outward(v, direction float64) float64 {
+	if v <= 0 || v == math.Trunc(v) {
+		return v
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v))-3)
+	steps := math.Round(v / unit)
+	if (steps*unit-v)*direction < 0 {
+		steps += direction
+	}
+	text := strconv.FormatFloat(steps*unit, 'g', 4, 64)
+	rounded, err := strconv.ParseFloat(text, 64)
+	if err != nil || (rounded-v)*direction < 0 {
+		return v
+	}
+	return rounded
 }
 
 // inRange is the rule that a parameter lies in a range; an end that leaves out
@@ -366,29 +384,44 @@ func slug(text string) string {
 	return strings.Trim(b.String(), "-")
 }
 
-// templateOf is what the networks of a population share, told from themselves.
-func templateOf(trials []study.Trial) (t space.Template, err error) {
-	bad := func(format string, args ...any) (space.Template, error) {
-		return t, &study.RequestError{Err: fmt.Errorf(format, args...)}
-	}
+// templateOf is what networks of one number of stages and one kind of block
+// share, told from themselves.
+func templateOf(trials []study.Trial) (t space.Template) {
 	for i, tr := range trials {
-		n, ok := tr.Spec.AnyNet()
-		if !ok {
-			return bad("network %d has no description as stages of blocks: rules are about these", tr.Index)
-		}
-		one := templateOfNet(n)
-		switch {
-		case i == 0:
+		n, _ := tr.Spec.AnyNet()
+		if one := templateOfNet(n); i == 0 {
 			t = one
-		case one.Stages != t.Stages:
-			return bad("networks have %d and %d stages: those of one space have one number of stages", t.Stages, one.Stages)
-		case one.Block != t.Block:
-			return bad("networks have blocks %s and %s: those of one space have one kind of block", t.Block, one.Block)
-		default:
+		} else {
 			t = sharedTemplate(t, one)
 		}
 	}
-	return t, nil
+	return t
+}
+
+// alike keeps the networks of a population that one space can have: those of the
+// most common number of stages and kind of block. No error decides it.
+func alike(p study.Population) (study.Population, error) {
+	type kind struct {
+		stages int
+		block  arch.BlockType
+	}
+	var most kind
+	found := map[kind][]study.Trial{}
+	for _, t := range p.Trials {
+		n, ok := t.Spec.AnyNet()
+		if !ok {
+			continue
+		}
+		k := kind{len(n.Stages), n.Block}
+		if found[k] = append(found[k], t); len(found[k]) > len(found[most]) {
+			most = k
+		}
+	}
+	if len(found) == 0 {
+		return p, &study.RequestError{Err: fmt.Errorf("no network of %s is described as stages of blocks: rules are about these", p.Space)}
+	}
+	p.Trials = found[most]
+	return p, nil
 }
 
 func templateOfNet(n arch.AnyNet) space.Template {

@@ -30,6 +30,9 @@ func RefineText(w io.Writer, r analysis.Refinement) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s of %s%s: %d networks, %d failed; %s settings. Networks with each rule less those without, in points:\n\n",
 		r.Space.Name, r.Source.Dir, imported(r.Source), r.N, r.Failed, settingsOf(r.Size.Log10.Value))
+	if r.LeftOut > 0 {
+		fmt.Fprintf(&b, "%d networks of another number of stages or kind of block are left out: no one space has both.\n\n", r.LeftOut)
+	}
 	iv := fmt.Sprintf("%.0f %%", 100*analysis.Level)
 	t := table{left: 2, rows: [][]string{{"rule", "", "with", "without", "mean", iv, "median", iv, "area to " + percent0(r.EMax), iv, "smaller by", "to be sure"}}}
 	notes := map[string]bool{}

@@ -20,6 +20,7 @@ import (
 type refineOptions struct {
 	source sourceFlags
 	space  string
+	from   string
 	by     string
 	out    string
 	figure string
@@ -40,8 +41,8 @@ decrease; bounds of how widths grow; ranges in which the best networks lie; quan
 linear widths; your own expressions. Where too few networks satisfy a rule, its
 effect is estimated by a regression, and marked. docs/statistics.md explains every number.
 
-Populations that were trained elsewhere (docs/populations.md) are read, too: --space
-then names the space that they were drawn from.
+Populations that were trained elsewhere (docs/populations.md) are read, too: --from
+states the space that they were drawn from; where there is one population, --space may.
 
 With --json there is one line per candidate, the best first.`,
 		Example: `  netspace refine out/demo --space anynetx-a
@@ -53,6 +54,7 @@ With --json there is one line per candidate, the best first.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.space, "space", "", "the population's `SPACE`; may be left out where there is one")
+	f.StringVar(&o.from, "from", "", "the `SPACE` that the population was drawn from, by name or file, where it is not known or another")
 	f.StringArrayVar(&o.o.Rules, "rule", nil, "a further candidate, as an `EXPRESSION`; may be repeated")
 	f.StringVarP(&o.out, "out", "o", "", "`FOLDER` to write each candidate to as a space file")
 	f.StringVar(&o.figure, "figure", "", "`FILE` to draw the candidates to, as SVG")
@@ -93,6 +95,12 @@ func (o *refineOptions) run(ctx context.Context, a *app, dir string) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if o.from != "" {
+		var err error
+		if o.o.Space, err = loadSpace(o.from); err != nil {
+			return err
+		}
+	}
 	source, err := o.source.load(ctx, a, dir)
 	if err != nil {
 		return err
@@ -102,6 +110,8 @@ func (o *refineOptions) run(ctx context.Context, a *app, dir string) error {
 	switch {
 	case errors.As(err, &none):
 		return usagef("%w: give --space one of %s", err, strings.Join(none.Has, ", "))
+	case errors.Is(err, analysis.ErrUnknownSpace):
+		return usagef("%w; --from states it", err)
 	case err != nil:
 		return studyError(unfinished(err, []string{dir}))
 	}
