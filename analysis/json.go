@@ -41,6 +41,14 @@ type NoiseJSON struct {
 	Share     *float64 `json:"share"`     // of the variance of the population; null if that is 0
 }
 
+func noiseJSON(n stats.Noise) *NoiseJSON {
+	line := &NoiseJSON{Networks: n.Networks, Trainings: n.Trainings, StdDev: n.StdDev.Value, Interval: Range{n.StdDev.Lo, n.StdDev.Hi}}
+	if !math.IsNaN(n.Share) {
+		line.Share = &n.Share
+	}
+	return line
+}
+
 // DifferenceJSON is B less A in machine-readable output.
 type DifferenceJSON struct {
 	Difference float64  `json:"difference"`
@@ -76,11 +84,8 @@ func (s Space) JSON() SpaceJSON {
 		Min: s.Min.Value, Mean: s.Mean.Value, Median: s.Median.Value, Area: s.Area.Value,
 		EMax: s.EMax, Level: Level, Intervals: map[string]Range{},
 	}
-	if n := s.Noise; n != nil {
-		line.Noise = &NoiseJSON{Networks: n.Networks, Trainings: n.Trainings, StdDev: n.StdDev.Value, Interval: Range{n.StdDev.Lo, n.StdDev.Hi}}
-		if !math.IsNaN(n.Share) {
-			line.Noise.Share = &n.Share
-		}
+	if s.Noise != nil {
+		line.Noise = noiseJSON(*s.Noise)
 	}
 	for name, e := range map[string]stats.Estimate{"min": s.Min, "mean": s.Mean, "median": s.Median, "area": s.Area} {
 		if e.Known() {

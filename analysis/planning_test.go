@@ -1,0 +1,62 @@
+package analysis_test
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"netspace/analysis"
+	"netspace/analysis/analysistest"
+	"netspace/stats"
+	"netspace/study"
+)
+
+// pilots are a study, and the same networks trained with less: errors of half the spread, and noise.
+func pilots(t *testing.T, noise float64) (whole, short analysis.Source) {
+	t.Helper()
+	whole = analysistest.Study(t, "pilot", 40, "anynetx-a", "regnetx")
+	short = analysistest.Study(t, "pilot", 40, "anynetx-a", "regnetx")
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i, p := range whole.Populations {
+		for k := range p.Trials {
+			w, s := &p.Trials[k], &short.Populations[i].Trials[k]
+			w.State, s.State = study.Done, study.Done
+			w.Error = 20 + 4*rng.NormFloat64() + float64(i)
+			s.Error = 40 + w.Error/2 + noise*rng.NormFloat64() - 3*float64(i)
+			w.Seconds, s.Seconds, w.Epochs, s.Epochs = 36, 9, nil, nil
+		}
+	}
+	return whole, short
+}
+
+func TestPlanDecision(t *testing.T) {
+	whole, short := pilots(t, 0)
+	p, err := analysis.PlanDecision([]analysis.Source{whole, short}, analysis.PlanOptions{Delta: 1, Workers: 2})
+	if err != nil || len(p.Plans) != 2 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	w, s := p.Plans[0], p.Plans[1]
+	if w.Basis != analysis.Whole || w.Rank != 1 || math.Abs(w.Slope-1) > 1e-12 || w.Networks != s.Networks {
+		t.Errorf("whole: %+v", w)
+	}
+	if s.Basis != analysis.Trained || math.Abs(s.Rank-1) > 1e-9 || math.Abs(s.Slope-0.5) > 1e-9 || math.Abs(s.StdDev-w.StdDev/2) > 1e-9 {
+		t.Errorf("short, without noise: %+v", s)
+	}
+	// Half the spread of half the differences takes as many networks, at a quarter of the time.
+	n, err := stats.ModelsNeeded(w.StdDev, w.StdDev, 1, 0.05, 0.8)
+	if err != nil || w.Needed != n || s.Needed < n-1 || s.Needed > n+1 || math.Abs(w.Hours-float64(n)*36/3600) > 1e-9 || s.Hours > w.Hours/3.9 {
+		t.Errorf("%d networks are needed: %+v, %+v", n, w, s)
+	}
+	whole, short = pilots(t, 4)
+	p, err = analysis.PlanDecision([]analysis.Source{whole, short}, analysis.PlanOptions{Delta: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Plans[1]; s.Rank > 0.7 || s.RankLo >= s.Rank || s.RankHi <= s.Rank || s.Needed < 3*p.Plans[0].Needed {
+		t.Errorf("short, with more noise than signal: %+v", s)
+	}
+	if _, err := analysis.PlanDecision([]analysis.Source{{}}, analysis.PlanOptions{}); !errors.Is(err, analysis.ErrNothing) {
+		t.Errorf("no networks: %v", err)
+	}
+}
