@@ -177,6 +177,9 @@ type Update struct {
 	WeightDecay, BNWeightDecay, BiasWeightDecay float64
 	// ClipNorm scales all gradients so that their joint L2 norm is at most this; 0 means no clipping.
 	ClipNorm float64
+	// Rates, if not nil, has a factor of LR for each of Graph.Params, in their order. A parameter whose factor is 0
+	// stays as it is, with its moments and its average.
+	Rates []float64
 	// EMADecay d > 0: after the update ema = d*ema + (1-d)*value, for parameters and buffers.
 	EMADecay float64
 }

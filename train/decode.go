@@ -85,6 +85,8 @@ func (r *Recipe) Read(doc *strict.Doc, f *strict.Fields) {
 			f.Bool(key, to)
 		case *[]float64:
 			f.Floats(key, to)
+		case *[]string:
+			f.Strings(key, to)
 		case **int:
 			if f.Has(key) {
 				*to = new(int)
@@ -127,7 +129,10 @@ func (r *Recipe) UnmarshalJSON(data []byte) error { return r.UnmarshalYAML(data)
 // leave its brackets out. Ranges are left to Validate.
 func (r *Recipe) Set(key, text string) error {
 	for i, k := range recipeKeys() {
-		if k == key && reflect.TypeFor[Recipe]().Field(i).Type.Kind() == reflect.Slice && !strings.HasPrefix(text, "[") {
+		if t := reflect.TypeFor[Recipe]().Field(i).Type; k == key && t.Kind() == reflect.Slice && !strings.HasPrefix(text, "[") {
+			if t.Elem().Kind() == reflect.String { // a pattern may begin with a star, which YAML takes for something else
+				text = `"` + strings.ReplaceAll(text, ",", `","`) + `"`
+			}
 			text = "[" + text + "]"
 		}
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -74,7 +75,7 @@ func TestUpdateNumbers(t *testing.T) {
 			t.Errorf("%s: lr %v; want %v", name, got.LR, c.want.LR)
 		}
 		got.LR = c.want.LR
-		if got != c.want {
+		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: update\n%+v; want\n%+v", name, got, c.want)
 		}
 		if last := s.updates[len(s.updates)-1].Step; last != 10 {

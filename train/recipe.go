@@ -97,6 +97,9 @@ type Recipe struct {
 	BNWeightDecay   *float64 `json:"bn_weight_decay,omitempty" yaml:"bn_weight_decay,omitempty"`     // of BN γ and β; nil: as WeightDecay
 	BiasWeightDecay *float64 `json:"bias_weight_decay,omitempty" yaml:"bias_weight_decay,omitempty"` // of the biases of convolutions and linear layers; nil: as WeightDecay
 
+	Freeze     []string `json:"freeze,omitempty" yaml:"freeze,omitempty" identity:"omitdefault"`           // patterns of tensors that stay as they are
+	LayerRates []string `json:"layer_rates,omitempty" yaml:"layer_rates,omitempty" identity:"omitdefault"` // pattern=factor: of the learning rate of tensors
+
 	BNMomentum float64 `json:"bn_momentum" yaml:"bn_momentum"` // weight of a batch in the running statistics
 	BNEpsilon  float64 `json:"bn_epsilon" yaml:"bn_epsilon"`   // added to the variance
 	PreciseBN  int     `json:"precise_bn" yaml:"precise_bn"`   // training images over which BN statistics are recomputed before every evaluation; 0: running statistics

@@ -162,6 +162,9 @@ func TestRangesAreChecked(t *testing.T) {
 			}
 		case reflect.Slice:
 			texts = []string{"0,1", "3,2", "1,99"}
+			if v.Field(i).Type().Elem().Kind() == reflect.String { // patterns
+				texts = []string{"a[", "a[=1"}
+			}
 		case reflect.String:
 			texts = []string{"nonsense"}
 		}

@@ -58,6 +58,8 @@ type run struct {
 	loader  *dataset.Loader
 	steps   int   // per epoch
 	stochas []int // the graph's drop-path and dropout nodes
+	rates   []float64
+	held    []heldBuffer
 
 	// What a checkpoint holds beside the tensors.
 	at    position
@@ -116,6 +118,9 @@ func newRun(j Job) (*run, error) {
 	r.draw.init(j.Seed)
 
 	var err error
+	if r.rates, err = rec.rates(j.Graph); err != nil {
+		return nil, &JobError{Reason: err.Error()}
+	}
 	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
 		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum, Memory: j.Memory,
 	})
@@ -154,8 +159,11 @@ func (r *run) begin() error {
 	r.started, r.saved = time.Now(), time.Now()
 	if r.Resume && r.Dir != "" {
 		found, err := r.load()
-		if found || err != nil {
+		if err != nil {
 			return err
+		}
+		if found {
+			return r.hold()
 		}
 	}
 	if err := weights.Initialize(r.prog, r.Graph, r.Seed, r.Recipe.ZeroGamma); err != nil {
@@ -165,6 +173,9 @@ func (r *run) begin() error {
 		if err := weights.Load(r.prog, r.Graph, r.Init); err != nil {
 			return err
 		}
+	}
+	if err := r.hold(); err != nil {
+		return err
 	}
 	if r.Recipe.EMA > 0 {
 		if err := r.copySets(engine.EMAParams, engine.Params, engine.EMABuffers, engine.Buffers); err != nil {
@@ -275,7 +286,12 @@ func (r *run) step(b *dataset.Batch) error {
 	if !finite(loss) {
 		return &DivergedError{Epoch: r.at.Epoch + 1, Step: number, LR: lr, Loss: loss, Where: Training}
 	}
-	norm, err := r.prog.Update(rec.update(lr, number))
+	u := rec.update(lr, number)
+	u.Rates = r.rates
+	norm, err := r.prog.Update(u)
+	if err == nil {
+		err = r.restore()
+	}
 	if err != nil {
 		return fmt.Errorf("epoch %d, step %d: update: %w", r.at.Epoch+1, number, err)
 	}

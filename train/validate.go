@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 
@@ -92,6 +93,20 @@ func (r *Recipe) faults() []strict.Fault {
 	within("weight_decay", r.WeightDecay, 0, true, 1, true)
 	within("bn_weight_decay", orElse(r.BNWeightDecay, 0), 0, true, 1, true)
 	within("bias_weight_decay", orElse(r.BiasWeightDecay, 0), 0, true, 1, true)
+
+	for _, pattern := range r.Freeze {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			fault("freeze", strconv.Quote(pattern), "must be a pattern of names of tensors, such as s1.*")
+		}
+	}
+	if len(r.Freeze) > 0 && r.PreciseBN > 0 {
+		fault("freeze", nil, "does not go with precise_bn, which recomputes all statistics")
+	}
+	for _, text := range r.LayerRates {
+		if _, _, err := layerRate(text); err != nil {
+			fault("layer_rates", strconv.Quote(text), err.Error())
+		}
+	}
 
 	within("bn_momentum", r.BNMomentum, 0, false, 1, true)
 	within("bn_epsilon", r.BNEpsilon, 0, false, 1, true)

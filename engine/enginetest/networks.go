@@ -180,6 +180,11 @@ func optimizerCases() []Case {
 		change(&u)
 		return u
 	}
+	// Some parameters of each kind stay as they are, others move by more or less.
+	rates := make([]float64, len(mustGraph(func(r *graph.Recorder) { n.Build(r, in) }).Params))
+	for i := range rates {
+		rates[i] = []float64{1, 0, 0.25, 2}[i%7%4]
+	}
 	rules := []struct {
 		name string
 		u    engine.Update
@@ -194,6 +199,9 @@ func optimizerCases() []Case {
 		{"sgd-clip", with(sgd, func(u *engine.Update) { u.ClipNorm = 0.1 })},
 		{"sgd-clip-inactive", with(sgd, func(u *engine.Update) { u.ClipNorm = 1e6 })},
 		{"sgd-ema", with(sgd, func(u *engine.Update) { u.EMADecay = 0.7 })},
+		{"sgd-rates-ema", with(sgd, func(u *engine.Update) { u.EMADecay, u.Rates = 0.7, rates })},
+		{"adam-rates", with(adam, func(u *engine.Update) { u.Rates = rates })},
+		{"adamw-rates-clip", with(adamW, func(u *engine.Update) { u.ClipNorm, u.Rates = 0.1, rates })},
 		{"adam", adam},
 		{"adam-clip-ema", with(adam, func(u *engine.Update) { u.ClipNorm, u.EMADecay = 0.1, 0.7 })},
 		{"adamw", adamW},

@@ -8,6 +8,7 @@ import "C"
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"netspace/engine"
@@ -204,6 +205,9 @@ func (p *program) Update(u engine.Update) (float64, error) {
 	if u.Optimizer > engine.AdamW || u.Optimizer != engine.SGD && u.Step < 1 {
 		return 0, fmt.Errorf("onednn: optimizer %d in step %d: the optimizers are 0 to %d, Adam's steps count from 1", u.Optimizer, u.Step, engine.AdamW)
 	}
+	if u.Rates != nil && len(u.Rates) != len(p.g.Params) {
+		return 0, fmt.Errorf("onednn: %d rates for %d parameters", len(u.Rates), len(p.g.Params))
+	}
 	params, grads := p.area(p.params), p.area(p.grads)
 	args := p.update // in C memory: a step allocates nothing
 	*args = C.ns_update_args{
@@ -241,9 +245,26 @@ func (p *program) Update(u engine.Update) (float64, error) {
 		C.ns_update((*C.float)(unsafe.Pointer(&params[from])), (*C.float)(unsafe.Pointer(&grads[from])),
 			at(p.moment1, u.Optimizer != engine.SGD || u.Momentum != 0), at(p.moment2, u.Optimizer != engine.SGD), at(p.emaParams, averaging), C.int64_t(to-from), args)
 	}
-	part(0, p.weightEnd, u.WeightDecay)
-	part(p.weightEnd, p.normEnd, u.BNWeightDecay)
-	part(p.normEnd, p.paramSize, u.BiasWeightDecay)
+	if u.Rates == nil {
+		part(0, p.weightEnd, u.WeightDecay)
+		part(p.weightEnd, p.normEnd, u.BNWeightDecay)
+		part(p.normEnd, p.paramSize, u.BiasWeightDecay)
+	}
+	for i, rate := range u.Rates {
+		if rate == 0 {
+			continue
+		}
+		args.lr = C.double(u.LR * rate)
+		from, to := p.span(p.g.Params[i].Name)
+		switch {
+		case from < p.weightEnd:
+			part(from, to, u.WeightDecay)
+		case from < p.normEnd:
+			part(from, to, u.BNWeightDecay)
+		default:
+			part(from, to, u.BiasWeightDecay)
+		}
+	}
 	if u.EMADecay > 0 && !averaging {
 		p.needEMA() // the average begins with the updated values
 	}
@@ -251,6 +272,16 @@ func (p *program) Update(u engine.Update) (float64, error) {
 		C.ns_ema((*C.float)(p.emaBuffers.p), (*C.float)(unsafe.Pointer(&p.area(p.stats)[0])), C.int64_t(p.bufferSize), C.double(u.EMADecay))
 	}
 	return norm, nil
+}
+
+// span is where a parameter lies in the array of all.
+func (p *program) span(name string) (from, to int64) {
+	if w := p.weights[name]; w != nil {
+		return w.off, w.off + w.size
+	}
+	v := p.vectors[name]
+	lanes := int64(slices.Max(v.channels) + 1)
+	return v.off, v.off + (lanes+7)/8*8
 }
 
 // needEMA begins the moving average with the present values.

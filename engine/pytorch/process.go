@@ -52,6 +52,7 @@ type update struct {
 	Step      int              `json:"step"`
 	Decay     decay            `json:"decay"`
 	ClipNorm  float64          `json:"clip_norm"`
+	Rates     []float64        `json:"rates"` // null: 1 for all
 	EMADecay  float64          `json:"ema_decay"`
 }
 

@@ -191,16 +191,18 @@ class Program:
             self.create(MOMENT1)
         if u["optimizer"] != SGD:
             self.create(MOMENT2)
-        for group, names in self.groups.items():
-            if names:
-                pick = lambda values: [values[name] for name in names]  # noqa: E731
-                self.update_group(u, u["decay"][group], pick(self.sets[PARAMS]), pick(gradients), pick)
+        rates = dict(zip(self.sets[PARAMS], u["rates"])) if u["rates"] else {}
+        for group, members in self.groups.items():
+            for rate in dict.fromkeys(rates.get(name, 1) for name in members):
+                names = [name for name in members if rates.get(name, 1) == rate]
+                if rate:
+                    pick = lambda values: [values[name] for name in names]  # noqa: B023, E731
+                    self.update_group(u, u["lr"] * rate, u["decay"][group], pick(self.sets[PARAMS]), pick(gradients), pick)
         if u["ema_decay"] > 0:
-            self.average(u["ema_decay"])
+            self.average(u["ema_decay"], {name for name, rate in rates.items() if not rate})
         return norm
 
-    def update_group(self, u, decay, params, gradients, pick):
-        lr = u["lr"]
+    def update_group(self, u, lr, decay, params, gradients, pick):
         if decay and u["optimizer"] != ADAMW:
             gradients = torch._foreach_add(gradients, params, alpha=decay)
         if u["optimizer"] == SGD:
@@ -222,14 +224,16 @@ class Program:
         torch._foreach_add_(root, u["epsilon"])
         torch._foreach_addcdiv_(params, first, root, -lr / (1 - u["beta1"] ** u["step"]))
 
-    def average(self, decay):
+    def average(self, decay, frozen):
         if self.sets[EMA_PARAMS] is None:
             self.create(EMA_PARAMS)
             return
         for ema, values in ((EMA_PARAMS, PARAMS), (EMA_BUFFERS, BUFFERS)):
-            averages = list(self.sets[ema].values())
-            torch._foreach_mul_(averages, decay)
-            torch._foreach_add_(averages, list(self.sets[values].values()), alpha=1 - decay)
+            names = [name for name in self.sets[ema] if name not in frozen]
+            if names:
+                averages = [self.sets[ema][name] for name in names]
+                torch._foreach_mul_(averages, decay)
+                torch._foreach_add_(averages, [self.sets[values][name] for name in names], alpha=1 - decay)
 
     # Tensors.
 

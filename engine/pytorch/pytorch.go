@@ -215,7 +215,7 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 	}
 	a, err := p.call(request{Op: "update", Update: &update{
 		Optimizer: u.Optimizer, LR: u.LR, Momentum: u.Momentum, Nesterov: u.Nesterov, Beta1: u.Beta1, Beta2: u.Beta2, Epsilon: u.Epsilon,
-		Step: u.Step, Decay: decay{u.WeightDecay, u.BNWeightDecay, u.BiasWeightDecay}, ClipNorm: u.ClipNorm, EMADecay: u.EMADecay,
+		Step: u.Step, Decay: decay{u.WeightDecay, u.BNWeightDecay, u.BiasWeightDecay}, ClipNorm: u.ClipNorm, Rates: u.Rates, EMADecay: u.EMADecay,
 	}}, nil, nil)
 	return float64(a.Number), err
 }

@@ -18,6 +18,9 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 	if u.Optimizer > engine.AdamW || u.Optimizer != engine.SGD && u.Step < 1 {
 		return 0, fmt.Errorf("reference: update: optimizer %d in step %d: the optimizers are 0 to 2, Adam's steps count from 1", u.Optimizer, u.Step)
 	}
+	if u.Rates != nil && len(u.Rates) != len(p.g.Params) {
+		return 0, fmt.Errorf("reference: update: %d rates for %d parameters", len(u.Rates), len(p.g.Params))
+	}
 	grads := p.sets[engine.Gradients]
 	norm, scale := 0.0, 1.0
 	if u.ClipNorm > 0 {
@@ -37,6 +40,10 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 	}
 	p.reseed()
 	for i, param := range p.g.Params {
+		if rate(u, i) == 0 {
+			continue
+		}
+		lr := u.LR * rate(u, i)
 		w, decay := p.sets[engine.Params][i], decayOf(u, param.Role)
 		for k := range w {
 			g := grads[i][k] * scale
@@ -52,18 +59,18 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 						g = *v
 					}
 				}
-				w[k] -= u.LR * g
+				w[k] -= lr * g
 			case engine.Adam:
-				w[k] -= u.LR * p.adam(u, i, k, g+decay*w[k])
+				w[k] -= lr * p.adam(u, i, k, g+decay*w[k])
 			case engine.AdamW:
-				w[k] -= u.LR * decay * w[k]
-				w[k] -= u.LR * p.adam(u, i, k, g)
+				w[k] -= lr * decay * w[k]
+				w[k] -= lr * p.adam(u, i, k, g)
 			}
 		}
 		p.round(w, 1)
 	}
 	if u.EMADecay > 0 {
-		p.average(u.EMADecay)
+		p.average(u)
 	}
 	p.keep(engine.Params, engine.Moment1, engine.Moment2, engine.EMAParams, engine.EMABuffers)
 	return norm, nil
@@ -80,18 +87,30 @@ func (p *Program) adam(u engine.Update, i, k int, g float64) float64 {
 	return *m / (1 - math.Pow(u.Beta1, t)) / (root + u.Epsilon)
 }
 
-func (p *Program) average(d float64) {
+func (p *Program) average(u engine.Update) {
+	d := u.EMADecay
 	if p.sets[engine.EMAParams] == nil {
 		p.create(engine.EMAParams)
 		return
 	}
 	for _, s := range [][2]engine.Set{{engine.EMAParams, engine.Params}, {engine.EMABuffers, engine.Buffers}} {
 		for i, ema := range p.sets[s[0]] {
+			if s[0] == engine.EMAParams && rate(u, i) == 0 {
+				continue
+			}
 			for k, v := range p.sets[s[1]][i] {
 				ema[k] = d*ema[k] + (1-d)*v
 			}
 		}
 	}
+}
+
+// rate is the factor of the learning rate of parameter i.
+func rate(u engine.Update, i int) float64 {
+	if u.Rates == nil {
+		return 1
+	}
+	return u.Rates[i]
 }
 
 func decayOf(u engine.Update, r graph.Role) float64 {

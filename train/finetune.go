@@ -1,0 +1,111 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"netspace/engine"
+	"netspace/graph"
+)
+
+// maxLayerRate bounds factors of the learning rate.
+const maxLayerRate = 1000
+
+// layerRate reads an entry of Recipe.LayerRates.
+func layerRate(text string) (pattern string, factor float64, err error) {
+	at := strings.LastIndexByte(text, '=')
+	if at > 0 {
+		pattern = text[:at]
+		factor, err = strconv.ParseFloat(text[at+1:], 64)
+		_, wrong := path.Match(pattern, "")
+		if err == nil && wrong == nil && factor >= 0 && factor <= maxLayerRate {
+			return pattern, factor, nil
+		}
+	}
+	return "", 0, fmt.Errorf("must be pattern=factor, such as head.*=10, with a factor from 0 to %d", maxLayerRate)
+}
+
+// rates gives the factor of the learning rate of each parameter of g; nil if it is 1 for all. What matches several
+// patterns has the product of their factors. A pattern that matches nothing is an error: it is misspelt.
+func (r *Recipe) rates(g *graph.Graph) ([]float64, error) {
+	if len(r.Freeze)+len(r.LayerRates) == 0 {
+		return nil, nil
+	}
+	rates := slices.Repeat([]float64{1}, len(g.Params))
+	apply := func(pattern string, factor float64) error {
+		found := false
+		for i, p := range g.Params {
+			if ok, _ := path.Match(pattern, p.Name); ok { // validated
+				rates[i] *= factor
+				found = true
+			}
+		}
+		if !found {
+			return fmt.Errorf("pattern %q matches no parameter of the network; they are called such as %s and %s", pattern, g.Params[0].Name, g.Params[len(g.Params)-1].Name)
+		}
+		return nil
+	}
+	var errs []error
+	for _, pattern := range r.Freeze {
+		errs = append(errs, apply(pattern, 0))
+	}
+	for _, text := range r.LayerRates {
+		pattern, factor, err := layerRate(text)
+		if err == nil {
+			err = apply(pattern, factor)
+		}
+		errs = append(errs, err)
+	}
+	return rates, errors.Join(errs...)
+}
+
+// frozenStatistics lists the buffers of BNs whose scale and shift have the rate 0.
+func frozenStatistics(g *graph.Graph, rates []float64) []graph.Buffer {
+	var frozen []graph.Buffer
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if rates != nil && n.Op == graph.OpBatchNorm && rates[n.Params[0]] == 0 && rates[n.Params[1]] == 0 {
+			for _, b := range n.Buffers {
+				frozen = append(frozen, g.Buffers[b])
+			}
+		}
+	}
+	return frozen
+}
+
+// hold notes the statistics that stay as they are.
+func (r *run) hold() error {
+	for _, b := range frozenStatistics(r.Graph, r.rates) {
+		v := make([]float32, b.Size())
+		if err := r.prog.Get(engine.Buffers, b.Name, v); err != nil {
+			return err
+		}
+		r.held = append(r.held, heldBuffer{b.Name, v})
+	}
+	return nil
+}
+
+// heldBuffer is a statistic that stays as it is.
+type heldBuffer struct {
+	name   string
+	values []float32
+}
+
+// restore sets the statistics that stay as they are: a step moved them.
+func (r *run) restore() error {
+	for _, b := range r.held {
+		if err := r.prog.Set(engine.Buffers, b.name, b.values); err != nil {
+			return err
+		}
+		if r.Recipe.EMA > 0 {
+			if err := r.prog.Set(engine.EMABuffers, b.name, b.values); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
