@@ -134,7 +134,7 @@ func TestStudyWithAProgramAsTrainer(t *testing.T) {
 	}
 }
 
-// PyTorch trains a study, which is interrupted and goes on to the same results.
+// PyTorch trains a study, which is killed, interrupted and goes on to the same results.
 func TestStudyWithPyTorch(t *testing.T) {
 	var lacking *engine.ErrUnavailable
 	if _, err := pytorch.Open(pytorch.Config{Device: engine.CPU}); errors.As(err, &lacking) {
@@ -161,6 +161,35 @@ func TestStudyWithPyTorch(t *testing.T) {
 	if err := run(t.Context(), quiet, nil); err != nil {
 		t.Fatal(err)
 	}
+	// A worker is killed while PyTorch computes for it: PyTorch goes with it, and the trial goes on.
+	python, lost := 0, 0
+	killed := filepath.Join(c.base, "killed")
+	if err := run(t.Context(), killed, func(e study.Event) {
+		switch {
+		case e.Kind == study.TrialLost:
+			lost++
+		case e.Kind == study.TrialEpoch && python == 0:
+			for _, worker := range workers(os.Getpid()) {
+				for _, python = range workers(worker) {
+					_ = syscall.Kill(worker, syscall.SIGKILL)
+				}
+			}
+		}
+	}); err != nil || python == 0 || lost != 1 {
+		t.Fatalf("%v; process %d, %d attempts lost", err, python, lost)
+	}
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if words, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", python)); len(words) == 0 { // it is gone, or a zombie
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("PyTorch, process %d, outlives its worker", python)
+		}
+	}
+	if want, got := c.export(t, quiet), c.export(t, killed); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := 0

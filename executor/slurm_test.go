@@ -383,6 +383,13 @@ func TestSlurmOneSubmits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	arrays := map[string]int{}
+	for _, id := range slurm(t, "squeue", "--noheader", "--array", "--name="+st.JobName(), "--format=%F") {
+		arrays[id]++
+	}
+	if sizes := slices.Sorted(maps.Values(arrays)); !slices.Equal(sizes, []int{jobs - most, most}) {
+		t.Errorf("arrays of %v jobs; want %d jobs in all, no array of more than %d", sizes, jobs, most)
+	}
 	if err := os.WriteFile(first.hold, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -395,13 +402,6 @@ func TestSlurmOneSubmits(t *testing.T) {
 		case <-time.After(slurmPatience):
 			t.Fatalf("the study does not end; %q", s.notes)
 		}
-	}
-	arrays := map[string]int{}
-	for _, id := range slurm(t, "squeue", "--noheader", "--array", "--states=all", "--name="+st.JobName(), "--format=%F") {
-		arrays[id]++
-	}
-	if sizes := slices.Sorted(maps.Values(arrays)); !slices.Equal(sizes, []int{jobs - most, most}) {
-		t.Errorf("arrays of %v jobs; want %d jobs in all, no array of more than %d", sizes, jobs, most)
 	}
 	if got := first.export(t); got != want {
 		t.Error(cmp.Diff(want, got))

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -87,6 +88,25 @@ type curve struct {
 	Seconds float64            `json:"seconds"`
 }
 
+// Unfinished tells whether a folder holds a training, on an engine or by a program, that has no result yet.
+func Unfinished(dir string) (bool, error) {
+	if unfinished, err := train.Unfinished(dir); unfinished || err != nil {
+		return unfinished, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, curveName)); err != nil {
+		return false, ignoreAbsent(err)
+	}
+	_, err := os.Stat(filepath.Join(dir, train.ResultName))
+	return err != nil, ignoreAbsent(err)
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 func readCurve(dir string) (c curve) {
 	data, err := os.ReadFile(filepath.Join(dir, curveName))
 	if err != nil || json.Unmarshal(data, &c) != nil {
@@ -125,8 +145,15 @@ func (c Command) Train(ctx context.Context, t Task, dir string, report func(trai
 		return res, err
 	}
 	var past curve
-	if doc.Resume {
+	switch {
+	case doc.Resume:
 		past = readCurve(dir)
+	case dir != "": // what was there before is of another training
+		for _, name := range []string{curveName, train.ResultName} {
+			if err := ignoreAbsent(os.Remove(filepath.Join(dir, name))); err != nil {
+				return res, err
+			}
+		}
 	}
 	p, err := c.start(ctx, append(input, '\n'))
 	if err != nil {

@@ -71,7 +71,7 @@ gives the same bits as one that was not interrupted.`,
 	f.StringVarP(&o.out, "out", "o", "", "keep the results and the checkpoint in `DIR`; without it nothing is kept")
 	f.Uint64Var(&o.seed, "seed", 0, "of the initial weights, the order of the images and all other chance")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
-	f.StringVar(&o.trainer, "trainer", "builtin", "builtin, or pytorch: PyTorch in the place of an engine of ours, also as in a study file: '{pytorch: {device: cpu}}'")
+	f.StringVar(&o.trainer, "trainer", "builtin", "builtin; pytorch, in the place of an engine of ours; or as a study file states it: '{pytorch: {device: cpu}}', '{command: [python3, train.py]}'")
 	f.IntVar(&o.threads, "threads", 1, "threads for one training step")
 	f.BoolVar(&o.resume, "resume", false, "continue from the checkpoint in DIR, if there is one")
 	f.BoolVar(&o.restart, "restart", false, "begin anew where DIR holds an unfinished training")
@@ -97,7 +97,7 @@ type trainStart struct {
 	Network       string           `json:"network"` // identity of the adjusted network
 	Spec          arch.Spec        `json:"spec"`    // adjusted
 	Complexity    graph.Complexity `json:"complexity"`
-	Engine        string           `json:"engine"`
+	Engine        string           `json:"engine"` // or the program that trains, with its arguments
 	Threads       int              `json:"threads"`
 	Seed          uint64           `json:"seed"`
 	Data          dataSummary      `json:"data"`
@@ -175,7 +175,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if bgr && o.init == "" {
 		return usagef("--channel-order is of --init FILE")
 	}
-	eng, err := o.open(c)
+	choice, eng, err := o.open(c)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 		recipe = recipe.Covering(o.steps, data.Train.Len())
 	}
 	task := trial.Task{
-		Seed: o.seed, Spec: spec, Input: trial.InputOf(data.Info), Data: o.data.of(model.Spec), Recipe: recipe, Engine: o.engine, Threads: o.threads,
+		Seed: o.seed, Spec: spec, Input: trial.InputOf(data.Info), Data: o.data.of(model.Spec), Recipe: recipe, Engine: o.engine, Trainer: choice, Threads: o.threads,
 		Init: o.init, InitBGR: bgr, Steps: o.steps, Final: o.final, Weights: o.weights, Fresh: !o.resume,
 	}
 	if o.out != "" && task.Weights == "" {
@@ -202,14 +202,20 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if err := checkOut(o); err != nil {
 		return err
 	}
-	start := startOf(o, spec, net, data, recipe, eng)
+	start := startOf(o, spec, net, data, recipe)
+	if start.Engine = choice.String(); eng != nil {
+		start.Engine = eng.Describe().Name
+	}
 	p := newTrainPrinter(a, o)
 	if err := p.start(start); err != nil {
 		return err
 	}
-	trainer := trial.Builtin{
+	var trainer trial.Trainer = trial.Builtin{
 		Open: func(string) (engine.Engine, error) { return eng, nil }, Data: data,
 		Warn: p.warn, OnStep: func(s train.StepStats) error { return p.step(s, net) },
+	}
+	if choice.Command != nil {
+		trainer = trial.Command{Argv: choice.Command}
 	}
 	a.grace.Store(int64(withGrace))
 	result, err := trainer.Train(ctx, task, o.out, p.progress)
@@ -223,27 +229,33 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 			return err
 		}
 	}
+	if _, err := os.Stat(task.Weights); choice.Command != nil && err != nil {
+		task.Weights = "" // the program writes none
+	}
 	return p.result(result, task.Weights)
 }
 
-// open opens the engine of the trainer.
-func (o trainOptions) open(c *cobra.Command) (engine.Engine, error) {
-	choice, err := study.ParseTrainer(o.trainer)
+// open finds out which trainer it is, and opens its engine; a program of the user's has none.
+func (o trainOptions) open(c *cobra.Command) (choice trial.Choice, e engine.Engine, err error) {
+	choice, err = study.ParseTrainer(o.trainer)
 	switch {
 	case err != nil:
-		return nil, usagef("--trainer: %w", err)
+		return choice, nil, usagef("--trainer: %w", err)
 	case choice.IsZero():
-		return openEngine(o.engine)
-	case choice.PyTorch == nil:
-		return nil, usagef("--trainer %q: must be builtin or pytorch; programs of your own train studies", o.trainer)
+		e, err = openEngine(o.engine)
+		return choice, e, err
 	case c.Flags().Changed("engine"):
-		return nil, usagef("--engine is of the built-in trainer")
+		return choice, nil, usagef("--engine is of the built-in trainer")
+	case choice.PyTorch != nil:
+		e, err = pytorch.Open(choice.PyTorch.Config())
+		return choice, e, usage(err)
+	case c.Flags().Changed("channel-order"):
+		return choice, nil, usagef("--channel-order goes with builtin and pytorch: a program reads the file of --init itself")
+	case o.logSteps, o.gradients != "":
+		return choice, nil, usagef("--log-steps and --save-gradients go with builtin and pytorch: a program tells of its steps in its own way")
 	}
-	e, err := pytorch.Open(choice.PyTorch.Config())
-	if err != nil {
-		return nil, usage(err)
-	}
-	return e, nil
+	_, err = trial.Command{Argv: choice.Command}.Describe(trial.Task{})
+	return choice, nil, usage(err)
 }
 
 // checkOut refuses to lose an unfinished training.
@@ -251,7 +263,7 @@ func checkOut(o trainOptions) error {
 	if o.out == "" || o.resume {
 		return nil
 	}
-	unfinished, err := train.Unfinished(o.out)
+	unfinished, err := trial.Unfinished(o.out)
 	if err != nil {
 		return err
 	}
@@ -261,11 +273,11 @@ func checkOut(o trainOptions) error {
 	return nil
 }
 
-func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Data, recipe train.Recipe, eng engine.Engine) trainStart {
+func startOf(o trainOptions, spec arch.Spec, net *graph.Graph, data *dataset.Data, recipe train.Recipe) trainStart {
 	info := data.Info
 	s := trainStart{
 		Event: "start", Model: o.model, Network: spec.Key(), Spec: spec.Adjusted(), Complexity: net.Complexity(),
-		Engine: eng.Describe().Name, Threads: o.threads, Seed: o.seed,
+		Threads: o.threads, Seed: o.seed,
 		Data:          dataSummary{Name: info.Name, Train: data.Train.Len(), Test: data.TestImages, Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes},
 		Normalisation: normalisation{info.Mean, info.Std},
 		Recipe:        recipe.Resolve(info),
@@ -288,6 +300,7 @@ func explainTrain(err error, o trainOptions) error {
 		mismatch   *weights.MismatchError
 		checkpoint *train.CheckpointError
 		initial    *trial.InitError
+		lost       *trial.LostError
 	)
 	switch {
 	case errors.Is(err, context.Canceled) && o.out != "":
@@ -302,6 +315,8 @@ func explainTrain(err error, o trainOptions) error {
 		return usagef("%w; --restart begins anew in its place", err)
 	case errors.As(err, &recipe), errors.As(err, &job):
 		return usage(err)
+	case errors.As(err, &lost) && lost.Log != "":
+		return fmt.Errorf("%w; its last lines:\n%s", err, lost.Log)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,6 +121,48 @@ func TestTrainCommand(t *testing.T) {
 	// A finished training may be done again, and leaves nothing of the first.
 	if again := lines(t, must(t, "train", net, "--data", data, "--engine", "reference", "--epochs", "3", "--out", dir, "--json")); again["result"][0]["loss"] != result["loss"] {
 		t.Errorf("a second time: %v", again["result"])
+	}
+}
+
+// A program of the user's trains one network, too: it dies once, and goes on.
+func TestTrainByAProgram(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip(err)
+	}
+	net, data, dir := writeFile(t, "net.yaml", tinyNet), tinyImages(t), filepath.Join(t.TempDir(), "out")
+	program := writeFile(t, "trainer.sh", `read task; folder=$1
+say() { echo "{\"event\":$1}"; }
+if ! [ -e "$folder/half" ]; then
+	say '"epoch","epoch":1,"train_loss":2,"train_error":60,"val_loss":2,"val_error":50'
+	: >"$folder/half"
+	echo "the machine burns" >&2
+	exit 3
+fi
+say '"epoch","epoch":2,"train_loss":1,"train_error":30,"val_loss":1,"val_error":25'
+say '"result","error":25,"loss":1,"steps":18'
+`)
+	args := []string{"train", net, "--data", data, "--epochs", "2", "--trainer", fmt.Sprintf("{command: [sh, %q, %q]}", program, dir), "--out", dir, "--json"}
+	if _, errs, status := netspace(t, args...); status != exitFailed || !strings.Contains(errs, "exit status 3") || !strings.Contains(errs, "the machine burns") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if _, errs, status := netspace(t, args...); status != exitUsage || !strings.Contains(errs, "--resume") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	e := lines(t, must(t, append(args, "--resume")...))
+	if len(e["epoch"]) != 1 || e["result"][0]["error"] != 25.0 || len(e["result"][0]["epochs"].([]any)) != 2 || e["result"][0]["weights"] != nil || !strings.HasPrefix(e["start"][0]["engine"].(string), "sh ") {
+		t.Fatalf("%v", e)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "result.json")); err != nil {
+		t.Error(err)
+	}
+	for want, more := range map[string][]string{
+		"go with builtin and pytorch":         {"--trainer", "{command: [sh]}", "--log-steps"},
+		"--engine is of the built-in trainer": {"--trainer", "{command: [sh]}", "--engine", "reference"},
+		"no/such/program":                     {"--trainer", "{command: [no/such/program]}"},
+	} {
+		if _, errs, status := netspace(t, append([]string{"train", net, "--data", data}, more...)...); status != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%q: status %d: %s", more, status, errs)
+		}
 	}
 }
 
