@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,38 @@ func TestUnreadableNetwork(t *testing.T) {
 	}
 	if d := st.Damage(); len(d) != 1 || d[0].File != path || d[0].Line != 2 || !strings.Contains(d[0].Reason, "depth") {
 		t.Fatalf("%v", d)
+	}
+}
+
+// A journal that has its first line only is no less one for a damaged byte, whichever: also one that ends the line early, or not at all.
+func TestDamagedYoungJournals(t *testing.T) {
+	s, want := finishedStudy(t)
+	path := filepath.Join(s.dir, journalDir, "other-0.jsonl")
+	header, err := encodeRecords(headerOf("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range header {
+		for _, b := range []byte{'\n', 'x', 0, header[i] ^ 1} {
+			text := slices.Clone(header)
+			text[i] = b
+			if err := os.WriteFile(path, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			h, err := readHistory(t.Context(), s.dir, hostName())
+			if err == nil {
+				err = h.foreign()
+			}
+			if err != nil {
+				t.Fatalf("byte %d is %q: %v", i, b, err)
+			}
+		}
+	}
+	if got := s.export(t); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
+	if events := s.run(t, 1); len(events) > 0 {
+		t.Errorf("trained again: %+v", events)
 	}
 }
 

@@ -219,7 +219,8 @@ func (h *history) follow(ctx context.Context, f *follower) error {
 	start := make([]byte, 16)
 	n, _ := in.ReadAt(start, 0)
 	what, disguised := guise(start[:n])
-	young := f.at.lines == 1 && info.Size() < maxHeader // its header is damaged, and there is nothing else in it
+	// Its header is damaged, and there is nothing else in it; the damage may have made two lines of it, or none.
+	young := info.Size() < maxHeader && (f.at.lines == 1 || f.at.lines < 3 && resembles(start[:n]))
 	if disguised || !young && !beginsAsJournal(in, f.at.bytes, info.Size()) {
 		h.damage = h.damage[:damaged]
 		h.isForeign(f, what)

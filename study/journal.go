@@ -181,10 +181,24 @@ func guise(start []byte) (what string, disguised bool) {
 		return "is compressed (gzip)", true
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return "is compressed (zstd)", true
-	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}), bytes.HasPrefix(start, []byte("{\x00")), bytes.HasPrefix(start, []byte("\x00{")):
+	case bytes.HasPrefix(start, []byte{0xff, 0xfe}), bytes.HasPrefix(start, []byte{0xfe, 0xff}), bytes.HasPrefix(start, []byte("{\x00\"\x00")), bytes.HasPrefix(start, []byte("\x00{\x00\"")):
 		return "is text in UTF-16, not in UTF-8", true
 	}
 	return "has no line of a journal", false
+}
+
+// resembles tells whether a file begins as a line of a journal does, but for a damaged byte or two.
+func resembles(start []byte) bool {
+	if len(start) < len(crcPrefix) {
+		return false
+	}
+	other := 0
+	for i := range crcPrefix {
+		if start[i] != crcPrefix[i] {
+			other++
+		}
+	}
+	return other <= 2
 }
 
 // journalFiles lists the journals of a study folder, sorted by name.
