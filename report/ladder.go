@@ -73,8 +73,11 @@ func ladderWords(l analysis.Ladder) string {
 		b.WriteString(" The loop goes on.")
 	}
 	if kept > 0 {
-		fmt.Fprintf(&b, " The chance that any rule was kept whose space is worse than the one before by %s points or more is at most %s; %d rules in a row may add up to %s points.",
-			trimmed(l.Delta), percent0(100*l.Alpha), kept, trimmed(float64(kept)*l.Delta))
+		fmt.Fprintf(&b, " The chance that any rule was kept whose space is worse than the one before by %s points or more is at most %s", trimmed(l.Delta), percent0(100*l.Alpha))
+		if kept > 1 {
+			fmt.Fprintf(&b, "; %d rules in a row may add up to %s points", kept, trimmed(float64(kept)*l.Delta))
+		}
+		b.WriteString(".")
 	}
 	return b.String()
 }
