@@ -204,7 +204,7 @@ func (into *Study) lacks(s *Study) ([]addition, error) {
 			kind, _, _ := split(bare)
 			var r record
 			switch kind {
-			case "space", "trial", "done", "failed", "maker":
+			case "space", "trial", "goal", "paused", "done", "failed", "maker":
 				if r, err = decodeRecord(bare); err != nil {
 					continue
 				}
@@ -217,6 +217,14 @@ func (into *Study) lacks(s *Study) ([]addition, error) {
 				continue
 			case r.Space != nil:
 				if _, known := into.history.spaces[r.Space.Name]; known {
+					continue
+				}
+			case r.Goal != nil:
+				if into.history.known(r.Goal.Space, r.Goal.Goal) {
+					continue
+				}
+			case r.Paused != nil: // what is gone on with begins anew: checkpoints stay where they are
+				if into.history.outcomes[r.Paused.Trial].reached(lastOf(r.Paused.Epochs)) {
 					continue
 				}
 			case r.Trial != nil:
@@ -250,6 +258,14 @@ func (into *Study) lacks(s *Study) ([]addition, error) {
 		}
 	}
 	return all, nil
+}
+
+// lastOf is the number of the last of some epochs.
+func lastOf(epochs []Epoch) (last int) {
+	for _, e := range epochs {
+		last = max(last, e.Epoch)
+	}
+	return last
 }
 
 // restate gives the text of a study file other spaces, samples and repeats, and leaves all else as it is written.

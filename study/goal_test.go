@@ -72,6 +72,27 @@ func TestShortTrainingsAreGoneOnWith(t *testing.T) {
 	if events = run(Goal{Drawn: 4, Full: 1, Short: 2, Epochs: 1}); len(events) > 0 {
 		t.Errorf("a goal that is reached made %v", events)
 	}
+	// A folder that it is merged into knows as much, but for checkpoints.
+	merged := newTinyStudy(t)
+	merged.file = s.file
+	if r, err := Start(t.Context(), Request{File: s.file, Dir: merged.dir, Engine: "reference", Goals: map[string]Goal{"regnetx": {Drawn: 1}}}); err != nil {
+		t.Fatal(err)
+	} else if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Merge(t.Context(), merged.dir, s.dir); err != nil || m.Results != 2 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	into, err := Open(t.Context(), merged.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := into.Drawn(t.Context(), "regnetx", 9); err != nil || len(again) != 4 || len(again[1].Epochs) != 1 || len(merged.trials(t)) != 2 {
+		t.Errorf("%d networks drawn after a merge, %v", len(again), err)
+	}
+	if m, err := Merge(t.Context(), merged.dir, s.dir); err != nil || m != (Merged{}) {
+		t.Errorf("merged again: %+v, %v", m, err)
+	}
 	// Without the checkpoint of one of them, which costs its epoch again and nothing else.
 	lost := short[1].ID
 	if err := os.RemoveAll(filepath.Join(s.dir, checkpointDir, lost)); err != nil {

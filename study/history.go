@@ -361,10 +361,7 @@ func (h *history) addRecord(f *follower, at ref, when int64, r record) error {
 	case r.Goal != nil:
 		h.addGoal(r.Goal.Space, r.Goal.Goal)
 	case r.Paused != nil:
-		p := &paused{ref: at}
-		for _, e := range r.Paused.Epochs {
-			p.epochs = max(p.epochs, e.Epoch)
-		}
+		p := &paused{ref: at, epochs: lastOf(r.Paused.Epochs)}
 		if o := h.outcome(r.Paused.Trial); o.paused == nil || p.epochs >= o.paused.epochs {
 			o.paused = p
 		}
