@@ -61,6 +61,7 @@ type Rung struct {
 	Difference float64         `json:"difference"`
 	Lo         *float64        `json:"lo"`
 	Hi         *float64        `json:"hi"`
+	AtMost     *float64        `json:"at_most"` // bound from above at a one-sided level of Alpha, on which "not worse" rests
 	EMax       float64         `json:"emax"`
 	Full       int             `json:"full"`  // trainings of each space
 	Short      int             `json:"short"` // of each space, the full ones among them

@@ -53,7 +53,9 @@ type Look struct {
 	Difference float64  `json:"difference"`
 	Lo         *float64 `json:"lo"`
 	Hi         *float64 `json:"hi"`
-	StdError   float64  `json:"std_error"`
+	// AtMost bounds the difference from above at a one-sided level of alpha: not-worse rests on it. Nil with Lo.
+	AtMost   *float64 `json:"at_most"`
+	StdError float64  `json:"std_error"`
 	// What the standard error would be without any regression.
 	PlainStdError float64 `json:"plain_std_error"`
 	// The shares of the variance of a network's error that the network itself tells, and that short trainings tell beyond.
@@ -71,7 +73,7 @@ func decisionOf(q study.Decide, c *stats.Course) Decision {
 		l := Look{Full: s.Full, Short: s.Short, Epochs: s.Epochs, Cost: c.Cost(s.Goal), Difference: s.Controlled.Difference,
 			StdError: math.Sqrt(s.Variance), PlainStdError: math.Sqrt(s.Plain), Used: s.Used, Finding: s.Finding}
 		if s.Judgement.Difference.Known() {
-			l.Lo, l.Hi = &s.Judgement.Difference.Lo, &s.Judgement.Difference.Hi
+			l.Lo, l.Hi, l.AtMost = &s.Judgement.Difference.Lo, &s.Judgement.Difference.Hi, &s.Judgement.AtMost
 		}
 		if variance > 0 {
 			l.ByNetwork, l.ByShort = s.ByKnown/variance, s.ByShort/variance
@@ -142,7 +144,11 @@ func (l Look) interval(alpha float64) string {
 	if l.Lo == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (%g %% interval %+.2f to %+.2f)", 100*(1-alpha), *l.Lo, *l.Hi)
+	text := fmt.Sprintf(" (%.4g %% interval %+.2f to %+.2f", 100*(1-alpha), *l.Lo, *l.Hi)
+	if l.Finding == stats.NotWorseB {
+		text += fmt.Sprintf("; at most %+.2f at a one-sided level of %.4g %%", *l.AtMost, 100*alpha)
+	}
+	return text + ")"
 }
 
 func plural(n int, what string) string {

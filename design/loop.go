@@ -160,7 +160,7 @@ func (l *loop) note(rung *analysis.Rung, d Decision) error {
 	rung.Finding, rung.Cost, rung.Text = string(d.Finding), d.Cost, d.Text()
 	last := d.Looks[len(d.Looks)-1]
 	rung.Full, rung.Short, rung.Looks = last.Full, last.Short, len(d.Looks)
-	rung.Difference, rung.Lo, rung.Hi, rung.EMax = last.Difference, last.Lo, last.Hi, d.EMax
+	rung.Difference, rung.Lo, rung.Hi, rung.AtMost, rung.EMax = last.Difference, last.Lo, last.Hi, last.AtMost, d.EMax
 	var err error
 	rung.Decision, err = json.Marshal(d)
 	return err

@@ -11,10 +11,10 @@ import (
 
 // Ladder writes a design loop for a terminal: a line per rule that was tried.
 func Ladder(w io.Writer, l analysis.Ladder) error {
-	t := table{left: 1, rows: [][]string{{"rule", "networks", "difference", "interval", "log10 size", ""}}}
-	t.rows = append(t.rows, []string{l.Start, "", "", "", signed(l.Log10, 1), ""})
+	t := table{left: 1, rows: [][]string{{"rule", "networks", "difference", "interval", "at most", "log10 size", ""}}}
+	t.rows = append(t.rows, []string{l.Start, "", "", "", "", signed(l.Log10, 1), ""})
 	for _, r := range rungs(l) {
-		t.rows = append(t.rows, []string{r.Number + ". " + r.Label, r.Networks, r.Difference, r.Interval, r.Size, r.Verdict})
+		t.rows = append(t.rows, []string{r.Number + ". " + r.Label, r.Networks, r.Difference, r.Interval, r.AtMost, r.Size, r.Verdict})
 	}
 	var b strings.Builder
 	t.write(&b)
@@ -25,15 +25,15 @@ func Ladder(w io.Writer, l analysis.Ladder) error {
 
 // rungPart is a rule that was tried, in words.
 type rungPart struct {
-	Number, Label, Base, Space, Expected, Networks, Difference, Interval, Size, Verdict string
-	Accepted                                                                            bool
+	Number, Label, Base, Space, Expected, Networks, Difference, Interval, AtMost, Size, Verdict string
+	Accepted                                                                                    bool
 }
 
 func rungs(l analysis.Ladder) []rungPart {
 	var all []rungPart
 	for _, r := range l.Rungs {
 		p := rungPart{Number: fmt.Sprint(r.Number), Label: r.Label, Base: r.Base, Space: r.Space, Accepted: r.Accepted,
-			Difference: difference(r.Difference, 2), Size: signed(r.After, 1), Verdict: "dropped", Expected: "–", Interval: "–"}
+			Difference: difference(r.Difference, 2), Size: signed(r.After, 1), Verdict: "dropped", Expected: "–", Interval: "–", AtMost: "–"}
 		if p.Networks = fmt.Sprintf("%d", r.Full); r.Short > r.Full {
 			p.Networks += fmt.Sprintf(" + %d short", r.Short-r.Full)
 		}
@@ -42,6 +42,9 @@ func rungs(l analysis.Ladder) []rungPart {
 		}
 		if r.Lo != nil && r.Hi != nil {
 			p.Interval = difference(*r.Lo, 2) + " … " + difference(*r.Hi, 2)
+		}
+		if r.AtMost != nil {
+			p.AtMost = difference(*r.AtMost, 2)
 		}
 		if r.Accepted {
 			p.Verdict = "kept: " + r.Finding

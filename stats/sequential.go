@@ -67,7 +67,10 @@ type Judgement struct {
 	// Difference is D with a repeated confidence interval (Jennison & Turnbull 1989) of level 1 − Alpha: the
 	// intervals of all looks hold D with that probability, so it is valid although the comparison ended because of it.
 	Difference Estimate
-	Used       float64 // the share t of the most information, in [0, 1]
+	// AtMost is what D does not exceed at a one-sided level of Alpha, likewise: the bound that NotWorseB rests on, which is below the
+	// interval's upper end. NaN where Difference has no interval.
+	AtMost float64
+	Used   float64 // the share t of the most information, in [0, 1]
 }
 
 // Over tells whether nothing more is to be trained.
@@ -151,10 +154,10 @@ func (m *Monitor) Look(l Look) (Judgement, error) {
 	s := m.design
 	information := 1 / l.Variance
 	m.used = math.Max(m.used, math.Max(l.Share, math.Min(1, information/m.most)))
-	j := Judgement{Finding: Undecided, Used: m.used, Last: m.used == 1, Difference: unknown(l.Difference)}
+	j := Judgement{Finding: Undecided, Used: m.used, Last: m.used == 1, Difference: unknown(l.Difference), AtMost: math.NaN()}
 	switch {
 	case l.Variance == 0: // all values are equal: no doubt is left
-		j.Difference = Estimate{l.Difference, l.Difference, l.Difference}
+		j.Difference, j.AtMost = Estimate{l.Difference, l.Difference, l.Difference}, l.Difference
 		j.Finding = s.find(l.Difference, 0, 0)
 	case information < m.information*(1+leastGain) && !j.Last:
 		// A variance that was estimated larger than before took information back: there is nothing new to judge by.
@@ -165,7 +168,9 @@ func (m *Monitor) Look(l Look) (Judgement, error) {
 		}
 		wide := student(&m.direction, s.Alpha/2)
 		j.Difference = Estimate{l.Difference, l.Difference - wide, l.Difference + wide}
-		j.Finding = s.find(l.Difference, student(&m.keep, s.Alpha), wide)
+		keep := student(&m.keep, s.Alpha)
+		j.AtMost = l.Difference + keep
+		j.Finding = s.find(l.Difference, keep, wide)
 		if s.Futility {
 			j.Futile = l.Difference > student(&m.futile, 1-s.Power) && j.Finding == Undecided
 		}
