@@ -249,6 +249,9 @@ func (r *Run) fill(ctx context.Context, req Request, trains bool) error {
 	}
 	r.cancels = h.cancels
 	var records []record
+	total := 0
+	h.wanted(r.Config, func(training) { total++ })
+	r.queue = make([]training, 0, total)
 	h.wanted(r.Config, func(p training) {
 		r.totals.Trials++
 		if p.epochs < allEpochs {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -140,6 +141,8 @@ func (o *studyRunOptions) request(a *app, target string) (req study.Request, err
 	if o.executor == "slurm" && machine.FindSlurm().Sbatch == "" {
 		return req, usage(executor.ErrNoSlurm)
 	}
+	// This process waits for its workers: its memory is worth more than its time.
+	debug.SetGCPercent(50)
 	o.trainer = new(trial.Any)
 	req = study.Request{Trainer: o.trainer, Trains: func(c study.Config) bool { return !o.onCluster(c) }, File: target, Dir: o.dir, Engine: o.engine, Retry: o.retry, Data: o.data, Note: a.note}
 	if info, err := os.Stat(target); err == nil && info.IsDir() {

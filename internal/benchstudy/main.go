@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -100,6 +101,7 @@ func measure(program string, workers, samples int, base, images string) error {
 	}
 	ctx := context.Background()
 	start := time.Now()
+	debug.SetGCPercent(50) // as netspace study run does
 	r, err := study.Start(ctx, study.Request{File: path, Dir: dir, Trainer: idle{}})
 	if err != nil {
 		return err
