@@ -270,42 +270,64 @@ func lastOf(epochs []Epoch) (last int) {
 
 // restate gives the text of a study file other spaces, samples and repeats, and leaves all else as it is written.
 func restate(text []byte, spaces []string, samples int, repeats Repeats) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("cannot be edited: %w", err)
-	}
-	root := doc.Content[0]
-	if repeats.Times > 0 {
-		var value yaml.Node
-		if err := value.Encode(repeats); err != nil {
-			return nil, err
-		}
-		value.Style = yaml.FlowStyle
-		at := slices.IndexFunc(root.Content, func(n *yaml.Node) bool { return n.Value == "repeats" })
-		if at%2 != 0 { // it is not there
-			at = len(root.Content)
-			root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "repeats"}, nil)
-		}
-		root.Content[at+1] = &value
-	}
-	fields := root.Content
-	for i := 0; i+1 < len(fields); i += 2 {
-		switch fields[i].Value {
-		case "samples":
-			fields[i+1].SetString(fmt.Sprint(samples))
-			fields[i+1].Tag = "!!int"
-		case "spaces":
-			list := fields[i+1]
-			for _, name := range spaces[len(list.Content):] {
-				item := &yaml.Node{}
-				item.SetString(name)
-				list.Content = append(list.Content, item)
+	return edit(text, func(root *yaml.Node) error {
+		if repeats.Times > 0 {
+			if err := setKey(root, "repeats", repeats, yaml.FlowStyle); err != nil {
+				return err
 			}
 		}
+		fields := root.Content
+		for i := 0; i+1 < len(fields); i += 2 {
+			switch fields[i].Value {
+			case "samples":
+				fields[i+1].SetString(fmt.Sprint(samples))
+				fields[i+1].Tag = "!!int"
+			case "spaces":
+				list := fields[i+1]
+				for _, name := range spaces[len(list.Content):] {
+					item := &yaml.Node{}
+					item.SetString(name)
+					list.Content = append(list.Content, item)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// edit changes the mapping of a study file, and leaves what is not changed as it is written.
+func edit(text []byte, change func(root *yaml.Node) error) ([]byte, error) {
+	var doc yaml.Node
+	err := yaml.Unmarshal(text, &doc)
+	if err == nil && (len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode) {
+		err = errors.New("it is no mapping")
+	}
+	if err == nil {
+		err = change(doc.Content[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the study file cannot be edited: %w", err)
 	}
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
-	err := errors.Join(enc.Encode(&doc), enc.Close())
+	err = errors.Join(enc.Encode(&doc), enc.Close())
 	return out.Bytes(), err
+}
+
+// setKey sets a key of a mapping, and adds it at the end if it is not there.
+func setKey(root *yaml.Node, key string, to any, style yaml.Style) error {
+	var value yaml.Node
+	if err := value.Encode(to); err != nil {
+		return err
+	}
+	value.Style = style
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == key {
+			root.Content[i+1] = &value
+			return nil
+		}
+	}
+	root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, &value)
+	return nil
 }

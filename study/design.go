@@ -1,10 +1,6 @@
 package study
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -72,26 +68,5 @@ func readDesign(doc *strict.Doc, f *strict.Fields, epochs int) *Design {
 
 // withSpaces gives the text of a study file with a block design the spaces that its loop has come to, and leaves all else as it is written.
 func withSpaces(text []byte, spaces []string) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, errors.Join(errors.New("the study file cannot be edited"), err)
-	}
-	var list yaml.Node
-	if err := list.Encode(spaces); err != nil {
-		return nil, err
-	}
-	root := doc.Content[0]
-	at := slices.IndexFunc(root.Content, func(n *yaml.Node) bool { return n.Value == "spaces" })
-	if at < 0 || at%2 != 0 {
-		at = len(root.Content)
-		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "spaces"}, nil)
-	}
-	root.Content[at+1] = &list
-	var out bytes.Buffer
-	enc := yaml.NewEncoder(&out)
-	enc.SetIndent(2)
-	if err := errors.Join(enc.Encode(&doc), enc.Close()); err != nil {
-		return nil, fmt.Errorf("the study file cannot be edited: %w", err)
-	}
-	return out.Bytes(), nil
+	return edit(text, func(root *yaml.Node) error { return setKey(root, "spaces", spaces, 0) })
 }

@@ -53,7 +53,6 @@ func (o studyRunOptions) design(ctx context.Context, a *app, target string) erro
 	if err != nil {
 		return studyError(err)
 	}
-	told := 0
 	l, err := design.Loop(ctx, req, design.LoopOptions{
 		Train: func(ctx context.Context, run *study.Run) error {
 			_, err := o.train(ctx, a, run)
@@ -62,7 +61,7 @@ func (o studyRunOptions) design(ctx context.Context, a *app, target string) erro
 		Look: func(l design.Look) { a.note("   %s", l) },
 		Tell: a.note,
 		Decided: func(r analysis.Rung) {
-			if told++; a.json {
+			if a.json {
 				_ = a.emit(struct {
 					Event string `json:"event"`
 					analysis.Rung
