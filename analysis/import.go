@@ -199,6 +199,12 @@ func (m *importer) add(r interop.Result) error {
 		m.source.Populations = append(m.source.Populations, study.Population{Study: m.source.Name, Space: name})
 	}
 	p := &m.source.Populations[i]
+	if n := len(p.Trials); r.Rerun > 0 && n > 0 && p.Trials[n-1].Spec.Key() == t.Spec.Key() {
+		first := &p.Trials[n-1]
+		t.Index, t.ID, t.Rerun = first.Index, first.ID+"/"+strconv.Itoa(r.Rerun), r.Rerun
+		first.Reruns = append(first.Reruns, t)
+		return nil
+	}
 	t.Index = len(p.Trials)
 	t.ID = m.source.Name + "/" + name + "/" + strconv.Itoa(t.Index)
 	p.Trials = append(p.Trials, t)
@@ -216,13 +222,22 @@ func (m *importer) add(r interop.Result) error {
 
 // outcome is the error of a network; a failed one counts with that of chance.
 func (m *importer) outcome(t *study.Trial, r interop.Result) error {
-	if t.State, t.Error = study.Done, r.Error; r.Error == r.Error {
+	t.State, t.Error = study.Done, r.Error
+	known := r.Error == r.Error
+	if known {
 		m.fraction = m.fraction && r.Error <= 1
-	} else {
-		if r.Classes < 1 {
+	}
+	if !known || r.Failed {
+		t.State, t.Death = study.Failed, trial.Death{Reason: "failed, says the record"}
+		if !known {
+			t.Death.Reason = "no error in the record"
+		}
+		switch {
+		case r.Classes >= 1:
+			t.Error = study.ChanceError(r.Classes, 1)
+		case !known:
 			return errors.New("failed, and counts with the error of chance, which is not known: state the classes, as --map classes=num_classes, or in the spec")
 		}
-		t.State, t.Error, t.Death = study.Failed, study.ChanceError(r.Classes, 1), trial.Death{Reason: "no error in the record"}
 	}
 	if m.read < mostImportedCurves {
 		for i, e := range r.Curve {

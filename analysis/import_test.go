@@ -118,6 +118,14 @@ func TestOpen(t *testing.T) {
 	if m := s.Imported; m.Bad != 1 || !strings.Contains(m.Faults[0], "p.jsonl:4: failed") {
 		t.Errorf("%+v", m)
 	}
+	// As studies export it: failures with their error, reruns with their network.
+	s = opened(t, written(t, "e.jsonl", `{`+spec+`},"error":30,"complexity":{"flops":7}}
+{`+spec+`},"error":31,"rerun":1}
+{`+spec+`},"error":90,"state":"failed"}
+`))
+	if all := s.Populations[0].Trials; len(all) != 2 || len(all[0].Reruns) != 1 || all[0].Reruns[0].Error != 31 || all[0].Complexity.Flops != 7 || all[1].State != study.Failed || all[1].Error != 90 || all[1].Index != 1 {
+		t.Errorf("%+v", all)
+	}
 	var request *study.RequestError
 	for name, c := range map[string]struct{ path, want string }{
 		"fractions": {written(t, "f.jsonl", `{`+spec+`},"error":0.3}`+"\n"), "--map error_fraction=error"},

@@ -16,6 +16,7 @@ type PlanOptions struct {
 	Delta   float64 // margin of the decision, percentage points; 0: DefaultDelta
 	Alpha   float64 // 0: 0.05
 	Power   float64 // 0: 0.8
+	EMax    float64 // percent: larger errors of whole trainings count as that; 0: as stats.DefaultEMax of the pilot's
 	Workers int     // trainings at once; 0: 1
 }
 
@@ -31,6 +32,8 @@ type Plan struct {
 	Rank   float64 `json:"rank"`
 	RankLo float64 `json:"rank_lo"`
 	RankHi float64 `json:"rank_hi"`
+	// EMax is the error, in percent, that larger ones count as in what follows: for trainings with less, what as large a share of theirs lies below.
+	EMax float64 `json:"emax"`
 	// Slope is how many points these errors differ where whole trainings differ by one; StdDev is theirs within a space, percentage points.
 	Slope  float64 `json:"slope"`
 	StdDev float64 `json:"std_dev"`
@@ -139,12 +142,19 @@ func done(s Source) map[string]network {
 	return all
 }
 
-// extent is how long a source trained, and on how many images; 0: not known.
+// extent is how long a source trained, and on how many images; 0: not known. Of what others trained curves tell the epochs.
 func extent(s Source) (epochs, images int) {
-	if s.Protocol == nil {
-		return 0, 0
+	if s.Protocol != nil {
+		return s.Protocol.Recipe.Epochs, s.Protocol.TrainImages
 	}
-	return s.Protocol.Recipe.Epochs, s.Protocol.TrainImages
+	for _, p := range s.Populations {
+		for _, t := range p.Trials {
+			for _, e := range t.Epochs {
+				epochs = max(epochs, e.Epoch)
+			}
+		}
+	}
+	return epochs, 0
 }
 
 // planOf plans with errors of another training than the whole one.
@@ -159,11 +169,20 @@ func planOf(whole, other map[string]network, o PlanOptions) (p Plan, err error) 
 	if p.Networks = len(keys); p.Networks < 4 {
 		return p, nil
 	}
-	x, y := within(keys, whole), within(keys, other)
-	rank, err := stats.Spearman(x, y, Level)
+	rank, err := stats.Spearman(within(keys, whole, math.Inf(1)), within(keys, other, math.Inf(1)), Level)
 	if err != nil {
 		return p, err
 	}
+	emax := o.EMax
+	if emax == 0 {
+		if emax, err = stats.DefaultEMax(errorsOf(keys, whole)); err != nil {
+			return p, err
+		}
+	}
+	if p.EMax, err = sameShare(errorsOf(keys, whole), errorsOf(keys, other), emax); err != nil {
+		return p, err
+	}
+	x, y := within(keys, whole, emax), within(keys, other, p.EMax)
 	var xx, xy, yy float64
 	spaces := map[string]bool{}
 	for i, key := range keys {
@@ -190,17 +209,44 @@ func planOf(whole, other map[string]network, o PlanOptions) (p Plan, err error) 
 	return p, nil
 }
 
-// within are the errors of networks, each less the mean of its space: what is to be told is how networks differ that are drawn alike.
-func within(keys []string, all map[string]network) []float64 {
-	sums, counts := map[string]float64{}, map[string]float64{}
-	for _, key := range keys {
-		n := all[key]
-		sums[n.space], counts[n.space] = sums[n.space]+n.error, counts[n.space]+1
+// sameShare is the error below which as large a share of others lies as does of errors below emax.
+func sameShare(errors, others []float64, emax float64) (float64, error) {
+	of, err := stats.NewEDF(errors, nil)
+	if err != nil {
+		return 0, err
 	}
+	to, err := stats.NewEDF(others, nil)
+	if err != nil {
+		return 0, err
+	}
+	if slices.Equal(errors, others) {
+		return emax, nil
+	}
+	share := of.At(emax)
+	if share == 1 {
+		return 100, nil
+	}
+	return to.Quantile(share), nil
+}
+
+func errorsOf(keys []string, all map[string]network) []float64 {
 	values := make([]float64, len(keys))
 	for i, key := range keys {
-		n := all[key]
-		values[i] = n.error - sums[n.space]/counts[n.space]
+		values[i] = all[key].error
+	}
+	return values
+}
+
+// within are the errors of networks, at most emax, each less the mean of its space: what is to be told is how networks differ that are drawn alike.
+func within(keys []string, all map[string]network, emax float64) []float64 {
+	values := errorsOf(keys, all)
+	sums, counts := map[string]float64{}, map[string]float64{}
+	for i, key := range keys {
+		values[i] = math.Min(values[i], emax)
+		sums[all[key].space], counts[all[key].space] = sums[all[key].space]+values[i], counts[all[key].space]+1
+	}
+	for i, key := range keys {
+		values[i] -= sums[all[key].space] / counts[all[key].space]
 	}
 	return values
 }

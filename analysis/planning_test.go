@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"netspace/analysis"
@@ -32,7 +33,7 @@ func pilots(t *testing.T, noise float64) (whole, short analysis.Source) {
 
 func TestPlanDecision(t *testing.T) {
 	whole, short := pilots(t, 0)
-	p, err := analysis.PlanDecision([]analysis.Source{whole, short}, analysis.PlanOptions{Delta: 1, Workers: 2})
+	p, err := analysis.PlanDecision([]analysis.Source{whole, short}, analysis.PlanOptions{Delta: 1, EMax: 100, Workers: 2})
 	if err != nil || len(p.Plans) != 2 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -55,6 +56,25 @@ func TestPlanDecision(t *testing.T) {
 	}
 	if s := p.Plans[1]; s.Rank > 0.7 || s.RankLo >= s.Rank || s.RankHi <= s.Rank || s.Needed < 3*p.Plans[0].Needed {
 		t.Errorf("short, with more noise than signal: %+v", s)
+	}
+	// One network of forty that is beyond hope does not decide, nor do those of the short trainings.
+	whole, short = pilots(t, 0)
+	before, err := analysis.PlanDecision([]analysis.Source{whole, short}, analysis.PlanOptions{Delta: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trials, others := whole.Populations[0].Trials, short.Populations[0].Trials
+	worst := slices.IndexFunc(trials, func(n study.Trial) bool { return n.Error > before.Plans[0].EMax })
+	trials[worst].Error, others[worst].Error = 90, 90
+	after, err := analysis.PlanDecision([]analysis.Source{whole, short}, analysis.PlanOptions{Delta: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range before.Plans {
+		a := after.Plans[i]
+		if a.Needed != b.Needed || a.Slope != b.Slope || a.EMax != b.EMax || b.EMax < 15 || b.Needed == 0 {
+			t.Errorf("plan %d: %+v with a network beyond hope, %+v without", i, a, b)
+		}
 	}
 	if _, err := analysis.PlanDecision([]analysis.Source{{}}, analysis.PlanOptions{}); !errors.Is(err, analysis.ErrNothing) {
 		t.Errorf("no networks: %v", err)

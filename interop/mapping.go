@@ -21,13 +21,14 @@ type Mapping map[string]string
 // The fields of a Mapping. Those that describe a network make a spec where none is
 // given: lists have one number per stage, separated by spaces or commas in tables.
 var (
-	mappedErrors  = []string{"error", "error_fraction", "accuracy", "accuracy_fraction"}
-	mappedNumbers = []string{"flops", "params", "acts", "seconds", "classes", "resolution", "channels"}
-	mappedTexts   = []string{"space", "state", "spec"}
-	mappedRegNet  = []string{"depth", "w0", "wa", "wm", "bottleneck", "group_width"}
-	mappedStages  = []string{"depths", "widths", "strides", "bottlenecks", "group_widths"}
-	mappedCommon  = []string{"block", "se", "stem", "activation"}
-	mappedStem    = []string{"stem_width"}
+	mappedErrors     = []string{"error", "error_fraction", "accuracy", "accuracy_fraction"}
+	mappedComplexity = []string{"flops", "params", "acts"}
+	mappedNumbers    = append(slices.Clip(mappedComplexity), "seconds", "classes", "resolution", "channels")
+	mappedTexts      = []string{"space", "state", "spec"}
+	mappedRegNet     = []string{"depth", "w0", "wa", "wm", "bottleneck", "group_width"}
+	mappedStages     = []string{"depths", "widths", "strides", "bottlenecks", "group_widths"}
+	mappedCommon     = []string{"block", "se", "stem", "activation"}
+	mappedStem       = []string{"stem_width"}
 )
 
 // MappingError says what is wrong with a mapping.
@@ -89,10 +90,14 @@ func (m Mapping) missing(header []string) []string {
 	return out
 }
 
-// value is a field of a record; nil if it is not there.
+// value is a field of a record; nil if it is not there. Complexity may stand in an object of its own, as "netspace study export" writes it.
 func (m Mapping) value(record map[string]any, field string) any {
 	name := m[field]
 	if name == "" {
+		within, _ := record["complexity"].(map[string]any)
+		if v, ok := within[field]; ok && record[field] == nil && slices.Contains(mappedComplexity, field) {
+			return v
+		}
 		return record[field]
 	}
 	if v, ok := record[name]; ok {
@@ -133,6 +138,8 @@ func (m Mapping) result(record map[string]any) (Result, error) {
 	r.Complexity = graph.Complexity{Flops: int64(values[0]), Params: int64(values[1]), Acts: int64(values[2])}
 	r.Seconds, r.Classes = values[3], int(values[4])
 	r.Space, _ = m.value(record, "space").(string)
+	rerun, _ := toNumber(record["rerun"])
+	r.Rerun = int(rerun)
 	if err := m.spec(record, &r); err != nil {
 		return r, err
 	}
@@ -190,9 +197,9 @@ func (m Mapping) outcome(record map[string]any, r *Result) error {
 		for i, e := range r.Curve {
 			r.Curve[i] = scaled(e)
 		}
-		r.Done, r.Error = true, scaled(v)
-		if state == "failed" {
-			r.Error = math.NaN()
+		r.Done, r.Error, r.Failed = true, scaled(v), state == "failed"
+		if r.Curve == nil {
+			r.Curve = exportedCurve(record)
 		}
 		return percentage(r.Error)
 	}
@@ -204,6 +211,20 @@ func (m Mapping) outcome(record map[string]any, r *Result) error {
 		}
 	}
 	return errors.New("has no error: state where it is, as --map error=val_err (percent), error_fraction, accuracy or accuracy_fraction")
+}
+
+// exportedCurve is the validation error by epoch, where "netspace study export" has written it; NaN where it was not measured.
+func exportedCurve(record map[string]any) (curve []float64) {
+	epochs, _ := record["epochs"].([]any)
+	for _, e := range epochs {
+		at, _ := e.(map[string]any)
+		v, ok := toNumber(at["val_error"])
+		if evaluated, _ := at["evaluated"].(bool); !ok || !evaluated {
+			v = math.NaN()
+		}
+		curve = append(curve, v)
+	}
+	return curve
 }
 
 // has says whether a record has a key at all.

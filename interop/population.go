@@ -45,7 +45,10 @@ type Result struct {
 	Numbers []Number
 	Done    bool    // whether it has a result; else it was not trained, or not to the end
 	Error   float64 // top-1 in percent; NaN: it failed
-	Curve   []float64
+	// Failed says that it failed, also where Error is a number: what it counts with where the error of chance is not known.
+	Failed bool
+	Curve  []float64 // of Error, by epoch
+	Rerun  int       // a further training of the network before it, from 1
 	// Complexity as the record says, zeros where it does not.
 	Complexity graph.Complexity
 	Classes    int     // 0: not known

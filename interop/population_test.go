@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"netspace/arch"
+	"netspace/graph"
 )
 
 // population reads a file of the text, or a folder that holds it.
@@ -191,6 +192,27 @@ func TestPopulationOfLines(t *testing.T) {
 		if i >= len(bad) || !strings.Contains(bad[i], want) {
 			t.Errorf("fault %d: want %q in %q", i, want, bad)
 		}
+	}
+}
+
+// What netspace study export writes.
+func TestExportedPopulation(t *testing.T) {
+	_, all, bad, err := population(t, "p.jsonl", strings.Join([]string{
+		`{"spec":` + regnetSpec + `,"complexity":{"flops":700,"params":80,"acts":9},"state":"done","error":31.5,"seconds":2,"epochs":[{"epoch":1,"train_loss":2},{"epoch":2,"evaluated":true,"val_error":31.5}]}`,
+		`{"spec":` + regnetSpec + `,"complexity":{"flops":700},"flops":5,"state":"done","error":30,"rerun":1}`,
+		`{"spec":` + regnetSpec + `,"state":"failed","error":90}`,
+	}, "\n"))
+	if err != nil || len(bad) > 0 || len(all) != 3 {
+		t.Fatalf("%+v, %v, %v", all, bad, err)
+	}
+	if r := all[0]; r.Complexity != (graph.Complexity{Flops: 700, Params: 80, Acts: 9}) || r.Seconds != 2 || len(r.Curve) != 2 || r.Curve[0] == r.Curve[0] || r.Curve[1] != 31.5 || r.Failed || r.Rerun != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := all[1]; r.Complexity.Flops != 5 || r.Rerun != 1 {
+		t.Errorf("%+v", r)
+	}
+	if r := all[2]; !r.Failed || r.Error != 90 {
+		t.Errorf("%+v", r)
 	}
 }
 

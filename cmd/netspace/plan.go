@@ -44,6 +44,7 @@ wholly; netspace decide stops earlier where it can. docs/statistics.md has the f
 	f.Float64Var(&o.o.Delta, "delta", analysis.DefaultDelta, "margin of the decision in percentage points")
 	f.Float64Var(&o.o.Alpha, "alpha", 0.05, "chance of accepting a space that is worse by the margin")
 	f.Float64Var(&o.o.Power, "power", 0.8, "chance of accepting a space that is as good")
+	f.Float64Var(&o.o.EMax, "emax", 0, "error in percent that larger ones of whole trainings count as\n(default the third quartile of the pilot's, rounded up)")
 	f.IntVar(&o.o.Workers, "workers", runtime.NumCPU(), "trainings at once")
 	o.source.add(f)
 	return c
@@ -57,6 +58,9 @@ func (o planOptions) run(ctx context.Context, a *app, dirs []string) error {
 		if !(v > 0 && v < 1) {
 			return usagef("--%s %v: must lie between 0 and 1", name, v)
 		}
+	}
+	if !(o.o.EMax >= 0 && o.o.EMax <= 100) {
+		return usagef("--emax %v: must be above 0 and at most 100, or 0 for the default", o.o.EMax)
 	}
 	if o.o.Workers < 1 {
 		return usagef("--workers %d: must be at least 1", o.o.Workers)
@@ -77,7 +81,7 @@ func (o planOptions) run(ctx context.Context, a *app, dirs []string) error {
 		return a.emit(p)
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "epochs\timages\tbasis\tnetworks seen\trank correlation\t95 %\tpoints per point\tspread\tneeded of each\thours\t")
+	fmt.Fprintln(w, "epochs\timages\tbasis\tnetworks seen\trank correlation\t95 %\te_max\tpoints per point\tspread\tneeded of each\thours\t")
 	for _, q := range p.Plans {
 		needed, hours := "–", "–"
 		if q.Needed > 0 {
@@ -86,12 +90,12 @@ func (o planOptions) run(ctx context.Context, a *app, dirs []string) error {
 		if q.Hours > 0 {
 			hours = fmt.Sprintf("%.2g", q.Hours)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.2f\t%.2f … %.2f\t%.2f\t%.2f\t%s\t%s\t\n", orDash(q.Epochs), orDash(q.Images), q.Basis, q.Networks, q.Rank, q.RankLo, q.RankHi, q.Slope, q.StdDev, needed, hours)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.2f\t%.2f … %.2f\t%.4g\t%.2f\t%.2f\t%s\t%s\t\n", orDash(q.Epochs), orDash(q.Images), q.Basis, q.Networks, q.Rank, q.RankLo, q.RankHi, q.EMax, q.Slope, q.StdDev, needed, hours)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "\nto find with a power of %g that a space is not worse by %g points, at %g, if both are equally good; hours for both spaces with %d workers\n", p.Power, p.Delta, p.Alpha, o.o.Workers)
+	fmt.Fprintf(a.out, "\nto find with a power of %g that a space is not worse by %g points, at %g, if both are equally good, where errors above e_max count as that; hours for both spaces with %d workers\n", p.Power, p.Delta, p.Alpha, o.o.Workers)
 	if n := p.Noise; n != nil {
 		fmt.Fprintf(a.out, "trainings of one network differ by %.2f points (standard deviation, %d trainings of %d networks)", n.StdDev, n.Trainings, n.Networks)
 		if n.Share != nil {

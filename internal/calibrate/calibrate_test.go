@@ -11,8 +11,11 @@ import (
 	"netspace/stats"
 )
 
+var root = filepath.Join("..", "..")
+
 // A short form of the table of decisions: seldom wrong, mostly right, and for less than the fixed comparison takes.
 func TestDecisionsOfRealPopulations(t *testing.T) {
+	t.Chdir(root)
 	trained, err := real()
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +51,7 @@ func TestDecisionsOfRealPopulations(t *testing.T) {
 }
 
 func TestTablesAreWritten(t *testing.T) {
+	t.Chdir(root)
 	file := filepath.Join(t.TempDir(), "statistics.md")
 	if err := os.WriteFile(file, []byte("before\n"+begin+"old\n"+end+"after\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -64,10 +68,10 @@ func TestTablesAreWritten(t *testing.T) {
 		strings.Contains(text, "old") || strings.Count(text, "\n| anynetx-a |") != 4 || strings.Contains(text, "NaN") {
 		t.Errorf("%s", text)
 	}
-	if err := write(t.Context(), filepath.Join("..", "..", "LICENSE"), simulation{1, 1}, io.Discard); err == nil {
+	if err := write(t.Context(), "LICENSE", simulation{1, 1}, io.Discard); err == nil {
 		t.Error("tables were written into a document that has no place for them")
 	}
-	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "statistics.md"))
+	document, err := os.ReadFile(filepath.Join("docs", "statistics.md"))
 	if err != nil || strings.Count(string(document), begin) != 1 || strings.Count(string(document), end) != 1 {
 		t.Errorf("docs/statistics.md has no place for the tables, %v", err)
 	}

@@ -1,9 +1,8 @@
-// Command calibrate simulates what the statistics of the project promise, on made-up populations and on a real one, and
-// writes what came of it into docs/statistics.md.
+// Command calibrate simulates what the statistics of the project promise, on made-up populations and on a real one
+// (examples/population.jsonl), and writes what came of it into docs/statistics.md. It runs in the root of the repository.
 //
 //	go run ./internal/calibrate -o docs/statistics.md              # minutes
 //	go run ./internal/calibrate -runs 100                          # to the terminal
-//	go run ./internal/calibrate -extract out/fashion-mnist         # the real population, from a study folder
 //
 // The same -runs and -seed give the same tables.
 package main
@@ -31,17 +30,13 @@ func main() {
 	runs := flag.Int("runs", 600, "simulated populations for each number")
 	seed := flag.Uint64("seed", 1, "of the simulations")
 	output := flag.String("o", "", "document to write the tables into")
-	folder := flag.String("extract", "", "print the populations of a study folder as testdata")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	switch {
-	case *folder != "":
-		err = extract(ctx, *folder, os.Stdout)
-	case *output != "":
+	if *output != "" {
 		err = write(ctx, *output, simulation{*runs, *seed}, os.Stderr)
-	default:
+	} else {
 		err = simulation{*runs, *seed}.tables(ctx, os.Stdout)
 	}
 	if err != nil {

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 
@@ -18,58 +16,43 @@ import (
 	"netspace/study"
 )
 
-// network is one of a population, as testdata holds it.
+// network is one of a population.
 type network struct {
-	Space string       `json:"space"`
-	Error float64      `json:"error"`
-	Known []float64    `json:"known"` // design.Features
-	Curve []stats.Seen `json:"curve"` // by epoch, loss and error on the training images
+	Error float64
+	Known []float64    // design.Features
+	Curve []stats.Seen // by epoch, loss and error on the training images
 }
 
 type population []network
 
-// 150 networks of each of three spaces, trained for ten epochs: testdata/fashion-mnist.yaml.
-//
-//go:embed testdata/fashion-mnist.jsonl
-var fashion []byte
+// trainedFile has 150 networks of each of three spaces, as study export writes them, from the root of the repository.
+const trainedFile = "examples/population.jsonl"
 
 // real gives the trained populations by their spaces.
 func real() (map[string]population, error) {
-	all := map[string]population{}
-	lines := bufio.NewScanner(bytes.NewReader(fashion))
-	for lines.Scan() {
-		var n network
-		if err := json.Unmarshal(lines.Bytes(), &n); err != nil {
-			return nil, fmt.Errorf("testdata: %w", err)
-		}
-		all[n.Space] = append(all[n.Space], n)
-	}
-	return all, lines.Err()
-}
-
-// extract writes the populations of a study as testdata.
-func extract(ctx context.Context, dir string, w io.Writer) error {
-	s, err := study.Open(ctx, dir)
+	text, err := os.ReadFile(trainedFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out := json.NewEncoder(w)
-	return s.Each(ctx, func(t study.Trial) error {
-		n := network{Space: t.Space, Error: t.Error, Known: design.Features(t)}
+	all := map[string]population{}
+	for line := range bytes.Lines(text) {
+		var t study.Trial
+		if err := json.Unmarshal(line, &t); err != nil {
+			return nil, fmt.Errorf("%s: %w", trainedFile, err)
+		}
+		n := network{Error: t.Error, Known: design.Features(t)}
 		for i, v := range n.Known {
 			n.Known[i] = digits(v)
 		}
 		for _, e := range t.Epochs {
 			n.Curve = append(n.Curve, stats.Seen{digits(e.TrainLoss), digits(e.TrainError)})
 		}
-		if t.State != study.Done {
-			return fmt.Errorf("network %d of %s is %s", t.Index, t.Space, t.State)
-		}
-		return out.Encode(n)
-	})
+		all[t.Space] = append(all[t.Space], n)
+	}
+	return all, nil
 }
 
-// digits keeps five digits, which is more than matters.
+// digits keeps five digits, which is more than matters and the same on all machines.
 func digits(v float64) float64 {
 	if v == 0 {
 		return 0
