@@ -47,7 +47,7 @@ func newBenchCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newBenchTrainCmd(a))
+	c.AddCommand(newBenchTrainCmd(a), newBenchInferCmd(a))
 	return c
 }
 
@@ -113,10 +113,7 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		peak := e.Peak(o.threads, peakTime)
-		if peak == 0 {
-			peak = math.NaN() // not known
-		}
+		peak := float64(unknownAsNaN(e.Peak(o.threads, peakTime)))
 		l := benchLine{
 			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
 			ImagesPerSecond: s.ImagesPerSecond, GFLOPS: s.GFLOPS, PeakGFLOPS: number(peak), PeakFraction: number(s.GFLOPS / peak),
@@ -142,11 +139,19 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		return err
 	}
 	for _, l := range profiles {
-		if err := printProfile(a.out, l); err != nil {
+		if err := printProfile(a.out, l.Model, "step", l.Profile); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unknownAsNaN is v, or NaN for the 0 of what is not known.
+func unknownAsNaN(v float64) number {
+	if v == 0 {
+		return number(math.NaN())
+	}
+	return number(v)
 }
 
 // peakTime is how long the peak of the machine is measured for each network:
@@ -156,11 +161,11 @@ const peakTime = 200 * time.Millisecond
 // slowest is how many single ops a profile shows.
 const slowest = 12
 
-// printProfile shows a step's time by kind of op, and the ops that take the most.
-func printProfile(w io.Writer, l benchLine) error {
+// printProfile shows the time of a step or run by kind of op, and the ops that take the most.
+func printProfile(w io.Writer, model, what string, profile []engine.Cost) error {
 	kinds := map[string]*engine.Cost{}
 	var order []*engine.Cost
-	ops := slices.Clone(l.Profile)
+	ops := slices.Clone(profile)
 	total := 0.0
 	for _, c := range ops {
 		k := kinds[c.Kind]
@@ -176,7 +181,7 @@ func printProfile(w io.Writer, l benchLine) error {
 	bySeconds := func(a, b float64) int { return cmp.Compare(b, a) }
 	slices.SortStableFunc(order, func(a, b *engine.Cost) int { return bySeconds(a.Seconds, b.Seconds) })
 	slices.SortStableFunc(ops, func(a, b engine.Cost) int { return bySeconds(a.Seconds, b.Seconds) })
-	fmt.Fprintf(w, "\n%s: %.2f ms a step\n", l.Model, 1e3*total)
+	fmt.Fprintf(w, "\n%s: %.2f ms a %s\n", model, 1e3*total, what)
 	rate := func(c *engine.Cost) string {
 		if c.Flops == 0 || c.Seconds == 0 {
 			return ""

@@ -64,3 +64,32 @@ func TestBenchWithoutAPeakIsJSON(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+func TestBenchInfer(t *testing.T) {
+	net := writeFile(t, "net.yaml", tinyNet)
+	args := []string{"bench", "infer", net, net, "--resolution", "8", "--classes", "4", "--batch", "2"}
+	out, errs, status := netspace(t, append(args, "--engine", "reference", "--seconds", "0.01", "--json")...)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var l inferLine
+	if err := json.Unmarshal([]byte(lines[0]), &l); err != nil || status != 0 || len(lines) != 2 {
+		t.Fatalf("status %d, %q, %v: %s", status, out, err, errs)
+	}
+	if l.Model != net || l.Resolution != 8 || l.Batch != 2 || l.Threads != 1 || !(l.Milliseconds > 0) || l.P95 < l.Milliseconds || l.Runs < 3 ||
+		math.Abs(l.ImagesPerSecond*l.Milliseconds-2000) > 1 || l.MemoryMiB <= 0 {
+		t.Errorf("%+v", l)
+	}
+	out, errs, status = netspace(t, append(args, "--latency", "{command: [echo]}")...) // which prints the path of the model
+	if status != 1 || !strings.Contains(errs, "milliseconds") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
+	for _, wrong := range [][]string{{"--latency", "{command: []}"}, {"--latency", "{command: [echo]}", "--seconds", "1"}, {"--batch", "0"}, {"--threads", "0"}, {"--seconds", "NaN"}} {
+		if out, errs, status := netspace(t, append(args, wrong...)...); status != 2 {
+			t.Errorf("%v: status %d: %s%s", wrong, status, out, errs)
+		}
+	}
+	needDefaultEngine(t)
+	out, errs, status = netspace(t, append(args, "--seconds", "0.01", "--profile")...)
+	if status != 0 || !strings.Contains(out, "ms a run") || !strings.Contains(out, "convolution forward") || strings.Contains(out, "backward") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
+}

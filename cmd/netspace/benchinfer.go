@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"netspace/engine"
+	"netspace/engine/engines"
+	"netspace/latency"
+)
+
+// inferLine is one line of bench infer --json.
+type inferLine struct {
+	Model           string        `json:"model"`
+	Resolution      int           `json:"resolution"`
+	Batch           int           `json:"batch"`
+	Threads         int           `json:"threads"`
+	Milliseconds    float64       `json:"milliseconds"` // median
+	P95             float64       `json:"p95"`          // milliseconds
+	ImagesPerSecond float64       `json:"images_per_second"`
+	Runs            int           `json:"runs"`
+	MemoryMiB       number        `json:"memory_mib"` // null where a program measures
+	Profile         []engine.Cost `json:"profile,omitempty"`
+}
+
+type benchInferOptions struct {
+	inputFlags
+	batch, threads int
+	seconds        float64
+	engine         string
+	latency        string
+	profile        bool
+}
+
+func newBenchInferCmd(a *app) *cobra.Command {
+	o := benchInferOptions{batch: 1, threads: 1, seconds: 1}
+	c := &cobra.Command{
+		Use:   "infer MODEL…",
+		Short: "Measure inference: how long the logits of a batch take",
+		Long: `Measure how long a network takes for a batch of random images that are in memory
+already: the median of many runs, and their 95th percentile. The engine compiles
+it for inference; weights are initial ones. --profile adds where the time goes.
+
+--latency '{command: [program, argument…]}' has a program of yours measure, on
+any device: it is given the path of an ONNX file, batch, threads, channels, height
+and width as its last arguments, and prints milliseconds (docs/latency.md).
+
+` + modelHelp,
+		Example: `  netspace bench infer RegNetX-200MF
+  netspace bench infer net.yaml --batch 64 --resolution 28 --channels 1 --classes 10
+  netspace bench infer --json --latency '{command: [ssh, phone, ./measure]}' regnety_004`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeModels,
+	}
+	o.inputFlags.add(c)
+	f := c.Flags()
+	f.IntVar(&o.batch, "batch", o.batch, "images at a time")
+	f.IntVar(&o.threads, "threads", o.threads, "threads of a run")
+	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
+	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
+	f.StringVar(&o.latency, "latency", "", "a `PROGRAM` that measures in the engine's place: '{command: [program, argument…]}'")
+	f.BoolVar(&o.profile, "profile", false, "show where the time of a run goes")
+	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c, a, args) }
+	return c
+}
+
+// meter is what measures.
+func (o benchInferOptions) meter(c *cobra.Command) (latency.Meter, error) {
+	if !c.Flags().Changed("latency") {
+		e, err := openEngine(o.engine)
+		return latency.Engine{Engine: e, For: time.Duration(o.seconds * float64(time.Second)), Profile: o.profile}, err
+	}
+	for _, flag := range []string{"engine", "seconds", "profile"} {
+		if c.Flags().Changed(flag) {
+			return nil, usagef("--%s is of the engine; with --latency a program measures", flag)
+		}
+	}
+	m, err := latency.ParseCommand(o.latency)
+	if err != nil {
+		return nil, usagef("--latency: %w", err)
+	}
+	return m, nil
+}
+
+func (o benchInferOptions) run(c *cobra.Command, a *app, models []string) error {
+	if o.batch < 1 || o.threads < 1 || !(o.seconds > 0) {
+		return usagef("--batch %d, --threads %d, --seconds %g: batch and threads are at least 1, seconds above 0", o.batch, o.threads, o.seconds)
+	}
+	meter, err := o.meter(c)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if !a.json {
+		fmt.Fprintln(table, "model\tmedian\t95 %\timages/s\truns\tmemory\t")
+	}
+	var lines []inferLine
+	for _, name := range models {
+		m, err := a.resolve(name)
+		if err != nil {
+			return err
+		}
+		in, err := o.input(c, m.Spec)
+		if err != nil {
+			return err
+		}
+		g, err := m.Spec.Graph(in)
+		if err != nil {
+			return usagef("%s: %w", name, err)
+		}
+		r, err := meter.Measure(c.Context(), latency.Task{Graph: g, Batch: o.batch, Threads: o.threads})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		l := inferLine{
+			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
+			Milliseconds: r.Milliseconds, P95: r.P95, ImagesPerSecond: r.ImagesPerSecond(o.batch), Runs: r.Runs,
+			MemoryMiB: unknownAsNaN(float64(r.Memory) / (1 << 20)), Profile: r.Profile,
+		}
+		if a.json {
+			if err := a.emit(l); err != nil {
+				return err
+			}
+			continue
+		}
+		memory := "-"
+		if r.Memory > 0 {
+			memory = fmt.Sprintf("%.1f MiB", l.MemoryMiB)
+		}
+		fmt.Fprintf(table, "%s\t%.3f ms\t%.3f ms\t%.0f\t%d\t%s\t\n", name, l.Milliseconds, l.P95, l.ImagesPerSecond, l.Runs, memory)
+		lines = append(lines, l)
+	}
+	if err := table.Flush(); err != nil || !o.profile {
+		return err
+	}
+	for _, l := range lines {
+		if err := printProfile(a.out, l.Model, "run", l.Profile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
