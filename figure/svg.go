@@ -135,7 +135,7 @@ func textWidth(s string, size float64) float64 {
 		case r >= 'A' && r <= 'Z' || strings.ContainsRune("mwMW%", r):
 			w += 0.72
 		default:
-			w += 0.56
+			w += 0.62
 		}
 	}
 	return w * size

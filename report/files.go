@@ -18,9 +18,9 @@ type File struct {
 }
 
 // Figures draws the page's figures as SVG files with their colours written out,
-// for a README or a paper: edf.svg, search.svg, edf-by-params.svg (where the
-// populations overlap), flops.svg, params.svg, acts.svg, and for each space
-// curves-SPACE.svg and best-SPACE.svg, its best network.
+// for a README or a paper: edf.svg, ladder.svg (of a design loop), search.svg,
+// edf-by-params.svg (where the populations overlap), flops.svg, params.svg, acts.svg,
+// and for each space curves-SPACE.svg and best-SPACE.svg, its best network.
 func Figures(f analysis.Findings) []File {
 	var files []File
 	add := func(name string, ch *figure.Chart) {
@@ -29,6 +29,9 @@ func Figures(f analysis.Findings) []File {
 		}
 	}
 	add("edf", edf(f))
+	if len(f.Sources) == 1 && f.Sources[0].Ladder != nil {
+		add("ladder", ladderEDF(f, *f.Sources[0].Ladder))
+	}
 	add("search", search(f))
 	add("edf-by-params", normalised(f))
 	for i, r := range f.Relations {

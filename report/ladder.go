@@ -47,7 +47,7 @@ func rungs(l analysis.Ladder) []rungPart {
 			p.AtMost = difference(*r.AtMost, 2)
 		}
 		if r.Accepted {
-			p.Verdict = "kept: " + r.Finding
+			p.Verdict = "kept: " + strings.ReplaceAll(r.Finding, "-", " ")
 		}
 		all = append(all, p)
 	}
@@ -83,6 +83,37 @@ func ladderWords(l analysis.Ladder) string {
 		b.WriteString(".")
 	}
 	return b.String()
+}
+
+// ladderReading is what a page of a design loop says first.
+func ladderReading(f analysis.Findings, l analysis.Ladder) string {
+	kept := l.Spaces()
+	found := kept[len(kept)-1]
+	if len(kept) == 1 {
+		return fmt.Sprintf("%s as it is: no rule was kept of %d that were tried.", l.Start, len(l.Rungs))
+	}
+	text := fmt.Sprintf("%d rules lead from %s to %s", len(kept)-1, l.Start, found)
+	if len(kept) == 2 {
+		text = fmt.Sprintf("One rule leads from %s to %s", l.Start, found)
+	}
+	var start, end *analysis.Space
+	for i, s := range f.Spaces {
+		switch s.Label {
+		case l.Start:
+			start = &f.Spaces[i]
+		case found:
+			end = &f.Spaces[i]
+		}
+	}
+	if start != nil && end != nil {
+		text += fmt.Sprintf(": %.1f %% mean error in the place of %.1f %%", end.Mean.Value, start.Mean.Value)
+	}
+	for _, r := range l.Rungs {
+		if r.Space == found {
+			text += fmt.Sprintf(", among 10^%s networks in the place of 10^%s", signed(r.After, 1), signed(l.Log10, 1))
+		}
+	}
+	return text + "."
 }
 
 // ladderEDF is the overlay of the distributions of the spaces that were kept.

@@ -151,6 +151,9 @@ func newPage(f analysis.Findings) (page, error) {
 		Noise: noise(f.Comparison),
 		EMax:  percent0(f.EMax), Delta: trimmed(f.Options.Delta), Seed: f.Options.Seed,
 	}
+	if len(f.Sources) == 1 && f.Sources[0].Ladder != nil {
+		p.Reading = strings.ReplaceAll(ladderReading(f, *f.Sources[0].Ladder), " %", "\u00a0%")
+	}
 	var names, dirs []string
 	for _, s := range f.Sources {
 		names, dirs = append(names, s.Name), append(dirs, shellWord(s.Dir))

@@ -44,9 +44,13 @@ func protocol(s analysis.Source) ([]item, error) {
 	for i, finished := range s.Finished() {
 		sizes = append(sizes, fmt.Sprintf("%s %d", s.Populations[i].Space, finished))
 	}
+	asked := fmt.Sprintf("%d per space asked for; ", p.Samples)
+	if p.Samples == 0 { // as many as decisions took
+		asked = ""
+	}
 	items = append(items,
 		item{"Recipe", text + "; all else by default"},
-		item{"Networks", fmt.Sprintf("%d per space asked for; finished: %s", p.Samples, strings.Join(sizes, ", "))},
+		item{"Networks", asked + "finished: " + strings.Join(sizes, ", ")},
 		item{"Seed", fmt.Sprint(p.Seed)},
 		item{"Error", fmt.Sprintf("top-1 on the validation images at the end of training, in percent; a network that failed stays in its population with the error of chance, %.4g %%", p.Chance())})
 	if s.Provenance != nil {

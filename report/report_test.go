@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -136,6 +137,36 @@ func TestPage(t *testing.T) {
 	}
 	if again := mustPage(t, mustFind(t, quick, s)); again != page {
 		t.Error("the same results gave another page")
+	}
+}
+
+// The page of a design loop begins with what it came to, and shows every rule.
+func TestPageOfALadder(t *testing.T) {
+	s := analysistest.Study(t, "loop", 30, "anynetx-a", "anynetx-b")
+	lo, hi := -2.0, 0.5
+	s.Ladder = &analysis.Ladder{Name: "loop", Start: "anynetx-a", Found: "anynetx-b", Delta: 0.5, Alpha: 0.05, Log10: 13.7, Why: analysis.Exhausted, Rungs: []analysis.Rung{
+		{Number: 1, Base: "anynetx-a", Space: "narrow", Label: "narrow & deep", After: 11, Finding: "worse", Difference: 3},
+		{Number: 2, Base: "anynetx-a", Space: "anynetx-b", Label: "one bottleneck", After: 12.5, Accepted: true, Finding: "not-worse", Difference: -0.75, Lo: &lo, Hi: &hi, Full: 30},
+	}}
+	found := mustFind(t, quick, s)
+	mean := map[string]string{}
+	for _, sp := range found.Spaces {
+		mean[sp.Label] = fmt.Sprintf("%.1f\u00a0%%", sp.Mean.Value)
+	}
+	page := mustPage(t, found)
+	for _, want := range []string{
+		"One rule leads from anynetx-a to anynetx-b: " + mean["anynetx-b"] + " mean error in the place of " + mean["anynetx-a"] + ", among 10^12.5 networks in the place of 10^13.7.",
+		"1. narrow &amp; deep", "<b>one bottleneck</b>", "−0.75<small>−2.00 … &#43;0.50</small>", "kept: not worse", "too many rules failed",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(page, "per space asked for") != (s.Protocol.Samples > 0) {
+		t.Error("what was asked for")
+	}
+	if files := Figures(found); files[1].Name != "ladder.svg" || !bytes.Contains(files[1].Data, []byte("+ one bottleneck")) {
+		t.Errorf("the second figure is %s", files[1].Name)
 	}
 }
 
