@@ -39,8 +39,8 @@ func detect(ctx context.Context, name, path string, st os.FileInfo, o Options) (
 	if kind, dir, ok := findCIFAR(path, names); ok {
 		return openCIFAR(kind, dir, o)
 	}
-	if roots := findPhotos(path, names); roots.train != "" {
-		return openPhotos(ctx, name, roots, o)
+	if from := findFolders(path, names); from.train != nil {
+		return openImages(ctx, name, from, o)
 	}
 	return nil, &FormatError{path, -1, "not a data set: there are no IDX files, no CIFAR binary files, no folders with images"}
 }

@@ -37,7 +37,12 @@ func NewImageReader(info Info) (*ImageReader, error) {
 
 // Read decodes a file into dst, normalised [C,H,W]. A damaged image is a *FormatError.
 func (r *ImageReader) Read(ctx context.Context, file string, dst []float32) error {
-	p, err := readPhoto(ctx, file, r.plan, r.memory, &r.photo)
+	in, err := openImage(file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p, err := decodePhoto(ctx, in, r.plan, r.memory, &r.photo)
 	if err != nil {
 		return err
 	}

@@ -5,14 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
-	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -31,211 +27,139 @@ const (
 	groupBytes     = 32 << 20 // of decoded images that are held until they are written, or one image
 )
 
-// photoFile is one image of a folder.
-type photoFile struct {
-	rel   string // path below the root of the part, with slashes, beginning with the class
-	label int
-	id    fileID
-	key   uint64 // its place in the order
+// imageSource is where the images of one part are.
+type imageSource struct {
+	root string // the folder
+	// list lists them. classes are those of the training images; nil: these are they.
+	list func(ctx context.Context, classes *classes) (imageList, *classes, error)
 }
 
-// photoRoots are the folders of the parts of a data set; val and test may be "".
-type photoRoots struct{ train, val, test string }
+// imageSources are the parts of a data set; val and test may be nil.
+type imageSources struct{ train, val, test *imageSource }
 
-// findPhotos looks for folders of images, one per class: in train, val and test of dir,
+// classes of a data set.
+type classes struct {
+	n     int
+	names []string // nil if they have none
+}
+
+func tooManyClasses(at string, n int) *FormatError {
+	return &FormatError{at, -1, fmt.Sprintf("%d classes; at most %d are read", n, maxClasses)}
+}
+
+// findFolders looks for folders of images, one per class: in train, val and test of dir,
 // or in dir itself.
-func findPhotos(dir string, names []string) photoRoots {
-	var r photoRoots
-	has := func(name string) string {
-		if slices.Contains(names, name) && len(subfolders(filepath.Join(dir, name))) > 0 {
-			return filepath.Join(dir, name)
+func findFolders(dir string, names []string) imageSources {
+	has := func(oneOf ...string) *imageSource {
+		for _, name := range oneOf {
+			if sub := filepath.Join(dir, name); slices.Contains(names, name) && len(subfolders(sub)) > 0 {
+				return folderSource(sub)
+			}
 		}
-		return ""
-	}
-	if r.train = has("train"); r.train != "" {
-		r.val = cmp.Or(has("val"), has("valid"), has("validation"))
-		r.test = has("test")
-		return r
-	}
-	if len(subfolders(dir)) > 0 {
-		r.train = dir
-	}
-	return r
-}
-
-// subfolders lists the folders in dir, also linked ones, in order; hidden ones are left
-// out.
-func subfolders(dir string) []string {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
 		return nil
 	}
-	var names []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		isDir := e.IsDir()
-		if e.Type()&os.ModeSymlink != 0 {
-			st, err := os.Stat(filepath.Join(dir, e.Name()))
-			isDir = err == nil && st.IsDir()
-		}
-		if isDir {
-			names = append(names, e.Name())
-		}
+	if train := has("train"); train != nil {
+		return imageSources{train, has("val", "valid", "validation"), has("test")}
 	}
-	return names
+	if len(subfolders(dir)) > 0 {
+		return imageSources{train: folderSource(dir)}
+	}
+	return imageSources{}
 }
 
-// listPhotos lists the images of a part. classes are the folders of the training images;
-// nil: take those of root, leaving out folders without images.
-//
-// The order is one that does not depend on class or name, and is the same on every
-// machine: each first or last n images hold all classes in nearly their shares.
-func listPhotos(ctx context.Context, root string, classes []string) ([]photoFile, []string, error) {
-	folders := subfolders(root)
-	fixed := classes != nil
-	var files []photoFile
-	for _, folder := range folders {
-		if err := ctx.Err(); err != nil {
-			return nil, nil, err
+func folderSource(root string) *imageSource {
+	return &imageSource{root, func(ctx context.Context, given *classes) (imageList, *classes, error) {
+		var names []string
+		if given != nil {
+			names = given.names
 		}
-		n := len(files)
-		var err error
-		if files, err = appendPhotos(files, root, folder, 0); err != nil {
-			return nil, nil, err
-		}
-		if len(files) == n {
-			continue
-		}
-		label := slices.Index(classes, folder)
+		images, names, err := listFolders(ctx, root, names)
 		switch {
-		case label < 0 && fixed:
-			return nil, nil, &FormatError{filepath.Join(root, folder), -1, "the training images have no class of this name"}
-		case label < 0:
-			label = len(classes)
-			classes = append(classes, folder)
-		}
-		for i := n; i < len(files); i++ {
-			files[i].label = label
-		}
-	}
-	if len(classes) > maxClasses {
-		return nil, nil, &FormatError{root, -1, fmt.Sprintf("%d classes; at most %d are read", len(classes), maxClasses)}
-	}
-	slices.SortFunc(files, func(a, b photoFile) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.rel, b.rel))
-	})
-	return files, classes, nil
-}
-
-// appendPhotos adds the images in root/rel and the folders below.
-func appendPhotos(files []photoFile, root, rel string, depth int) ([]photoFile, error) {
-	entries, err := os.ReadDir(filepath.Join(root, rel))
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if strings.HasPrefix(name, ".") {
-			continue
-		}
-		image := hasImageName(name)
-		if !image && e.Type().IsRegular() {
-			continue
-		}
-		below := path.Join(rel, name)
-		st, err := os.Stat(filepath.Join(root, below))
-		switch {
-		case errors.Is(err, os.ErrNotExist): // a link to nothing
-			continue
 		case err != nil:
-			return nil, err
-		case st.IsDir() && depth < maxDepth:
-			if files, err = appendPhotos(files, root, below, depth+1); err != nil {
-				return nil, err
-			}
-		case image && st.Mode().IsRegular():
-			h := fnv.New64a()
-			io.WriteString(h, below)
-			files = append(files, photoFile{rel: below, id: identify(below, st), key: mix(h.Sum64())})
+			return nil, nil, err
+		case given == nil && len(names) < 2:
+			return nil, nil, &FormatError{root, -1, fmt.Sprintf("not a data set: there are no IDX files, no CIFAR binary files, and %d folders with JPEG or PNG images, of which there must be one per class", len(names))}
+		case images.len() == 0:
+			return nil, nil, &FormatError{root, -1, "there are no JPEG or PNG images in its folders"}
 		}
-	}
-	return files, nil
+		return images, &classes{len(names), names}, nil
+	}}
 }
 
-// openPhotos reads folders of images.
-func openPhotos(ctx context.Context, name string, roots photoRoots, o Options) (_ *parts, err error) {
-	files, classes, err := listPhotos(ctx, roots.train, nil)
+// openImages reads a data set of encoded images.
+func openImages(ctx context.Context, name string, from imageSources, o Options) (_ *parts, err error) {
+	memory := newPhotoMemory()
+	list := func(src *imageSource, given *classes) (*photoPart, *classes, error) {
+		images, classes, err := src.list(ctx, given)
+		return &photoPart{name: name, root: src.root, images: images, memory: memory, o: o}, classes, err
+	}
+	train, classes, err := list(from.train, nil)
 	if err != nil {
 		return nil, err
 	}
-	if len(classes) < 2 {
-		return nil, &FormatError{roots.train, -1, fmt.Sprintf("not a data set: there are no IDX files, no CIFAR binary files, and %d folders with JPEG or PNG images, of which there must be one per class", len(classes))}
-	}
-	// What more files could not give is refused before any is read.
-	own := roots.val != ""
-	first, last, err := o.divide(name, len(files), own)
-	if err != nil {
-		return nil, err
-	}
-	if o.Train == 0 || o.Val == 0 && !own {
-		first, last = 0, 0 // a number follows from how many images are not damaged, which decoding all tells
-	}
-	p := &parts{classes: len(classes), labels: classes}
+	p := &parts{classes: classes.n, labels: classes.names}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	memory := newPhotoMemory()
-	train := photoPart{name: name, root: roots.train, files: files, memory: memory, o: o}
-	if p.train, p.last, err = train.open(ctx, first, last); err != nil {
+	own := from.val != nil
+	first, last, err := o.wanted(name, train.images.len(), own)
+	if err == nil {
+		p.train, p.last, err = train.open(ctx, first, last)
+	}
+	if err = train.done(p.train, err); err != nil {
 		return nil, err
 	}
 	plan := p.train.Plan
 	p.height, p.width, p.photos, p.side = plan.Height, plan.Width, plan.Photos, plan.Side
-	part := func(root string) (*photoPart, error) {
-		files, _, err := listPhotos(ctx, root, classes)
-		if err == nil && len(files) == 0 {
-			err = &FormatError{root, -1, "there are no JPEG or PNG images in its folders"}
-		}
-		return &photoPart{name: name, root: root, files: files, given: plan, memory: memory, o: o}, err
-	}
 	if own {
-		val, err := part(roots.val)
+		val, _, err := list(from.val, classes)
 		if err != nil {
 			return nil, err
 		}
-		if o.Val > len(val.files) {
-			return nil, o.tooManyVal(name, len(val.files))
+		val.given = plan
+		if n := val.images.len(); o.Val > n {
+			err = o.tooManyVal(name, n)
+		} else if o.Val >= 0 {
+			p.val, _, err = val.open(ctx, o.Val, 0)
 		}
-		if o.Val >= 0 {
-			if p.val, _, err = val.open(ctx, o.Val, 0); err != nil {
-				return nil, err
-			}
+		if err = val.done(p.val, err); err != nil {
+			return nil, err
 		}
 	}
-	if roots.test != "" {
-		test, err := part(roots.test)
+	if from.test != nil {
+		test, _, err := list(from.test, classes)
 		if err != nil {
 			return nil, err
 		}
-		p.tests = len(test.files)
+		test.given = plan
+		p.tests = test.images.len()
 		if !o.NoTest {
-			if p.test, _, err = test.open(ctx, 0, 0); err != nil {
-				return nil, err
-			}
+			p.test, _, err = test.open(ctx, 0, 0)
+		}
+		if err = test.done(p.test, err); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// wanted says how many of the first and of the last ones of n images are used; 0 and 0: this follows from how many are
+// not damaged, which decoding all tells. What more images could not give is refused before any is read.
+func (o Options) wanted(name string, n int, own bool) (first, last int, err error) {
+	first, last, err = o.divide(name, n, own)
+	if o.Train == 0 || o.Val == 0 && !own {
+		first, last = 0, 0
+	}
+	return first, last, err
 }
 
 // photoPart is the images of one part of a data set.
 type photoPart struct {
 	name   string // of the data set
 	root   string
-	files  []photoFile
+	images imageList
 	given  *photoPlan // that of the training images; nil: these are they
 	heads  []photoHead
 	faults []*FormatError // in what is open
@@ -261,7 +185,7 @@ func (p *photoPart) open(ctx context.Context, first, last int) (front, back *sto
 	if front != nil {
 		return front, nil, p.accept(front)
 	}
-	if first > 0 && first+last+p.o.allowedFaults(len(p.files)) <= len(p.files) {
+	if first > 0 && first+last+p.o.allowedFaults(p.images.len()) <= p.images.len() {
 		front, err = p.load(ctx, selection{images: first})
 		if err == nil && last > 0 {
 			if back, err = p.load(ctx, selection{images: last, last: true}); err != nil {
@@ -277,6 +201,14 @@ func (p *photoPart) open(ctx context.Context, first, last int) (front, back *sto
 	return front, nil, err
 }
 
+// done closes the list of the images unless s, which may be nil, decodes them from it. err is of opening s.
+func (p *photoPart) done(s *store, err error) error {
+	if err == nil && s != nil && s.decoder != nil {
+		return nil
+	}
+	return errors.Join(err, p.images.close())
+}
+
 // origin is what the store of a selection is made of. The cache has one for all images, and one each for
 // the first and for the last ones, which grows when more are asked for.
 func (p *photoPart) origin(sel selection) origin {
@@ -290,9 +222,7 @@ func (p *photoPart) origin(sel selection) origin {
 	case sel.images > 0:
 		g.how += " first"
 	}
-	for _, f := range p.files {
-		g.files = append(g.files, f.id)
-	}
+	g.files = p.images.sources()
 	return g
 }
 
@@ -316,16 +246,17 @@ func (p *photoPart) accept(s *store) error {
 	if s.Kept {
 		return nil
 	}
-	s.decoder = &photoDecoder{root: p.root, plan: *s.Plan, memory: p.memory, allowed: p.o.allowedFaults(len(p.files)) - len(s.Corrupt)}
+	s.decoder = &photoDecoder{images: p.images, plan: *s.Plan, memory: p.memory, allowed: p.o.allowedFaults(p.images.len()) - len(s.Corrupt)}
+	s.places = make([]int32, 0, s.Images)
 	skip := s.Dropped
-	for i, f := range p.files {
+	for i := range p.images.len() {
 		if len(skip) > 0 && skip[0] == i {
 			skip = skip[1:]
 			continue
 		}
-		s.files = append(s.files, f.rel)
+		s.places = append(s.places, int32(i))
 	}
-	if len(s.files) != s.Images {
+	if len(s.places) != s.Images {
 		return errors.Join(fmt.Errorf("data set %s: %s changed while it was read", p.name, p.root), s.close())
 	}
 	return nil
@@ -333,14 +264,14 @@ func (p *photoPart) accept(s *store) error {
 
 // damage is an image that cannot be read.
 type damage struct {
-	place int // in photoPart.files
+	place int // in photoPart.images
 	fault *FormatError
 }
 
 // tolerate refuses a part that has more damaged images than are tolerated: those of what is open and those
 // found while a store is built.
 func (p *photoPart) tolerate(found []damage) error {
-	allowed := p.o.allowedFaults(len(p.files))
+	allowed := p.o.allowedFaults(p.images.len())
 	if len(p.faults)+len(found) <= allowed {
 		return nil
 	}
@@ -349,7 +280,7 @@ func (p *photoPart) tolerate(found []damage) error {
 	for _, d := range found {
 		faults = append(faults, d.fault)
 	}
-	return &faultsError{p.name, faults, len(p.files), allowed}
+	return &faultsError{p.name, faults, p.images.len(), allowed}
 }
 
 func (o Options) cacheLimit() int64 { return cmp.Or(o.CacheLimit, defaultCacheLimit) }
@@ -427,11 +358,11 @@ func (p *photoPart) build(ctx context.Context, w io.Writer, source string, memor
 
 // readHeads reads the headers of all images.
 func (p *photoPart) readHeads(ctx context.Context) ([]photoHead, error) {
-	heads := make([]photoHead, len(p.files))
+	heads := make([]photoHead, p.images.len())
 	for from := 0; from < len(heads); from += headersAtOnce {
 		n := min(headersAtOnce, len(heads)-from)
 		err := parallel(ctx, n, func(_, i int) (err error) {
-			heads[from+i], err = readHead(p.path(from + i))
+			heads[from+i], err = p.images.head(from + i)
 			return err
 		})
 		if err != nil {
@@ -439,10 +370,6 @@ func (p *photoPart) readHeads(ctx context.Context) ([]photoHead, error) {
 		}
 	}
 	return heads, nil
-}
-
-func (p *photoPart) path(i int) string {
-	return filepath.Join(p.root, filepath.FromSlash(p.files[i].rel))
 }
 
 // makePlan finds out channels and size from the images that can be read; nil if there
@@ -485,7 +412,7 @@ func makePlan(heads []photoHead, resolution int) *photoPlan {
 
 // decode reads the images of a selection into sw: all that are kept, or as many as the moments need.
 func (p *photoPart) decode(ctx context.Context, sw *storeWriter, sel selection) error {
-	n := len(p.files)
+	n := p.images.len()
 	want := cmp.Or(sel.images, n)
 	var found []damage
 	if !sel.last { // the store of the first images tells of all headers
@@ -532,7 +459,7 @@ func (p *photoPart) decode(ctx context.Context, sw *storeWriter, sel selection) 
 			if !wanted {
 				return nil
 			}
-			pic, err := readPhoto(ctx, p.path(group[k]), *sw.header.Plan, p.memory, b)
+			pic, err := readPhoto(ctx, p.images, group[k], *sw.header.Plan, p.memory, b)
 			switch {
 			case errors.As(err, &r.bad):
 			case err != nil:
@@ -548,7 +475,7 @@ func (p *photoPart) decode(ctx context.Context, sw *storeWriter, sel selection) 
 			return err
 		}
 		for k, i := range group {
-			r, label := &results[k], p.files[i].label
+			r, label := &results[k], p.images.label(i)
 			switch {
 			case r.bad != nil:
 				found = append(found, damage{i, r.bad})

@@ -584,7 +584,7 @@ func TestHugeImagesAreRefusedByTheirHeader(t *testing.T) {
 		t.Errorf("%+v, %v", head, err)
 	}
 	var bad *FormatError
-	if _, err := readPhoto(t.Context(), file, photoPlan{Channels: 1, Height: 8, Width: 8}, newPhotoMemory(), &photoBuffer{}); !errors.As(err, &bad) {
+	if _, err := readPhoto(t.Context(), oneFile(file), 0, photoPlan{Channels: 1, Height: 8, Width: 8}, newPhotoMemory(), &photoBuffer{}); !errors.As(err, &bad) {
 		t.Errorf("%v", err)
 	}
 }

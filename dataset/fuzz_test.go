@@ -91,7 +91,7 @@ func FuzzPhoto(f *testing.F) {
 			t.Skip("a large image")
 		}
 		for _, channels := range []int{1, 3} {
-			p, err := readPhoto(t.Context(), file, photoPlan{Channels: channels, Height: max(head.h, 1), Width: max(head.w, 1)}, newPhotoMemory(), &photoBuffer{})
+			p, err := readPhoto(t.Context(), oneFile(file), 0, photoPlan{Channels: channels, Height: max(head.h, 1), Width: max(head.w, 1)}, newPhotoMemory(), &photoBuffer{})
 			var bad *FormatError
 			switch {
 			case err != nil && !errors.As(err, &bad):

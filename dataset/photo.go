@@ -16,7 +16,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -109,7 +108,7 @@ const headerBytes = 1 << 12
 // readHead reads the header of an image file. The error is of reading; what is wrong
 // with the image is in photoHead.bad.
 func readHead(file string) (photoHead, error) {
-	f, err := openFile(file)
+	in, err := openImage(file)
 	var bad *FormatError
 	if errors.As(err, &bad) {
 		return photoHead{bad: bad}, nil
@@ -117,22 +116,27 @@ func readHead(file string) (photoHead, error) {
 	if err != nil {
 		return photoHead{}, err
 	}
-	defer f.Close()
+	defer in.Close()
+	return headOf(in)
+}
+
+// headOf is readHead of an open image.
+func headOf(in encoded) (photoHead, error) {
 	start := make([]byte, headerBytes)
-	n, err := io.ReadFull(f, start)
+	n, err := io.ReadFull(in, start)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return photoHead{}, err
 	}
 	start = start[:n]
-	config, err := decodeConfig(io.MultiReader(bytes.NewReader(start), f), start)
+	config, err := decodeConfig(io.MultiReader(bytes.NewReader(start), in), start)
 	if err != nil {
 		var path *os.PathError
 		if errors.As(err, &path) {
 			return photoHead{}, err
 		}
-		return photoHead{bad: photoFault(file, err)}, nil
+		return photoHead{bad: photoFault(in, err)}, nil
 	}
-	if bad := checkSize(file, config); bad != nil {
+	if bad := checkSize(in, config); bad != nil {
 		return photoHead{bad: bad}, nil
 	}
 	gray := config.ColorModel == color.GrayModel || config.ColorModel == color.Gray16Model
@@ -140,9 +144,9 @@ func readHead(file string) (photoHead, error) {
 }
 
 // checkSize refuses what would take too much memory to decode; nil if it is all right.
-func checkSize(file string, c image.Config) *FormatError {
+func checkSize(in encoded, c image.Config) *FormatError {
 	if c.Width < 1 || c.Height < 1 || c.Width > maxPhotoBytes/pixelBytes(c)/c.Height {
-		return &FormatError{file, -1, fmt.Sprintf("image of %d×%d pixels: decoded it takes more than %d MiB", c.Height, c.Width, maxPhotoBytes>>20)}
+		return in.fault(fmt.Sprintf("image of %d×%d pixels: decoded it takes more than %d MiB", c.Height, c.Width, maxPhotoBytes>>20))
 	}
 	return nil
 }
@@ -225,19 +229,19 @@ func decodeConfig(r io.Reader, start []byte) (image.Config, error) {
 	return image.Config{}, errNotImage
 }
 
-// photoFault says what a decoder's error means for a file.
-func photoFault(file string, err error) *FormatError {
+// photoFault says what a decoder's error means for an image.
+func photoFault(in encoded, err error) *FormatError {
 	reason := err.Error()
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		reason = "truncated image"
 	}
-	return &FormatError{file, -1, reason}
+	return in.fault(reason)
 }
 
-// photoSource reads a file as far as maxPhotoFile, and stops a decoder when ctx is cancelled.
+// photoSource reads an image as far as maxPhotoFile, and stops a decoder when ctx is cancelled.
 type photoSource struct {
 	ctx  context.Context
-	file *os.File
+	in   encoded
 	left int
 	err  error // of reading, which is not the image's fault
 }
@@ -249,7 +253,7 @@ func (s *photoSource) Read(b []byte) (int, error) {
 	if s.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := s.file.Read(b[:min(len(b), s.left)])
+	n, err := s.in.Read(b[:min(len(b), s.left)])
 	s.left -= n
 	if err != nil && err != io.EOF {
 		s.err = err
@@ -260,7 +264,7 @@ func (s *photoSource) Read(b []byte) (int, error) {
 // rewind lets in read the file from its beginning, which it returns, valid until in is read. The errors
 // of reading come again with those of decoding.
 func (s *photoSource) rewind(in *bufio.Reader) (start []byte, err error) {
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+	if _, err := s.in.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
 	s.left = maxPhotoFile
@@ -274,7 +278,7 @@ func (s *photoSource) fault(err error) error {
 	if s.err != nil {
 		return s.err
 	}
-	bad := photoFault(s.file.Name(), err)
+	bad := photoFault(s.in, err)
 	if s.left == 0 {
 		bad.Reason += fmt.Sprintf(" (of files of more than %d MiB no more is read)", maxPhotoFile>>20)
 	}
@@ -289,18 +293,23 @@ func newPhotoMemory() *semaphore.Weighted { return semaphore.NewWeighted(maxPhot
 // garbage collector lets a few of them gather before it runs. Decoding one takes far longer than collecting.
 const largePhoto = 16 << 20
 
-// readPhoto decodes an image file into the form of the plan. The error is a *FormatError if the
+// readPhoto decodes image i into the form of the plan. The error is a *FormatError if the
 // image is damaged. The picture is valid until the next use of b.
-func readPhoto(ctx context.Context, file string, plan photoPlan, memory *semaphore.Weighted, b *photoBuffer) (picture, error) {
-	f, err := openFile(file)
+func readPhoto(ctx context.Context, images imageList, i int, plan photoPlan, memory *semaphore.Weighted, b *photoBuffer) (picture, error) {
+	in, err := images.open(i)
 	if err != nil {
 		return picture{}, err
 	}
-	defer f.Close()
+	defer in.Close()
+	return decodePhoto(ctx, in, plan, memory, b)
+}
+
+// decodePhoto is readPhoto of an open image.
+func decodePhoto(ctx context.Context, in encoded, plan photoPlan, memory *semaphore.Weighted, b *photoBuffer) (picture, error) {
 	if b.in == nil {
 		b.in = bufio.NewReaderSize(nil, 1<<16) // nearly always as far as the frame header of a JPEG
 	}
-	src := &photoSource{ctx: ctx, file: f}
+	src := &photoSource{ctx: ctx, in: in}
 	start, err := src.rewind(b.in)
 	if err != nil {
 		return picture{}, err
@@ -309,7 +318,7 @@ func readPhoto(ctx context.Context, file string, plan photoPlan, memory *semapho
 	if err != nil {
 		return picture{}, src.fault(err)
 	}
-	if bad := checkSize(file, config); bad != nil {
+	if bad := checkSize(in, config); bad != nil {
 		return picture{}, bad
 	}
 	if start, err = src.rewind(b.in); err != nil {
@@ -382,17 +391,23 @@ func planarLine(dst []byte, img image.Image, y, channels int) {
 
 // photoDecoder reads images that are not kept decoded.
 type photoDecoder struct {
-	root    string
+	images  imageList
 	plan    photoPlan
 	memory  *semaphore.Weighted
 	allowed int // damaged images that are tolerated
 
 	mu     sync.Mutex
-	faults map[string]*FormatError // by file
+	faults map[place]*FormatError
 }
 
-func (d *photoDecoder) read(file string, b *photoBuffer) (picture, error) {
-	return readPhoto(context.Background(), filepath.Join(d.root, file), d.plan, d.memory, b)
+// place is where an image begins.
+type place struct {
+	file   string
+	offset int64
+}
+
+func (d *photoDecoder) read(i int, b *photoBuffer) (picture, error) {
+	return readPhoto(context.Background(), d.images, i, d.plan, d.memory, b)
 }
 
 // tolerate notes a damaged image. It returns nil as long as there are not too many.
@@ -400,18 +415,20 @@ func (d *photoDecoder) tolerate(e *FormatError) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.faults == nil {
-		d.faults = map[string]*FormatError{}
+		d.faults = map[place]*FormatError{}
 	}
-	d.faults[e.File] = e
+	d.faults[place{e.File, e.Offset}] = e
 	if len(d.faults) > d.allowed {
 		return fmt.Errorf("%d damaged images, more than the %d that are tolerated; the last one: %w", len(d.faults), d.allowed, e)
 	}
 	return nil
 }
 
-// damaged lists the images noted so far, by name.
+// damaged lists the images noted so far, by place.
 func (d *photoDecoder) damaged() []*FormatError {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.SortedFunc(maps.Values(d.faults), func(a, b *FormatError) int { return cmp.Compare(a.File, b.File) })
+	return slices.SortedFunc(maps.Values(d.faults), func(a, b *FormatError) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Offset, b.Offset))
+	})
 }

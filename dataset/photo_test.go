@@ -66,7 +66,7 @@ func TestDecodersShareMemory(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() {
-		_, err := readPhoto(ctx, file, plan, memory, &photoBuffer{})
+		_, err := readPhoto(ctx, oneFile(file), 0, plan, memory, &photoBuffer{})
 		done <- err
 	}()
 	cancel()
@@ -76,7 +76,7 @@ func TestDecodersShareMemory(t *testing.T) {
 	memory.Release(maxPhotoBytes)
 	damaged := write(t, t.TempDir(), "x.png", rgb(t, 32, 48, 1)[:2000])
 	for _, f := range []string{file, damaged} {
-		_, err := readPhoto(t.Context(), f, plan, memory, &photoBuffer{})
+		_, err := readPhoto(t.Context(), oneFile(f), 0, plan, memory, &photoBuffer{})
 		if (err == nil) != (f == file) {
 			t.Errorf("%s: %v", f, err)
 		}
@@ -98,9 +98,14 @@ func TestFilesThatAreTooLarge(t *testing.T) {
 	if err := os.Truncate(file, maxPhotoFile+1000); err != nil {
 		t.Fatal(err)
 	}
-	_, err := readPhoto(t.Context(), file, photoPlan{Channels: 3, Height: 8, Width: 8}, newPhotoMemory(), &photoBuffer{})
+	_, err := readPhoto(t.Context(), oneFile(file), 0, photoPlan{Channels: 3, Height: 8, Width: 8}, newPhotoMemory(), &photoBuffer{})
 	var bad *FormatError
 	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "of files of more than 256 MiB no more is read") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// oneFile is a list of one image.
+func oneFile(path string) imageList {
+	return &folderList{filepath.Dir(path), []photoFile{{id: fileID{name: filepath.Base(path)}}}}
 }

@@ -22,12 +22,12 @@ func damagedFolder(t testing.TB) (dir string, names []string) {
 	for i := range 60 {
 		write(t, dir, fmt.Sprintf("%c/%d.png", 'a'+i%3, i), rgb(t, 10+i%4, 12, uint64(i)))
 	}
-	files, _, err := listPhotos(t.Context(), dir, nil)
+	list, _, err := listFolders(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range []int{0, 3, 4, 9, 10, 30, 31, 50, 51, 58, 59} {
-		name := filepath.Join(dir, files[i].rel)
+		name := list.path(i)
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +38,7 @@ func damagedFolder(t testing.TB) (dir string, names []string) {
 			data = data[:len(data)-40]
 			names = append(names, name)
 		}
-		write(t, dir, files[i].rel, data)
+		write(t, dir, list.files[i].id.name, data)
 	}
 	return dir, names
 }

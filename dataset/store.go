@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -57,7 +58,7 @@ type store struct {
 	sizes   []byte
 	moment  []byte
 	decoder *photoDecoder // reads images that are not kept
-	files   []string      // of the images that are not kept
+	places  []int32       // of images that are not kept, in the decoder's list
 	unmap   func() error
 }
 
@@ -68,12 +69,16 @@ func (s *store) label(i int) int {
 }
 
 func (s *store) close() error {
-	u := s.unmap
-	s.unmap = nil
-	if u == nil {
-		return nil
+	u, d := s.unmap, s.decoder
+	s.unmap, s.decoder = nil, nil
+	var err error
+	if u != nil {
+		err = u()
 	}
-	return u()
+	if d != nil {
+		err = errors.Join(err, d.images.close())
+	}
+	return err
 }
 
 // picture is one image at its stored size.
@@ -85,7 +90,7 @@ type picture struct {
 // at returns image i. What it returns is valid until the next use of b.
 func (s *store) at(i int, b *photoBuffer) (picture, error) {
 	if s.decoder != nil {
-		return s.decoder.read(s.files[i], b)
+		return s.decoder.read(int(s.places[i]), b)
 	}
 	if s.sizes == nil {
 		n := s.Channels * s.Height * s.Width
