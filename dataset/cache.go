@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -86,19 +87,7 @@ func (o Options) cacheFolder() string {
 
 // cached returns the store of g if the cache has it, of the present files and with enough images; else nil.
 func (o Options) cached(g origin) *store {
-	dir := o.cacheFolder()
-	if dir == "" {
-		return nil
-	}
-	s, err := openStore(filepath.Join(dir, g.file()), g.fingerprint())
-	if err != nil {
-		return nil
-	}
-	if s.Images < g.images {
-		s.close()
-		return nil
-	}
-	return s
+	return cachedBlock(o, g, parseStore)
 }
 
 // load returns the store of g: the cached one if it is of the present files, else a new
@@ -106,15 +95,46 @@ func (o Options) cached(g origin) *store {
 // may do so at once: each writes the same bytes under a name of its own and renames them
 // into place.
 func (o Options) load(g origin, build buildFunc) (*store, error) {
-	if s := o.cached(g); s != nil {
+	return loadBlock(o, g, build, parseStore)
+}
+
+// block is a store or an index.
+type block interface {
+	comparable
+	len() int
+	close() error
+	mapped(unmap func() error) // says how to give back the memory
+}
+
+// parseFunc makes a T of a block of bytes. source, if not empty, must be its fingerprint.
+type parseFunc[T block] func(data []byte, source string) (T, error)
+
+func cachedBlock[T block](o Options, g origin, parse parseFunc[T]) (none T) {
+	dir := o.cacheFolder()
+	if dir == "" {
+		return none
+	}
+	s, err := openBlock(filepath.Join(dir, g.file()), g.fingerprint(), parse)
+	if err != nil {
+		return none
+	}
+	if s.len() < g.images {
+		s.close()
+		return none
+	}
+	return s
+}
+
+func loadBlock[T block](o Options, g origin, build buildFunc, parse parseFunc[T]) (none T, _ error) {
+	if s := cachedBlock(o, g, parse); s != none {
 		return s, nil
 	}
 	dir, source := o.cacheFolder(), g.fingerprint()
 	if dir == "" {
-		return buildInMemory(source, build)
+		return inMemory(source, build, parse)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return buildInMemory(source, build)
+		return inMemory(source, build, parse)
 	}
 	var fault error // of the data, not of the cache
 	err := atomicfile.Write(filepath.Join(dir, g.file()), 0o644, func(w io.Writer) error {
@@ -126,14 +146,22 @@ func (o Options) load(g origin, build buildFunc) (*store, error) {
 		return err
 	})
 	if fault != nil {
-		return nil, fault
+		return none, fault
 	}
 	if err == nil {
-		if s := o.cached(g); s != nil {
+		if s := cachedBlock(o, g, parse); s != none {
 			return s, nil
 		}
 	}
-	return buildInMemory(source, build)
+	return inMemory(source, build, parse)
+}
+
+func inMemory[T block](source string, build buildFunc, parse parseFunc[T]) (none T, _ error) {
+	var b bytes.Buffer
+	if err := build(&b, source, true); err != nil {
+		return none, err
+	}
+	return parse(b.Bytes(), source)
 }
 
 // checkedWriter remembers whether writing failed.
@@ -150,17 +178,17 @@ func (c *checkedWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// openStore maps a cache file.
-func openStore(path, source string) (*store, error) {
+// openBlock maps a file of the cache.
+func openBlock[T block](path, source string, parse parseFunc[T]) (none T, _ error) {
 	data, unmap, err := mapFile(path)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	s, err := parseStore(data, source)
+	s, err := parse(data, source)
 	if err != nil {
-		return nil, errors.Join(err, unmap())
+		return none, errors.Join(err, unmap())
 	}
-	s.unmap = unmap
+	s.mapped(unmap)
 	return s, nil
 }
 

@@ -180,7 +180,7 @@ func TestDefaultCache(t *testing.T) {
 // Sums and sizes of images survive a store, also where sizes vary.
 func TestStoreOfVariedSizes(t *testing.T) {
 	pics := []picture{{noise(3*2*5, 1), 2, 5}, {noise(3*4*4, 2), 4, 4}, {noise(3, 3), 1, 1}}
-	s, err := buildInMemory("x", func(w io.Writer, source string, _ bool) error {
+	s, err := inMemory("x", func(w io.Writer, source string, _ bool) error {
 		sw := newStoreWriter(w, 3, 0, 0)
 		for i, p := range pics {
 			if err := sw.add(1000*i, p); err != nil {
@@ -188,7 +188,7 @@ func TestStoreOfVariedSizes(t *testing.T) {
 			}
 		}
 		return sw.finish(source)
-	})
+	}, parseStore)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,21 @@ import (
 	"path/filepath"
 )
 
-// detect finds out what kind of data set is at path, and decodes it.
-func detect(ctx context.Context, name, path string, st os.FileInfo, o Options) (*parts, error) {
+// detect finds out what kind of data set is at path, and decodes it. shards are the files of a pattern.
+func detect(ctx context.Context, name, path string, st os.FileInfo, shards []string, o Options) (*parts, error) {
+	if shards == nil && !st.IsDir() && isShard(path) {
+		shards = []string{path}
+	}
+	if shards != nil {
+		return openImages(ctx, name, imageSources{train: shardSource(filepath.Dir(path), shards, o)}, o)
+	}
 	if !st.IsDir() {
+		if isPacked(path) {
+			return nil, packedFault(path)
+		}
 		m := idxName.FindStringSubmatch(filepath.Base(path))
 		if m == nil || m[2] != "train" || m[3] != "images" {
-			return nil, &FormatError{path, -1, "not a folder, nor a file of IDX training images (…train-images-idx3-ubyte, plain or .gz)"}
+			return nil, &FormatError{path, -1, "not a folder, nor a .tar file of images, nor a file of IDX training images (…train-images-idx3-ubyte, plain or .gz)"}
 		}
 		dir := filepath.Dir(path)
 		names, err := fileNames(dir)
@@ -39,10 +48,20 @@ func detect(ctx context.Context, name, path string, st os.FileInfo, o Options) (
 	if kind, dir, ok := findCIFAR(path, names); ok {
 		return openCIFAR(kind, dir, o)
 	}
-	if from := findFolders(path, names); from.train != nil {
+	from := findFolders(path, names)
+	if from.train == nil || !hasImages(from.train.root, 0) {
+		shards, err := findShards(path, names, o)
+		if err != nil {
+			return nil, err
+		}
+		if shards.train != nil {
+			from = shards
+		}
+	}
+	if from.train != nil {
 		return openImages(ctx, name, from, o)
 	}
-	return nil, &FormatError{path, -1, "not a data set: there are no IDX files, no CIFAR binary files, no folders with images"}
+	return nil, &FormatError{path, -1, "not a data set: there are no IDX files, no CIFAR binary files, no folders with images, no .tar files of images"}
 }
 
 // fileNames lists a folder.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -33,13 +34,13 @@ func FuzzCIFAR(f *testing.F) {
 		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s, err := buildInMemory("", func(w io.Writer, source string, _ bool) error {
+		s, err := inMemory("", func(w io.Writer, source string, _ bool) error {
 			sw := newStoreWriter(w, 3, cifarSide, cifarSide)
 			if err := copyCIFAR(sw, k, file, cifarSide); err != nil {
 				return err
 			}
 			return sw.finish(source)
-		})
+		}, parseStore)
 		if err != nil {
 			var format *FormatError
 			if !errors.As(err, &format) {
@@ -123,11 +124,8 @@ func FuzzStore(f *testing.F) {
 		f.Add(b.Bytes(), true)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, sum bool) {
-		if n := len(data) - storeFooter; sum && n > len(storeMagic) { // a checksum that no mutation finds
-			data = bytes.Clone(data)
-			if from := binary.LittleEndian.Uint64(data[n:]); from < uint64(n) {
-				binary.LittleEndian.PutUint32(data[n+16:], crc32.Checksum(data[from:n], castagnoli))
-			}
+		if sum {
+			data = resealed(data, storeMagic)
 		}
 		s, err := parseStore(data, "")
 		if err != nil || !s.Kept {
@@ -144,4 +142,79 @@ func FuzzStore(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A tar archive is refused, or every image that is found in it lies within it.
+func FuzzTar(f *testing.F) {
+	a := []member{{"a.png", []byte("\x89PNG\r\n\x1a\n")}, {"a.cls", []byte("1")}, {"b.json", []byte(`{"label":"x"}`)}, {"b.jpg", nil}}
+	f.Add(archive(f, a...))
+	f.Add(archive(f, a[:3]...)[:1700])
+	f.Add(archive(f, member{strings.Repeat("long/", 60) + "x.png", []byte("x")}))
+	f.Add([]byte("\x1f\x8b"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file := filepath.Join(t.TempDir(), "x.tar")
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		in, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		scan, err := scanTar(t.Context(), shardScan{file: file, classes: &namer{number: map[string]int32{}}}, in)
+		if err != nil {
+			var format *FormatError
+			if !errors.As(err, &format) {
+				t.Fatalf("error %v of type %T", err, err)
+			}
+			return
+		}
+		for i := range scan.images {
+			m := &scan.images[i]
+			if m.offset < tarBlock || m.offset+int64(m.size) > int64(len(data)) || m.length == 0 || scan.nameOf(m)[0] == '/' {
+				t.Errorf("%+v, %q", m, scan.nameOf(m))
+			}
+		}
+	})
+}
+
+// A file of the cache is refused, or every image of the index can be asked for.
+func FuzzIndex(f *testing.F) {
+	scan := shardScan{file: "x.tar", classes: &namer{}}
+	for i := range 3 {
+		m := shardImage{offset: 512, size: 100, label: label{numbered, int32(i)}, head: photoHead{h: 2, w: 3}}
+		scan.setName(&m, string(rune('a'+i))+".png")
+		scan.images = append(scan.images, m)
+	}
+	var b bytes.Buffer
+	if err := writeIndex(&b, indexHeader{Shards: []string{"x.tar"}, Classes: 3}, scan.images, []shardScan{scan}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := parseIndex(resealed(data, indexMagic), "")
+		if err != nil {
+			return
+		}
+		for i := range l.len() {
+			l.label(i)
+			if _, err := l.head(i); err != nil {
+				t.Fatal(err)
+			}
+			if in, err := l.open(i); err == nil {
+				in.Close()
+			}
+		}
+	})
+}
+
+// resealed is a block with the right checksum, which no mutation finds.
+func resealed(data []byte, magic string) []byte {
+	data = bytes.Clone(data)
+	if n := len(data) - storeFooter; n > len(magic) {
+		if from := binary.LittleEndian.Uint64(data[n:]); from < uint64(n) {
+			binary.LittleEndian.PutUint32(data[n+16:], crc32.Checksum(data[from:n], castagnoli))
+		}
+	}
+	return data
 }

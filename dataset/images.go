@@ -187,3 +187,18 @@ func appendPhotos(files []photoFile, root, rel string, depth int) ([]photoFile, 
 	}
 	return files, nil
 }
+
+// hasImages says whether a class folder of root, or a folder below, has an image.
+func hasImages(root string, depth int) bool {
+	for _, folder := range subfolders(root) {
+		sub := filepath.Join(root, folder)
+		names, err := fileNames(sub)
+		if err == nil && slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, ".") && hasImageName(name) }) {
+			return true
+		}
+		if depth < maxDepth && hasImages(sub, depth+1) {
+			return true
+		}
+	}
+	return false
+}

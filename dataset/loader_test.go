@@ -18,7 +18,7 @@ import (
 // memory is a Split of ours on a store of noise.
 func memory(t testing.TB, n, channels, h, w, classes int) (Split, Info) {
 	t.Helper()
-	s, err := buildInMemory("", func(out io.Writer, source string, _ bool) error {
+	s, err := inMemory("", func(out io.Writer, source string, _ bool) error {
 		sw := newStoreWriter(out, channels, h, w)
 		for i := range n {
 			if err := sw.add(i%classes, picture{noise(channels*h*w, uint64(i)), h, w}); err != nil {
@@ -26,7 +26,7 @@ func memory(t testing.TB, n, channels, h, w, classes int) (Split, Info) {
 			}
 		}
 		return sw.finish(source)
-	})
+	}, parseStore)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestPadCropFlip(t *testing.T) {
 // Every offset of the crop is drawn equally often, and half of the images are mirrored.
 func TestPadCropFlipDraws(t *testing.T) {
 	const n, pad = 4000, 2
-	s, err := buildInMemory("", func(out io.Writer, source string, _ bool) error {
+	s, err := inMemory("", func(out io.Writer, source string, _ bool) error {
 		sw := newStoreWriter(out, 1, 5, 5)
 		pix := make([]byte, 25)
 		pix[12], pix[13] = 200, 100 // the middle, and to the right of it
@@ -277,7 +277,7 @@ func TestPadCropFlipDraws(t *testing.T) {
 			}
 		}
 		return sw.finish(source)
-	})
+	}, parseStore)
 	if err != nil {
 		t.Fatal(err)
 	}

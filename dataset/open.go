@@ -108,7 +108,8 @@ func Path(nameOrPath string) string {
 }
 
 // Open reads the data set of that name, or in that folder: IDX files (plain or gzip),
-// CIFAR-10 or CIFAR-100 binary files, or folders of JPEG and PNG images, one per class.
+// CIFAR-10 or CIFAR-100 binary files, folders of JPEG and PNG images, one per class, or
+// tar archives of such (shards), of which a pattern, name-{000..146}.tar, may be given.
 // For a folder that holds several IDX data sets (EMNIST), give the path of the file of
 // training images.
 //
@@ -133,26 +134,34 @@ func OpenContext(ctx context.Context, nameOrPath string, o Options) (*Data, erro
 	if err := o.check(name); err != nil {
 		return nil, err
 	}
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &MissingError{Name: name, Path: path, Hint: hint}
-	}
+	missing := &MissingError{Name: name, Path: path, Hint: hint}
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("data set %s: %w", name, err)
 	}
-	if path, err = filepath.Abs(path); err != nil {
+	var shards []string
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if shards, err = expand(path); err != nil {
+			return nil, err
+		}
+		if shards == nil {
+			return nil, missing
+		}
+	case err != nil:
 		return nil, fmt.Errorf("data set %s: %w", name, err)
 	}
 	if !named {
 		name = filepath.Base(path)
-		if !st.IsDir() {
+		if shards != nil || !st.IsDir() {
 			name = filepath.Base(filepath.Dir(path))
 		}
 	}
 	if dir := o.cacheFolder(); dir != "" {
 		atomicfile.Sweep(dir)
 	}
-	p, err := detect(ctx, name, path, st, o)
+	p, err := detect(ctx, name, path, st, shards, o)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +181,7 @@ func sameName(a, b string) bool {
 }
 
 func missingHint() string {
-	return "give the path of a folder with IDX files, CIFAR binary files or one folder of JPEG or PNG images per class, or a name: " +
+	return "give the path of a folder with IDX files, CIFAR binary files, .tar files of images or one folder of JPEG or PNG images per class, or a name: " +
 		strings.Join(Names(), ", ")
 }
 

@@ -117,18 +117,18 @@ func readHead(file string) (photoHead, error) {
 		return photoHead{}, err
 	}
 	defer in.Close()
-	return headOf(in)
+	return headOf(in, in)
 }
 
-// headOf is readHead of an open image.
-func headOf(in encoded) (photoHead, error) {
+// headOf is readHead of an image whose bytes r gives.
+func headOf(r io.Reader, in encoded) (photoHead, error) {
 	start := make([]byte, headerBytes)
-	n, err := io.ReadFull(in, start)
+	n, err := io.ReadFull(r, start)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return photoHead{}, err
 	}
 	start = start[:n]
-	config, err := decodeConfig(io.MultiReader(bytes.NewReader(start), in), start)
+	config, err := decodeConfig(io.MultiReader(bytes.NewReader(start), r), start)
 	if err != nil {
 		var path *os.PathError
 		if errors.As(err, &path) {

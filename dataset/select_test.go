@@ -122,7 +122,7 @@ func TestSelectionsDecodeNoMore(t *testing.T) {
 	}
 	images := map[int]bool{}
 	for _, name := range cacheFiles(t, cache) {
-		s, err := openStore(filepath.Join(cache, name), "")
+		s, err := openBlock(filepath.Join(cache, name), "", parseStore)
 		if err != nil {
 			t.Fatal(err)
 		}

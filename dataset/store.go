@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -67,6 +66,8 @@ func (s *store) len() int { return s.Images }
 func (s *store) label(i int) int {
 	return int(binary.LittleEndian.Uint16(s.labels[2*i:]))
 }
+
+func (s *store) mapped(unmap func() error) { s.unmap = unmap }
 
 func (s *store) close() error {
 	u, d := s.unmap, s.decoder
@@ -144,29 +145,14 @@ func (s *store) pixels(i int) int {
 // parseStore makes a store of a block. source, if not empty, must be its fingerprint.
 func parseStore(data []byte, source string) (*store, error) {
 	fault := func(format string, args ...any) error { return fmt.Errorf("decoded images: "+format, args...) }
-	if len(data) < len(storeMagic)+storeFooter || string(data[:len(storeMagic)]) != storeMagic {
-		return nil, fault("not a store")
-	}
-	f := data[len(data)-storeFooter:]
-	if string(f[20:]) != "\x00\x00\x00\x00"+storeMagic {
-		return nil, fault("cut short")
-	}
-	tables, header := binary.LittleEndian.Uint64(f), binary.LittleEndian.Uint64(f[8:])
-	end := uint64(len(data) - storeFooter)
-	if tables < uint64(len(storeMagic)) || tables > header || header > end {
-		return nil, fault("offsets are wrong")
-	}
-	if crc32.Checksum(data[tables:end], castagnoli) != binary.LittleEndian.Uint32(f[16:]) {
-		return nil, fault("checksum is wrong")
-	}
 	s := &store{data: data}
-	if err := json.Unmarshal(data[header:end], &s.storeHeader); err != nil {
+	tables, rest, err := parseBlock(data, storeMagic, &s.storeHeader)
+	if err != nil {
 		return nil, fault("%w", err)
 	}
 	if source != "" && s.Source != source {
 		return nil, fault("made of other files")
 	}
-	rest := data[tables:header]
 	take := func(n int) []byte {
 		if n < 0 || n > len(rest) {
 			rest = nil
@@ -199,11 +185,73 @@ func parseStore(data []byte, source string) (*store, error) {
 	return s, nil
 }
 
+// parseBlock finds the tables of a block, which begin at byte at, and its header.
+func parseBlock(data []byte, magic string, head any) (at uint64, tables []byte, err error) {
+	if len(data) < len(magic)+storeFooter || string(data[:len(magic)]) != magic {
+		return 0, nil, errors.New("another format")
+	}
+	f := data[len(data)-storeFooter:]
+	if string(f[20:]) != "\x00\x00\x00\x00"+magic {
+		return 0, nil, errors.New("cut short")
+	}
+	at, header := binary.LittleEndian.Uint64(f), binary.LittleEndian.Uint64(f[8:])
+	end := uint64(len(data) - storeFooter)
+	if at < uint64(len(magic)) || at > header || header > end {
+		return 0, nil, errors.New("offsets are wrong")
+	}
+	if crc32.Checksum(data[at:end], castagnoli) != binary.LittleEndian.Uint32(f[16:]) {
+		return 0, nil, errors.New("checksum is wrong")
+	}
+	return at, data[at:header], json.Unmarshal(data[header:end], head)
+}
+
+// blockWriter writes a block in one pass.
+type blockWriter struct {
+	w   *bufio.Writer
+	err error // the first fault of the underlying writer
+	at  uint64
+}
+
+func newBlockWriter(w io.Writer, magic string) blockWriter {
+	b := blockWriter{w: bufio.NewWriterSize(w, 1<<18)}
+	b.write([]byte(magic))
+	return b
+}
+
+func (b *blockWriter) write(data []byte) {
+	if b.err == nil {
+		_, b.err = b.w.Write(data)
+	}
+	b.at += uint64(len(data))
+}
+
+// seal writes what comes last: tables and header.
+func (b *blockWriter) seal(magic string, header any, tables ...[]byte) error {
+	head, err := json.Marshal(header)
+	if err != nil {
+		return err
+	}
+	f := binary.LittleEndian.AppendUint64(nil, b.at)
+	sum := crc32.New(castagnoli)
+	for _, t := range tables {
+		b.write(t)
+		sum.Write(t)
+	}
+	f = binary.LittleEndian.AppendUint64(f, b.at)
+	b.write(head)
+	sum.Write(head)
+	f = binary.LittleEndian.AppendUint32(f, sum.Sum32())
+	f = append(f, 0, 0, 0, 0)
+	b.write(append(f, magic...))
+	if b.err == nil {
+		b.err = b.w.Flush()
+	}
+	return b.err
+}
+
 // storeWriter writes a store in one pass: add for each image, then finish.
 type storeWriter struct {
-	w      *bufio.Writer
-	err    error // the first fault of the underlying writer
-	at     uint64
+	blockWriter
 	labels []byte
 	sizes  []byte
 	moment []byte
@@ -213,17 +261,9 @@ type storeWriter struct {
 // newStoreWriter writes images of channels × h × w bytes, or of varied size where h is
 // 0.
 func newStoreWriter(w io.Writer, channels, h, width int) *storeWriter {
-	s := &storeWriter{w: bufio.NewWriterSize(w, 1<<18)}
+	s := &storeWriter{blockWriter: newBlockWriter(w, storeMagic)}
 	s.header = storeHeader{Channels: channels, Height: h, Width: width, Kept: true}
-	s.write([]byte(storeMagic))
 	return s
-}
-
-func (s *storeWriter) write(b []byte) {
-	if s.err == nil {
-		_, s.err = s.w.Write(b)
-	}
-	s.at += uint64(len(b))
 }
 
 // add appends an image of pixels [C,h,w].
@@ -271,41 +311,10 @@ func appendMoments(dst []uint64, p picture, channels int) []uint64 {
 // finish writes the tables. source is the fingerprint of the files.
 func (s *storeWriter) finish(source string) error {
 	s.header.Source = source
-	head, err := json.Marshal(s.header)
-	if err != nil {
-		return err
-	}
-	tables := s.at
-	sum := crc32.New(castagnoli)
-	for _, b := range [][]byte{s.labels, s.sizes, s.moment} {
-		s.write(b)
-		sum.Write(b)
-	}
-	header := s.at
-	s.write(head)
-	sum.Write(head)
-	var f []byte
-	f = binary.LittleEndian.AppendUint64(f, tables)
-	f = binary.LittleEndian.AppendUint64(f, header)
-	f = binary.LittleEndian.AppendUint32(f, sum.Sum32())
-	f = append(f, 0, 0, 0, 0)
-	s.write(append(f, storeMagic...))
-	if s.err == nil {
-		s.err = s.w.Flush()
-	}
-	return s.err
+	return s.seal(storeMagic, s.header, s.labels, s.sizes, s.moment)
 }
 
-// buildInMemory makes a store without a file.
-func buildInMemory(source string, build buildFunc) (*store, error) {
-	var b bytes.Buffer
-	if err := build(&b, source, true); err != nil {
-		return nil, err
-	}
-	return parseStore(b.Bytes(), source)
-}
-
-// buildFunc decodes the images of one part into a store; memory says that w is memory of
+// buildFunc writes the block of a store or an index; memory says that w is memory of
 // this process. Faults of w are returned as they are.
 type buildFunc func(w io.Writer, source string, memory bool) error
 
