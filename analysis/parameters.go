@@ -166,7 +166,7 @@ func agree(stages []Parameter) bool {
 // order of the method: how deep, how wide, what blocks, the rest, the recipe.
 var order = []string{
 	Blocks, "depth", "w0", "wa", "wm", "width", "expand", "kernel", "bottleneck", "group_width", "stride",
-	"stem_width", "se", "head_width", "drop_path", "dropout", "resolution",
+	"stem_width", "se", "radix", "head_width", "drop_path", "dropout", "resolution",
 }
 
 func inOrder(a, b Parameter) int {
@@ -202,6 +202,9 @@ func built(s arch.Spec) space.Asked {
 	rest := func(n arch.Common) {
 		add("stem_width", float64(n.Stem.Width))
 		add("se", n.SE)
+		if n.Radix > 0 { // of blocks that have none
+			add("radix", float64(n.Radix))
+		}
 		add("head_width", float64(n.HeadWidth))
 		add("drop_path", n.DropPath)
 		add("dropout", n.Dropout)

@@ -432,6 +432,9 @@ func templateOfNet(n arch.AnyNet) space.Template {
 	if n.SE != 0 {
 		t.SE = &n.SE
 	}
+	if n.Radix != 0 {
+		t.Radix = &n.Radix
+	}
 	if n.HeadWidth != 0 {
 		t.HeadWidth = &n.HeadWidth
 	}
@@ -451,6 +454,9 @@ func sharedTemplate(a, b space.Template) space.Template {
 	}
 	if a.SE == nil || b.SE == nil || *a.SE != *b.SE {
 		a.SE = nil
+	}
+	if a.Radix == nil || b.Radix == nil || *a.Radix != *b.Radix {
+		a.Radix = nil
 	}
 	if a.HeadWidth == nil || b.HeadWidth == nil || *a.HeadWidth != *b.HeadWidth {
 		a.HeadWidth = nil

@@ -27,7 +27,10 @@ func (s Stage) mid() int {
 // A Bottleneck of 0 means 1, a GroupWidth of 0 one group. Bottleneck, or its
 // inverse, must be a whole number and the rest positive: see AnyNet.Validate.
 // Adjusting is idempotent.
-func (s Stage) Adjusted() Stage {
+func (s Stage) Adjusted() Stage { return s.adjusted(1) }
+
+// adjusted makes the group width a multiple of so many first.
+func (s Stage) adjusted(of int) Stage {
 	if s.Bottleneck == 0 {
 		s.Bottleneck = 1
 	}
@@ -43,6 +46,7 @@ func (s Stage) Adjusted() Stage {
 	if s.GroupWidth < 1 || s.GroupWidth > mid {
 		s.GroupWidth = mid
 	}
+	s.GroupWidth = max(of, roundTo(s.GroupWidth, of))
 	unit := lcm(s.GroupWidth, mul)
 	mid = max(unit, roundTo(mid, unit))
 	s.Width = mid * div / mul
@@ -76,7 +80,7 @@ func (n *AnyNet) Adjust() {
 	has := n.Block.Has()
 	n.Stride1x1 = n.Stride1x1 && has.Stride1x1
 	for i := range n.Stages {
-		n.Stages[i] = has.adjusted(n.Stages[i])
+		n.Stages[i] = has.adjusted(n.Stages[i], n.Radix)
 	}
 }
 
@@ -113,7 +117,7 @@ func (n AnyNet) Build(sink graph.Sink, in Input) graph.Value {
 	x := n.Stem.build(sink, sink.Input(in.Channels, in.Height, in.Width), n.Activation)
 	row, first, total := n.Block.row(), 0, n.Depth()
 	for i, s := range n.Stages {
-		b := blockParams{width: s.Width, stride: s.Stride, stride1x1: n.Stride1x1, mid: s.mid(), groups: 1}
+		b := blockParams{width: s.Width, stride: s.Stride, stride1x1: n.Stride1x1, mid: s.mid(), groups: 1, radix: n.Radix}
 		if s.GroupWidth > 0 {
 			b.groups = b.mid / s.GroupWidth
 		}

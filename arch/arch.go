@@ -30,6 +30,7 @@ const (
 	SimpleStem StemType = iota // 3×3 convolution, stride 2, BN, activation
 	CIFARStem                  // 3×3 convolution, stride 1, BN, activation
 	ResNetStem                 // 7×7 convolution, stride 2, BN, activation, 3×3 max-pool, stride 2
+	DeepStem                   // three 3×3 convolutions, the first of stride 2, the first two of half the width, each with BN and activation; 3×3 max-pool, stride 2
 )
 
 // Stem is the beginning of a network.
@@ -52,6 +53,7 @@ type Stage struct {
 type Common struct {
 	Stem       Stem
 	SE         float64          // squeeze ratio to the block's input width; 0: none
+	Radix      int              // splits of a split-attention block; 0 means 2. Ignored by blocks that have none
 	Activation graph.Activation // ReLU or SiLU
 	HeadWidth  int              // channels of the 1×1 convolution before the pooling; 0: none
 	DropPath   float64          // rate of the last block, growing linearly from 0 with depth; 0: none

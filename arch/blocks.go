@@ -23,7 +23,7 @@ func (p at) name(part string) graph.Name {
 
 func named(part string) graph.Name { return graph.Name{Part: part} }
 
-// build writes the stem. All stems are conv, BN, activation; the ResNet one pools after that.
+// build writes the stem. All stems are conv, BN, activation, the deep one three times; it and the ResNet one pool after that.
 func (s Stem) build(sink graph.Sink, x graph.Value, act graph.Activation) graph.Value {
 	conv := graph.Conv{Out: s.Width, Kernel: 3, Stride: 2, Groups: 1}
 	switch s.Type {
@@ -31,6 +31,8 @@ func (s Stem) build(sink graph.Sink, x graph.Value, act graph.Activation) graph.
 		conv.Stride = 1
 	case ResNetStem:
 		conv.Kernel = 7
+	case DeepStem:
+		return s.deep(sink, x, act)
 	}
 	x = sink.Conv(named("stem.conv"), x, conv)
 	x = sink.BatchNorm(named("stem.bn"), x, graph.BatchNorm{})
@@ -39,6 +41,23 @@ func (s Stem) build(sink graph.Sink, x graph.Value, act graph.Activation) graph.
 		x = sink.MaxPool(x, 3, 2)
 	}
 	return x
+}
+
+// deep writes the stem of three 3×3 convolutions (He et al., Bag of Tricks, 2019, ResNet-C).
+func (s Stem) deep(sink graph.Sink, x graph.Value, act graph.Activation) graph.Value {
+	for i, part := range []string{"a", "b", "c"} {
+		conv := graph.Conv{Out: (s.Width + 1) / 2, Kernel: 3, Stride: 1, Groups: 1}
+		switch i {
+		case 0:
+			conv.Stride = 2
+		case 2:
+			conv.Out = s.Width
+		}
+		x = sink.Conv(named("stem."+part), x, conv)
+		x = sink.BatchNorm(named("stem."+part+"_bn"), x, graph.BatchNorm{})
+		x = sink.Activation(x, act)
+	}
+	return sink.MaxPool(x, 3, 2)
 }
 
 // buildHead writes the optional 1×1 convolution, the pooling and the
@@ -76,6 +95,7 @@ type blockParams struct {
 	stride1x1 bool // the block strides in its first 1×1
 	mid       int  // channels of the 3×3: w_b where there is a bottleneck ratio
 	groups    int  // of the 3×3
+	radix     int  // of a split attention
 	se        float64
 	act       graph.Activation
 	dropPath  float64

@@ -74,12 +74,13 @@ func (s Spec) Explain(in Input) (Explanation, error) {
 		return Explanation{}, err
 	}
 	e := Explanation{Family: s.Family(), Block: s.Adjusted().Network.row().word, Spec: s.Adjusted(), Input: s.fill(in), Sections: t.sections, Complexity: t.count.Complexity}
+	radix := s.Adjusted().Network.common().Radix
 	switch n := s.Network.(type) {
 	case RegNet:
 		e.Line = n.Line()
-		e.adjust(n.Block, n.appendQuantized(nil))
+		e.adjust(n.Block, radix, n.appendQuantized(nil))
 	case AnyNet:
-		e.adjust(n.Block, n.Stages)
+		e.adjust(n.Block, radix, n.Stages)
 	}
 	if a, ok := s.AnyNet(); ok {
 		for i, st := range a.Stages {
@@ -100,12 +101,12 @@ func (s Spec) Explain(in Input) (Explanation, error) {
 	return e, nil
 }
 
-func (e *Explanation) adjust(block BlockType, asked []Stage) {
+func (e *Explanation) adjust(block BlockType, radix int, asked []Stage) {
 	if has := block.Has(); !has.Bottleneck && !has.Groups {
 		return
 	}
 	for i, st := range asked {
-		built := block.Has().adjusted(st)
+		built := block.Has().adjusted(st, radix)
 		e.Adjusted = append(e.Adjusted, Adjustment{Stage: i + 1, Asked: st, Built: built, Mid: built.mid()})
 	}
 }
@@ -194,8 +195,17 @@ func (t *tally) Linear(n graph.Name, x graph.Value, out int) graph.Value {
 func (t *tally) Activation(x graph.Value, a graph.Activation) graph.Value {
 	return t.count.Activation(x, a)
 }
-func (t *tally) GlobalPool(x graph.Value) graph.Value             { return t.count.GlobalPool(x) }
-func (t *tally) Add(a, b graph.Value) graph.Value                 { return t.count.Add(a, b) }
-func (t *tally) Scale(x, gate graph.Value) graph.Value            { return t.count.Scale(x, gate) }
+func (t *tally) GlobalPool(x graph.Value) graph.Value  { return t.count.GlobalPool(x) }
+func (t *tally) Add(a, b graph.Value) graph.Value      { return t.count.Add(a, b) }
+func (t *tally) Scale(x, gate graph.Value) graph.Value { return t.count.Scale(x, gate) }
+func (t *tally) AvgPool(x graph.Value, kernel, stride, pad int) graph.Value {
+	sec := &t.sections[len(t.sections)-1]
+	before := t.count.Complexity
+	return t.add(sec, before, t.count.AvgPool(x, kernel, stride, pad))
+}
+func (t *tally) Fold(x graph.Value, parts int) graph.Value { return t.count.Fold(x, parts) }
+func (t *tally) Softmax(x graph.Value, parts, groups int) graph.Value {
+	return t.count.Softmax(x, parts, groups)
+}
 func (t *tally) DropPath(x graph.Value, rate float64) graph.Value { return t.count.DropPath(x, rate) }
 func (t *tally) Dropout(x graph.Value, rate float64) graph.Value  { return t.count.Dropout(x, rate) }

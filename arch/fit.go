@@ -55,11 +55,12 @@ type fitter struct {
 	runs   []run
 	group  int // 0: no adjustment
 	b      float64
+	radix  int   // group widths are multiples of it
 	cache  []int // width built for each multiple of 8
 }
 
 func newFitter(n AnyNet, group int, b float64) *fitter {
-	f := &fitter{widths: n.Widths(), group: group, b: b}
+	f := &fitter{widths: n.Widths(), group: group, b: b, radix: max(1, n.Radix)}
 	for j, w := range f.widths {
 		f.logs = append(f.logs, math.Log(float64(w)))
 		if k := len(f.runs) - 1; k >= 0 && f.runs[k].width == w {
@@ -100,12 +101,12 @@ func (f *fitter) built(units int) int {
 		return WidthStep * units
 	}
 	for len(f.cache) <= units && units < 1<<13 {
-		f.cache = append(f.cache, Stage{Width: WidthStep * max(1, len(f.cache)), Bottleneck: f.b, GroupWidth: f.group}.Adjusted().Width)
+		f.cache = append(f.cache, Stage{Width: WidthStep * max(1, len(f.cache)), Bottleneck: f.b, GroupWidth: f.group}.adjusted(f.radix).Width)
 	}
 	if units < len(f.cache) {
 		return f.cache[units]
 	}
-	return Stage{Width: WidthStep * units, Bottleneck: f.b, GroupWidth: f.group}.Adjusted().Width
+	return Stage{Width: WidthStep * units, Bottleneck: f.b, GroupWidth: f.group}.adjusted(f.radix).Width
 }
 
 // interval is where w_0·w_m^level has to lie to be built with this width.

@@ -39,7 +39,7 @@ func (s Spec) fields() []field {
 		}
 		stages := make([][]field, len(n.Stages))
 		for i, st := range n.Stages {
-			stages[i] = appendGroups([]field{{"depth", st.Depth}, {"width", st.Width}, {"stride", st.Stride}}, n.Block.Has(), st.Bottleneck, st.GroupWidth, func() int { return n.Block.Has().adjusted(st).GroupWidth })
+			stages[i] = appendGroups([]field{{"depth", st.Depth}, {"width", st.Width}, {"stride", st.Stride}}, n.Block.Has(), st.Bottleneck, st.GroupWidth, func() int { return n.Block.Has().adjusted(st, n.Block.commonOf(n.Common).Radix).GroupWidth })
 		}
 		f = append(f, field{"stages", stages})
 	case EffNet:
@@ -89,6 +89,9 @@ func (c Common) append(f []field, all bool) []field {
 	f = append(f, field{"stem", []field{{"type", c.Stem.Type.String()}, {"width", c.Stem.Width}}})
 	if c.SE != 0 || all {
 		f = append(f, field{"se", c.SE})
+	}
+	if c.Radix != 0 {
+		f = append(f, field{"radix", c.Radix})
 	}
 	if c.Activation != graph.ReLU || all {
 		f = append(f, field{"activation", c.Activation.String()})

@@ -55,7 +55,7 @@ func readSpec(doc *strict.Doc, f *strict.Fields) (Spec, error) {
 	case "anynet":
 		s.Network = readAnyNet(doc, f)
 	case "effnet":
-		s.Network = readEffNet(f)
+		s.Network = readEffNet(doc, f)
 	default:
 		return Spec{}, doc.Err() // which fields are right depends on the family
 	}
@@ -82,7 +82,7 @@ func (c *checker) given(f *strict.Fields, name string, v int) {
 }
 
 func readRegNet(doc *strict.Doc, f *strict.Fields) RegNet {
-	r := RegNet{Bottleneck: 1, Stride: defaultStride, Block: readBlock(f), Common: readCommon(f, Common{Activation: graph.ReLU})}
+	r := RegNet{Bottleneck: 1, Stride: defaultStride, Block: readBlock(f), Common: readCommon(doc, f, Common{Activation: graph.ReLU})}
 	f.Require("depth", "w0", "wa", "wm")
 	f.Int("depth", &r.Depth)
 	f.Float("w0", &r.W0)
@@ -95,7 +95,7 @@ func readRegNet(doc *strict.Doc, f *strict.Fields) RegNet {
 }
 
 func readAnyNet(doc *strict.Doc, f *strict.Fields) AnyNet {
-	n := AnyNet{Block: readBlock(f), Common: readCommon(f, Common{Activation: graph.ReLU})}
+	n := AnyNet{Block: readBlock(f), Common: readCommon(doc, f, Common{Activation: graph.ReLU})}
 	f.Bool("stride_1x1", &n.Stride1x1)
 	f.Require("stages")
 	for _, m := range f.Maps("stages") {
@@ -145,11 +145,11 @@ func positive(doc *strict.Doc, f *strict.Fields, name string, v float64) {
 	}
 }
 
-func readEffNet(f *strict.Fields) EffNet {
+func readEffNet(doc *strict.Doc, f *strict.Fields) EffNet {
 	if f.Has("block") {
 		f.Word("block", func(string) error { return fmt.Errorf("has no place here: effnet consists of MBConv blocks") })
 	}
-	n := EffNet{Common: readCommon(f, Common{SE: defaultEffSE, Activation: graph.SiLU, HeadWidth: defaultEffHead})}
+	n := EffNet{Common: readCommon(doc, f, Common{SE: defaultEffSE, Activation: graph.SiLU, HeadWidth: defaultEffHead})}
 	f.Require("stages")
 	for _, m := range f.Maps("stages") {
 		var s EffStage
@@ -171,13 +171,15 @@ func readBlock(f *strict.Fields) (b BlockType) {
 }
 
 // readCommon reads what all families have over its defaults.
-func readCommon(f *strict.Fields, c Common) Common {
+func readCommon(doc *strict.Doc, f *strict.Fields, c Common) Common {
 	c.Stem = Stem{Type: SimpleStem, Width: defaultStemWidth}
 	m := f.Map("stem")
 	m.Word("type", func(w string) (err error) { c.Stem.Type, err = ParseStemType(w); return err })
 	m.Int("width", &c.Stem.Width)
 	m.Finish()
 	f.Float("se", &c.SE)
+	f.Int("radix", &c.Radix)
+	positive(doc, f, "radix", float64(c.Radix))
 	f.Word("activation", func(w string) error {
 		act, err := ParseActivation(w)
 		if err == nil {

@@ -31,9 +31,9 @@ func (r RegNet) width(level float64) int {
 func (r RegNet) AppendStages(dst []Stage) []Stage {
 	from := len(dst)
 	dst = r.appendQuantized(dst)
-	has := r.Block.Has()
+	has, radix := r.Block.Has(), r.Block.commonOf(r.Common).Radix
 	for i := from; i < len(dst); i++ {
-		dst[i] = has.adjusted(dst[i])
+		dst[i] = has.adjusted(dst[i], radix)
 	}
 	return dst
 }

@@ -25,6 +25,8 @@ func Schema() ([]byte, error) {
 	ratio := m{"type": "number", "minimum": 1.0 / 64, "maximum": 64, "default": 1,
 		"description": "b: width / width of the 3×3; a whole number, or 1 over one for an inverted bottleneck"}
 	group := whole(1, maxWidth, "g: channels of one group of the 3×3; cut to the width of the 3×3")
+	radix := whole(1, MaxRadix, "splits of the 3×3, which attention weighs; group widths become multiples of it")
+	radix["default"] = DefaultRadix
 	stride := whole(1, maxStride, "of the first block of a stage")
 	strideOr := func(def int) m {
 		s := whole(1, maxStride, stride["description"].(string))
@@ -44,7 +46,7 @@ func Schema() ([]byte, error) {
 		return m{
 			"family": m{"const": family},
 			"stem": object([]string{}, m{
-				"type":  word(stemNames[:], stemNames[SimpleStem], "simple: 3×3, stride 2; cifar: 3×3, stride 1; resnet: 7×7, stride 2, and max-pool"),
+				"type":  word(stemNames[:], stemNames[SimpleStem], "simple: 3×3, stride 2; cifar: 3×3, stride 1; resnet: 7×7, stride 2, and max-pool; deep: three 3×3, the first of stride 2 and the first two of half the width, and max-pool"),
 				"width": m{"type": "integer", "minimum": 1, "maximum": maxWidth, "default": defaultStemWidth, "description": "output channels"},
 			}),
 			"se":         m{"type": "number", "minimum": 0, "maximum": 1, "default": se, "description": "squeeze ratio to the block's input width; 0: none"},
@@ -79,6 +81,7 @@ func Schema() ([]byte, error) {
 	}
 	shared := []m{
 		when(func(h Has) bool { return h.SE }, nil, m{"se": m{"const": 0}}),
+		when(func(h Has) bool { return h.Radix }, nil, m{"radix": false}),
 		when(func(h Has) bool { return h.Branch }, nil, m{"drop_path": m{"const": 0}}),
 	}
 	stagesWith := func(items m) m { return m{"stages": m{"items": items}} }
@@ -90,7 +93,7 @@ func Schema() ([]byte, error) {
 		"wa":          m{"type": "number", "minimum": 0, "maximum": maxWidth, "description": "slope of the widths"},
 		"wm":          m{"type": "number", "exclusiveMinimum": 1, "maximum": maxWidth, "description": "ratio of neighbouring widths"},
 		"stride":      strideOr(defaultStride),
-		"group_width": group, "bottleneck": ratio,
+		"group_width": group, "bottleneck": ratio, "radix": radix,
 	}))
 	regnet["allOf"] = append([]m{
 		when(func(h Has) bool { return h.Groups }, m{"required": []string{"group_width"}}, m{"group_width": false}),
@@ -100,6 +103,7 @@ func Schema() ([]byte, error) {
 	stage := object([]string{"depth", "width"}, m{"depth": blocks, "width": width, "stride": strideOr(defaultStride), "group_width": group, "bottleneck": ratio})
 	anynet := object([]string{"family", "stages"}, with(common("anynet", "relu", 0, 0), m{
 		"block":      block,
+		"radix":      radix,
 		"stride_1x1": m{"type": "boolean", "default": false, "description": "blocks stride in their first 1×1, not in the 3×3"},
 		"stages":     m{"type": "array", "minItems": 1, "items": stage},
 	}))

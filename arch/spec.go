@@ -203,7 +203,7 @@ func (c Common) key(b []byte) []byte {
 	for _, f := range []struct {
 		name  string
 		value float64
-	}{{"se", c.SE}, {"head", float64(c.HeadWidth)}, {"drop-path", c.DropPath}, {"dropout", c.Dropout}} {
+	}{{"se", c.SE}, {"radix", float64(c.Radix)}, {"head", float64(c.HeadWidth)}, {"drop-path", c.DropPath}, {"dropout", c.Dropout}} {
 		if f.value != 0 {
 			b = fmt.Appendf(b, " %s%s", f.name, number(f.value))
 		}
@@ -295,6 +295,12 @@ func (c *checker) common(row *block, n Common) {
 	case n.SE > 0 && !row.has.SE:
 		c.fail("se", number(n.SE), "must be 0 for block %s: it has no squeeze-and-excitation", row.word)
 	}
+	switch {
+	case n.Radix < 0 || n.Radix > MaxRadix:
+		c.fail("radix", strconv.Itoa(n.Radix), "must be a whole number from 1 to %d", MaxRadix)
+	case n.Radix > 0 && !row.has.Radix:
+		c.fail("radix", strconv.Itoa(n.Radix), "has no effect on %s blocks: leave it out", row.word)
+	}
 	if n.Activation != graph.ReLU && n.Activation != graph.SiLU {
 		c.fail("activation", n.Activation.String(), "%s", strict.OneOf("", activationNames[:]...))
 	}
@@ -324,7 +330,7 @@ func (n AnyNet) check(c *checker) {
 		if ok = c.groups(path, has, s.Bottleneck, s.GroupWidth) && ok; !ok {
 			continue
 		}
-		if a := n.Block.Has().adjusted(s); a.Width > maxWidth || a.mid() > maxWidth {
+		if a := has.adjusted(s, n.Block.commonOf(n.Common).Radix); a.Width > maxWidth || a.mid() > maxWidth {
 			c.fail(path+"width", strconv.Itoa(s.Width), "becomes %d with a 3×3 of %d channels: more than %d", a.Width, a.mid(), maxWidth)
 		}
 	}
@@ -431,7 +437,7 @@ func (s Spec) check(c *checker) {
 
 var (
 	families        = [...]string{"regnet", "anynet", "effnet"}
-	stemNames       = [...]string{"simple", "cifar", "resnet"}
+	stemNames       = [...]string{"simple", "cifar", "resnet", "deep"}
 	activationNames = [...]string{"relu", "silu"}
 )
 
@@ -442,7 +448,7 @@ func nameOf(names []string, i int) string {
 	return strconv.Itoa(i)
 }
 
-// String gives the word of spec files: simple, cifar or resnet.
+// String gives the word of spec files: simple, cifar, resnet or deep.
 func (t StemType) String() string { return nameOf(stemNames[:], int(t)) }
 
 // ParseStemType is the inverse of StemType.String.

@@ -19,6 +19,7 @@ const (
 	VanillaResidual
 	BottleneckLinear
 	BottleneckPreact
+	SplitAttention
 	numBlocks
 )
 
@@ -29,6 +30,7 @@ type Has struct {
 	SE         bool // room for squeeze-and-excitation
 	Stride1x1  bool // a 1×1 in front of the 3×3 that may have the stride
 	Branch     bool // a residual branch, which drop-path can drop
+	Radix      bool // splits that attention weighs
 }
 
 // block is a row of the table: all that is known of a kind of blocks. Rows are
@@ -58,6 +60,8 @@ var blocks = [...]block{
 		Has{Bottleneck: true, Groups: true, SE: true, Stride1x1: true, Branch: true}, BottleneckLinear, blockParams.linear, nothing},
 	BottleneckPreact: {"bottleneck-preact", "", "X with BN and activation in front of each convolution; the body ends with both",
 		Has{Bottleneck: true, Groups: true, SE: true, Stride1x1: true, Branch: true}, BottleneckPreact, blockParams.preact, preactEnd},
+	SplitAttention: {"split-attention", "", "1×1, 3×3 in radix splits that attention weighs, 1×1, residual; strides are average poolings (ResNeSt)",
+		Has{Bottleneck: true, Groups: true, Branch: true, Radix: true}, SplitAttention, blockParams.splitAttention, nothing},
 }
 
 // Every kind has a row: this does not compile otherwise.
@@ -121,13 +125,14 @@ func (c *checker) block(b BlockType) {
 }
 
 // adjusted makes a stage of such blocks compatible (see Stage.Adjusted), and
-// clears what they do not have.
-func (h Has) adjusted(s Stage) Stage {
+// clears what they do not have. Each split of a group has channels: a group
+// width becomes the nearest multiple of the radix, 0 where blocks have none.
+func (h Has) adjusted(s Stage, radix int) Stage {
 	switch {
 	case h.Bottleneck && h.Groups:
-		return s.Adjusted()
+		return s.adjusted(max(1, radix))
 	case h.Bottleneck || h.Groups:
-		return h.only(h.only(s).Adjusted())
+		return h.only(h.only(s).adjusted(1))
 	}
 	return h.only(s)
 }
@@ -151,6 +156,12 @@ func (b BlockType) commonOf(c Common) Common {
 	}
 	if !has.Branch {
 		c.DropPath = 0
+	}
+	switch {
+	case !has.Radix:
+		c.Radix = 0
+	case c.Radix == 0:
+		c.Radix = DefaultRadix
 	}
 	return c
 }

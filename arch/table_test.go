@@ -50,6 +50,7 @@ func TestTable(t *testing.T) {
 			{"group width", row.has.Groups, func(n *AnyNet) { n.Stages[0].GroupWidth = 4 }},
 			{"se", row.has.SE, func(n *AnyNet) { n.SE = 0.5 }},
 			{"stride in the 1×1", row.has.Stride1x1, func(n *AnyNet) { n.Stride1x1 = true }},
+			{"radix", row.has.Radix, func(n *AnyNet) { n.Radix = 4 }},
 			{"drop path", row.has.Branch, func(n *AnyNet) { n.DropPath = 0.5 }},
 		} {
 			g, err := built(f.change)

@@ -22,7 +22,7 @@ type Model struct {
 	// 10^9, params and acts in units of 10^6.
 	Rounded Rounded
 	// How it was trained for the published error, by the recipe of docs/method.md §5
-	// over 100 epochs.
+	// over 100 epochs, but for the ResNeSts.
 	Training Training
 }
 
@@ -114,10 +114,29 @@ var effnets = []struct {
 	{"EfficientNet-B5", 48, [7]int{3, 5, 5, 7, 7, 9, 3}, [7]int{24, 40, 64, 128, 176, 304, 512}, 2048, 456, Rounded{10.3, 30.4, 98.9}, 21.7, Training{64, 0.1, 1e-5}},
 }
 
-// Zoo lists the 36 published models: the RegNets X and Y, the ResNets and
-// ResNeXts, the EfficientNets, each by growing flops.
+// The ResNeSts (Zhang et al., 2020) have widths 256…2048, bottleneck ratio 4 and one cardinal group.
+// Flops and acts are counted here: the paper states the flops of the first two at 224 pixels, with
+// one more for every element that is normalised, and no acts. They were trained over 270
+// epochs with label smoothing, mixup, AutoAugment and DropBlock.
+var resnests = []struct {
+	name       string
+	stem       int
+	depths     [4]int
+	resolution int
+	rounded    Rounded
+	err        float64
+	trained    Training
+}{
+	{"ResNeSt-50", 64, [4]int{3, 4, 6, 3}, 224, Rounded{5.4, 27.5, 15.1}, 18.9, Training{8192, 3.2, 1e-4}},
+	{"ResNeSt-101", 128, [4]int{3, 4, 23, 3}, 256, Rounded{13.3, 48.3, 29.9}, 17.2, Training{4096, 1.6, 1e-4}},
+	{"ResNeSt-200", 128, [4]int{3, 24, 36, 3}, 320, Rounded{35.5, 70.2, 84.7}, 16.1, Training{2048, 0.8, 1e-4}},
+	{"ResNeSt-269", 128, [4]int{3, 30, 48, 8}, 416, Rounded{77.3, 110.9, 175.2}, 15.5, Training{2048, 0.8, 1e-4}},
+}
+
+// Zoo lists the 40 published models: the RegNets X and Y, the ResNets and
+// ResNeXts, the EfficientNets, the ResNeSts, each by growing flops.
 func Zoo() []Model {
-	models := make([]Model, 0, len(regnets)+len(resnets)+len(effnets))
+	models := make([]Model, 0, len(regnets)+len(resnets)+len(effnets)+len(resnests))
 	add := func(name string, net Network, resolution int, r Rounded, err float64, t Training) {
 		m := Model{Name: name, Aliases: aliases(name), Spec: Spec{Network: net}, Resolution: resolution, PublishedError: err, Rounded: r, Training: t}
 		if resolution != ImageNet.Width {
@@ -145,6 +164,13 @@ func Zoo() []Model {
 			n.Stages = append(n.Stages, EffStage{Depth: e.depths[i], Width: e.widths[i], Stride: strides[i], Expand: expand[i], Kernel: kernels[i]})
 		}
 		add(e.name, n, e.resolution, e.rounded, e.err, e.trained)
+	}
+	for _, r := range resnests {
+		n := AnyNet{Block: SplitAttention, Common: Common{Stem: Stem{Type: DeepStem, Width: r.stem}, Radix: DefaultRadix, Activation: graph.ReLU}}
+		for i, d := range r.depths {
+			n.Stages = append(n.Stages, Stage{Depth: d, Width: 256 << i, Stride: min(i+1, 2), Bottleneck: 4, GroupWidth: 64 << i})
+		}
+		add(r.name, n, r.resolution, r.rounded, r.err, r.trained)
 	}
 	return models
 }
@@ -175,6 +201,12 @@ func aliases(name string) []string {
 		return []string{"resnet" + size}
 	case "ResNeXt":
 		return []string{"resnext" + size + "_32x4d", name + "-32x4d", "resnext" + size}
+	case "ResNeSt":
+		kind := "e" // timm's letter for a stem of 128 channels
+		if size == "50" {
+			kind = "d"
+		}
+		return []string{"resnest" + size, "resnest" + size + kind}
 	case "EfficientNet":
 		return []string{"efficientnet_" + strings.ToLower(size), "EN-" + size}
 	}

@@ -4,7 +4,7 @@ package graph
 type Complexity struct {
 	Flops  int64 `json:"flops"`  // multiply-adds of convolutions and linear layers, plus one per output element for a bias
 	Params int64 `json:"params"` // weights, biases, and two per BN channel
-	Acts   int64 `json:"acts"`   // elements in the outputs of convolutions, linear layers and max-pools
+	Acts   int64 `json:"acts"`   // elements in the outputs of convolutions, linear layers and poolings of windows
 }
 
 // Counter is the Sink that adds up a network's complexity. Its zero value is
@@ -61,6 +61,19 @@ func (*Counter) Add(a, _ Value) Value { return a }
 
 // Scale counts nothing.
 func (*Counter) Scale(x, _ Value) Value { return x }
+
+// AvgPool counts its activations.
+func (k *Counter) AvgPool(x Value, _, stride, _ int) Value {
+	y := Value{C: x.C, H: AvgSize(x.H, stride), W: AvgSize(x.W, stride)}
+	k.Acts += int64(y.C) * int64(y.H) * int64(y.W)
+	return y
+}
+
+// Fold counts nothing.
+func (*Counter) Fold(x Value, parts int) Value { return Value{C: x.C / parts, H: x.H, W: x.W} }
+
+// Softmax counts nothing.
+func (*Counter) Softmax(x Value, _, _ int) Value { return x }
 
 // DropPath counts nothing.
 func (*Counter) DropPath(x Value, _ float64) Value { return x }

@@ -27,11 +27,14 @@ const (
 	OpGlobalPool           // global average pooling, [C,H,W] -> [C,1,1]
 	OpAdd                  // element-wise sum of two values of one shape
 	OpScale                // x[c,h,w] * gate[c]: squeeze-and-excitation
+	OpAvgPool              // average pooling; zeros of the padding count
+	OpFold                 // sum of Parts equal runs of channels: y[c] = sum over j of x[j*C+c]
+	OpSoftmax              // softmax over the parts of each group of channels: see Sink
 	OpDropPath             // per image: zero with probability Rate, else x/(1-Rate); training only
 	OpDropout              // per element: zero with probability Rate, else x/(1-Rate); training only
 )
 
-var opNames = [...]string{"input", "conv", "linear", "batch-norm", "activation", "max-pool", "global-pool", "add", "scale", "drop-path", "dropout"}
+var opNames = [...]string{"input", "conv", "linear", "batch-norm", "activation", "max-pool", "global-pool", "add", "scale", "avg-pool", "fold", "softmax", "drop-path", "dropout"}
 
 func (o Op) String() string { return opNames[o] }
 
@@ -105,6 +108,14 @@ type Sink interface {
 	Add(a, b Value) Value
 	// Scale multiplies x[c,h,w] by gate[c,0,0].
 	Scale(x, gate Value) Value
+	// AvgPool averages windows of kernel×kernel into a map of ⌈size/stride⌉: tiles, of stride
+	// kernel and without padding, or windows about an element, of odd kernel with padding (kernel-1)/2. See Window.
+	AvgPool(x Value, kernel, stride, pad int) Value
+	// Fold adds up x's channels in parts runs of as many: y[c] is the sum over j of x[j*C+c], C = x.C/parts.
+	Fold(x Value, parts int) Value
+	// Softmax reads channels as [groups][parts][C], takes the softmax over the parts at each place,
+	// and orders them as [parts][groups][C]: what scales the parts of a value that Fold then adds up.
+	Softmax(x Value, parts, groups int) Value
 	DropPath(x Value, rate float64) Value
 	Dropout(x Value, rate float64) Value
 }
@@ -113,4 +124,16 @@ type Sink interface {
 // (kernel-1)/2 on an input of the given size.
 func ConvSize(size, kernel, stride int) int {
 	return (size+2*((kernel-1)/2)-kernel)/stride + 1
+}
+
+// AvgSize is the output size of an average pooling.
+func AvgSize(size, stride int) int { return (size + stride - 1) / stride }
+
+// Window is what output i of an average pooling covers along one side of an image of the
+// given size: the elements from lo up to hi, and the number that their sum is divided by. Padding, pad
+// elements on each side, counts as zeros; what lies beyond it, as of the last tile, does not count.
+func Window(i, size, kernel, stride, pad int) (lo, hi, count int) {
+	lo = i*stride - pad
+	hi = min(lo+kernel, size+pad)
+	return max(lo, 0), min(hi, size), hi - lo
 }

@@ -6,7 +6,7 @@ type Network struct {
 	Tensors []Tensor `json:"tensors"` // parameters, then running statistics, with the names of netspace's weight files
 }
 
-// Layer is an op. Convolutions and poolings pad by (kernel - 1) / 2 on each side.
+// Layer is an op. Convolutions and max-pools pad by (kernel - 1) / 2 on each side.
 type Layer struct {
 	Op         string   `json:"op"`
 	Name       string   `json:"name,omitempty"`
@@ -15,6 +15,8 @@ type Layer struct {
 	Kernel     int      `json:"kernel,omitempty"`
 	Stride     int      `json:"stride,omitempty"`
 	Groups     int      `json:"groups,omitempty"`
+	Pad        int      `json:"pad,omitempty"`   // of an average pooling
+	Parts      int      `json:"parts,omitempty"` // of a fold or softmax
 	Bias       bool     `json:"bias,omitempty"`
 	Activation string   `json:"activation,omitempty"`
 	Rate       float64  `json:"rate,omitempty"`
@@ -38,7 +40,7 @@ func (g *Graph) Network() Network {
 	for i := range g.Nodes {
 		v := &g.Nodes[i]
 		l := Layer{Op: v.Op.String(), Name: v.Name, In: v.In, Out: [3]int{v.C, v.H, v.W}, Kernel: v.Kernel, Stride: v.Stride,
-			Groups: v.Groups, Bias: v.Bias, Rate: v.Rate, Epsilon: v.Epsilon}
+			Groups: v.Groups, Pad: v.Pad, Parts: v.Parts, Bias: v.Bias, Rate: v.Rate, Epsilon: v.Epsilon}
 		if v.In == nil {
 			l.In = []int{}
 		}

@@ -15,7 +15,9 @@ type Node struct {
 	C    int    // output channels
 	H, W int    // output size
 
-	Kernel, Stride, Groups int        // OpConv, OpMaxPool (Groups: OpConv only)
+	Kernel, Stride, Groups int        // OpConv, OpMaxPool, OpAvgPool (Groups: OpConv, OpSoftmax)
+	Pad                    int        // OpAvgPool; of the others it is (Kernel-1)/2
+	Parts                  int        // OpFold, OpSoftmax
 	Bias                   bool       // OpConv
 	Act                    Activation // OpActivation
 	Rate                   float64    // OpDropPath, OpDropout
@@ -114,6 +116,12 @@ func (g *Graph) Replay(s Sink) {
 			vals[i] = s.Add(x, y)
 		case OpScale:
 			vals[i] = s.Scale(x, y)
+		case OpAvgPool:
+			vals[i] = s.AvgPool(x, n.Kernel, n.Stride, n.Pad)
+		case OpFold:
+			vals[i] = s.Fold(x, n.Parts)
+		case OpSoftmax:
+			vals[i] = s.Softmax(x, n.Parts, n.Groups)
 		case OpDropPath:
 			vals[i] = s.DropPath(x, n.Rate)
 		case OpDropout:
@@ -253,6 +261,38 @@ func (r *Recorder) Scale(x, gate Value) Value {
 		r.fail("scale: %d×%d×%d by %d×%d×%d", x.C, x.H, x.W, gate.C, gate.H, gate.W)
 	}
 	return r.add(Node{Op: OpScale, C: x.C, H: x.H, W: x.W}, x, gate)
+}
+
+// AvgPool records an average pooling, of tiles or of centred windows.
+func (r *Recorder) AvgPool(x Value, kernel, stride, pad int) Value {
+	n := Node{Op: OpAvgPool, C: x.C, Kernel: kernel, Stride: stride, Pad: pad}
+	if tiles, centred := kernel == stride && pad == 0, kernel%2 == 1 && pad == (kernel-1)/2; stride < 1 || !tiles && !centred {
+		r.fail("avg-pool: kernel %d, stride %d, padding %d are neither tiles nor centred windows", kernel, stride, pad)
+		return x
+	}
+	n.H, n.W = AvgSize(x.H, stride), AvgSize(x.W, stride)
+	return r.add(n, x)
+}
+
+// Fold records a sum of runs of channels; one part records nothing.
+func (r *Recorder) Fold(x Value, parts int) Value {
+	if parts < 1 || x.C%parts != 0 {
+		r.fail("fold: %d channels in %d parts", x.C, parts)
+		return x
+	}
+	if parts == 1 {
+		return x
+	}
+	return r.add(Node{Op: OpFold, C: x.C / parts, H: x.H, W: x.W, Parts: parts}, x)
+}
+
+// Softmax records a softmax over runs of channels.
+func (r *Recorder) Softmax(x Value, parts, groups int) Value {
+	if parts < 1 || groups < 1 || x.C%(parts*groups) != 0 {
+		r.fail("softmax: %d channels in %d groups of %d parts", x.C, groups, parts)
+		return x
+	}
+	return r.add(Node{Op: OpSoftmax, C: x.C, H: x.H, W: x.W, Parts: parts, Groups: groups}, x)
 }
 
 // DropPath records a stochastic depth; a rate of 0 records nothing.

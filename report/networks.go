@@ -110,6 +110,9 @@ func describe(s arch.Spec) string {
 	if len(g) > 0 {
 		text += " · g " + shared(g)
 	}
+	if n, ok := s.AnyNet(); ok && n.Radix > 0 {
+		text += fmt.Sprintf(" · radix %d", n.Radix)
+	}
 	if r, ok := s.Network.(arch.RegNet); ok {
 		text += fmt.Sprintf(" · w₀ %s, wₐ %.4g, wₘ %.4g", trimmed(r.W0), r.WA, r.WM)
 	}

@@ -84,6 +84,9 @@ func (p *Sampler) template() Template {
 		Block: n.block.String(), Stem: Stem{n.stem.Type.String(), n.stem.Width}, Stages: len(n.strides), Strides: n.strides,
 		Activation: n.activation.String(), SE: &n.se, HeadWidth: &n.headWidth, DropPath: &n.dropPath, Dropout: &n.dropout,
 	}
+	if n.radix > 0 {
+		t.Radix = &n.radix
+	}
 	if n.block == arch.Bottleneck {
 		t.Block = "X"
 		if n.se > 0 {
@@ -107,6 +110,9 @@ func (t Template) String() string {
 		if f.v != nil && *f.v != 0 {
 			parts = append(parts, f.name+" "+metric.FormatNumber(*f.v))
 		}
+	}
+	if t.Radix != nil {
+		parts = append(parts, fmt.Sprintf("radix %d", *t.Radix))
 	}
 	if t.HeadWidth != nil && *t.HeadWidth != 0 {
 		parts = append(parts, fmt.Sprintf("head_width %d", *t.HeadWidth))

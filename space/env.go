@@ -20,6 +20,7 @@ const (
 	slotHeadWidth
 	slotDropPath
 	slotDropout
+	slotRadix
 	slotW0
 	slotWA
 	slotWM

@@ -56,6 +56,7 @@ func rate(v float64) bool { return v >= 0 && v < 1 }
 func needsBottleneck(h arch.Has) bool { return h.Bottleneck }
 func needsGroups(h arch.Has) bool     { return h.Groups }
 func needsSE(h arch.Has) bool         { return h.SE }
+func needsRadix(h arch.Has) bool      { return h.Radix }
 
 // effective says whether the parameter has an effect on blocks that have this.
 func (d definition) effective(h arch.Has) bool { return d.needs == nil || d.needs(h) }
@@ -71,6 +72,7 @@ var definitions = []definition{
 	{"group_width", slotGroupWidth, fieldGroupWidth, "anynet regnet", true, needsGroups, true, "from 1 to 32768", between(1, maxWidth)},
 	{"stride", slotStride, fieldStride, "anynet regnet", true, nil, false, "from 1 to 32", between(1, maxStride)},
 	{"se", slotSE, -1, "anynet regnet", false, needsSE, false, "from 0 to 1", between(0, 1)},
+	{"radix", slotRadix, -1, "anynet regnet", true, needsRadix, false, fmt.Sprintf("from 1 to %d", arch.MaxRadix), between(1, arch.MaxRadix)},
 	{"stem_width", slotStemWidth, -1, "anynet regnet", true, nil, false, "from 1 to 32768", between(1, maxWidth)},
 	{"head_width", slotHeadWidth, -1, "anynet regnet", true, nil, false, "from 0 to 32768", between(0, maxWidth)},
 	{"drop_path", slotDropPath, -1, "anynet regnet", false, nil, false, "from 0 to under 1", rate},

@@ -198,6 +198,10 @@ func ReadTemplate(f *strict.Fields) Template {
 		return v
 	}
 	t.SE, t.DropPath, t.Dropout = float("se"), float("drop_path"), float("dropout")
+	if f.Has("radix") {
+		t.Radix = new(int)
+		readWhole(f, "radix", t.Radix, arch.MaxRadix)
+	}
 	if f.Has("head_width") {
 		t.HeadWidth = new(int)
 		f.Int("head_width", t.HeadWidth)

@@ -297,12 +297,12 @@ func TestCancel(t *testing.T) {
 func TestBadConfigs(t *testing.T) {
 	s := mustLoad(t, "regnetx")
 	for want, cfg := range map[string]Config{
-		"network.stages: 99: must be from 1 to 12":         {Network: Template{Stages: 99}},
-		"network.block: Q: must be X, Y, R, V, VR":         {Network: Template{Block: "Q"}},
-		"regime.rules: flosp > 1: unknown name flosp":      {Regime: Regime{Rules: []string{"flosp > 1"}}},
-		"must be one stride for all stages of a regnet":    {Network: Template{Strides: []int{1, 2, 2, 2}}},
-		"-1 workers and an effort of 0":                    {Workers: -1},
-		"network.stem.type: round: must be simple, cifar ": {Network: Template{Stem: Stem{Type: "round"}}},
+		"network.stages: 99: must be from 1 to 12":        {Network: Template{Stages: 99}},
+		"network.block: Q: must be X, Y, R, V, VR":        {Network: Template{Block: "Q"}},
+		"regime.rules: flosp > 1: unknown name flosp":     {Regime: Regime{Rules: []string{"flosp > 1"}}},
+		"must be one stride for all stages of a regnet":   {Network: Template{Strides: []int{1, 2, 2, 2}}},
+		"-1 workers and an effort of 0":                   {Workers: -1},
+		"network.stem.type: round: must be simple, cifar": {Network: Template{Stem: Stem{Type: "round"}}},
 	} {
 		if _, _, err := s.Sample(context.Background(), cfg, 1); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -113,6 +113,7 @@ func (p *Sampler) fillStart() {
 	p.start = make([]float64, p.layout.size(recipe))
 	p.start[slotResolution] = float64(p.config.Input.Height)
 	p.start[slotSE] = p.net.se
+	p.start[slotRadix] = float64(p.net.radix)
 	p.start[slotStemWidth] = float64(p.net.stem.Width)
 	p.start[slotHeadWidth] = float64(p.net.headWidth)
 	p.start[slotDropPath] = p.net.dropPath
@@ -152,7 +153,7 @@ func (p *Sampler) spec(env []float64) arch.Spec {
 func (p *Sampler) regnet(env []float64, stem arch.Stem) arch.RegNet {
 	r := arch.RegNet{
 		Depth: int(env[slotDepth]), W0: env[slotW0], WA: env[slotWA], WM: env[slotWM], Bottleneck: env[slotBottleneck], GroupWidth: int(env[slotGroupWidth]), Stride: int(env[slotStride]),
-		Block: p.net.block, Common: arch.Common{Stem: stem, SE: env[slotSE], Activation: p.net.activation, HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout]},
+		Block: p.net.block, Common: arch.Common{Stem: stem, SE: env[slotSE], Radix: int(env[slotRadix]), Activation: p.net.activation, HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout]},
 	}
 	return r
 }
@@ -160,7 +161,7 @@ func (p *Sampler) regnet(env []float64, stem arch.Stem) arch.RegNet {
 // anynet makes the network that was asked for, its stages appended to dst.
 func (p *Sampler) anynet(env []float64, stem arch.Stem, dst []arch.Stage) arch.AnyNet {
 	n := arch.AnyNet{
-		Block: p.net.block, Common: arch.Common{Stem: stem, SE: env[slotSE], Activation: p.net.activation, HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout]},
+		Block: p.net.block, Common: arch.Common{Stem: stem, SE: env[slotSE], Radix: int(env[slotRadix]), Activation: p.net.activation, HeadWidth: int(env[slotHeadWidth]), DropPath: env[slotDropPath], Dropout: env[slotDropout]},
 	}
 	for i := range p.layout.stages {
 		f := env[p.layout.asked(i, 0):]

@@ -187,7 +187,7 @@ func (r Regime) over(base Regime) Regime {
 
 // Stem is the stem of a Template.
 type Stem struct {
-	Type  string `yaml:"type,omitempty" json:"type,omitempty"`   // simple, cifar or resnet; "": not stated
+	Type  string `yaml:"type,omitempty" json:"type,omitempty"`   // simple, cifar, resnet or deep; "": not stated
 	Width int    `yaml:"width,omitempty" json:"width,omitempty"` // 0: not stated
 }
 
@@ -199,7 +199,8 @@ type Template struct {
 	Stages     int      `yaml:"stages,omitempty" json:"stages,omitempty"`   // 1 to MaxStages; 0: not stated
 	Strides    []int    `yaml:"strides,omitempty" json:"strides,omitempty"` // of each stage's first block, or one for all; nil: not stated
 	Activation string   `yaml:"activation,omitempty" json:"activation,omitempty"`
-	SE         *float64 `yaml:"se,omitempty" json:"se,omitempty"` // ratio; 0: none
+	SE         *float64 `yaml:"se,omitempty" json:"se,omitempty"`       // ratio; 0: none
+	Radix      *int     `yaml:"radix,omitempty" json:"radix,omitempty"` // splits of a split-attention block
 	HeadWidth  *int     `yaml:"head_width,omitempty" json:"head_width,omitempty"`
 	DropPath   *float64 `yaml:"drop_path,omitempty" json:"drop_path,omitempty"`
 	Dropout    *float64 `yaml:"dropout,omitempty" json:"dropout,omitempty"`
@@ -242,10 +243,10 @@ func parseBlock(word string) (arch.BlockType, error) {
 }
 
 // over gives t where it states something, else base. A block that is stated
-// brings its own SE: 0.25 for Y, none for the others, unless t says more.
+// brings its own SE, 0.25 for Y, none for the others, and radix, unless t says more.
 func (t Template) over(base Template) Template {
 	if t.Block != "" {
-		base.Block, base.SE = t.Block, nil
+		base.Block, base.SE, base.Radix = t.Block, nil, nil
 	}
 	if t.Stem.Type != "" {
 		base.Stem.Type = t.Stem.Type
@@ -264,6 +265,9 @@ func (t Template) over(base Template) Template {
 	}
 	if t.SE != nil {
 		base.SE = t.SE
+	}
+	if t.Radix != nil {
+		base.Radix = t.Radix
 	}
 	if t.HeadWidth != nil {
 		base.HeadWidth = t.HeadWidth
@@ -290,6 +294,7 @@ type resolved struct {
 	stem       arch.Stem
 	strides    []int // one for each stage
 	se         float64
+	radix      int // 0: of blocks that have none
 	activation graph.Activation
 	headWidth  int
 	dropPath   float64
@@ -374,6 +379,16 @@ func (t Template) resolve(family string) (resolved, error) {
 	}
 	if r.se > 0 && !r.block.Has().SE {
 		fail("se", metric.FormatNumber(r.se), "must be 0 for block %s: it has no squeeze-and-excitation", r.block)
+	}
+	if r.block.Has().Radix {
+		r.radix = arch.DefaultRadix
+	}
+	if t.Radix != nil {
+		if r.radix = *t.Radix; r.radix < 1 || r.radix > arch.MaxRadix {
+			fail("radix", fmt.Sprint(r.radix), "must be from 1 to %d", arch.MaxRadix)
+		} else if !r.block.Has().Radix {
+			fail("radix", fmt.Sprint(r.radix), "has no effect on %s blocks: leave it out", r.block)
+		}
 	}
 	rate("drop_path", t.DropPath, &r.dropPath)
 	rate("dropout", t.Dropout, &r.dropout)

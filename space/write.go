@@ -122,6 +122,9 @@ func (t Template) yaml() fields {
 	if t.SE != nil {
 		f.set("se", digits(*t.SE))
 	}
+	if t.Radix != nil {
+		f.set("radix", whole(*t.Radix))
+	}
 	if t.HeadWidth != nil {
 		f.set("head_width", whole(*t.HeadWidth))
 	}

@@ -90,7 +90,7 @@ func (p place) blockOnly() place { return place{p.stage, p.block, ""} }
 
 // traits is what of a network decides whether libraries have it.
 type traits struct {
-	stem     string // simple, cifar or resnet
+	stem     string // simple, cifar, resnet or deep
 	block    string // bottleneck, linear, preact, basic, vanilla or mbconv
 	stages   int
 	layers   map[place]graph.Node

@@ -17,8 +17,8 @@ func TestModelsJSON(t *testing.T) {
 		t.Fatalf("status %d, %s", status, errs)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != 36 {
-		t.Fatalf("%d lines, want 36", len(lines))
+	if len(lines) != 40 {
+		t.Fatalf("%d lines, want 40", len(lines))
 	}
 	for _, line := range lines {
 		var l modelLine

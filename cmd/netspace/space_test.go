@@ -182,7 +182,7 @@ func TestSpaceUsage(t *testing.T) {
 		{[]string{"sample", "regnetx", "--flops", "much"}, "is not a range (as 360M..400M"},
 		{[]string{"sample", "regnetx", "-n", "0"}, "-n 0: must be at least 1"},
 		{[]string{"sample", "regnetx", "--stem", "cifar:wide"}, "the width must be a whole number"},
-		{[]string{"sample", "regnetx", "--stem", "round"}, "must be simple, cifar or resnet"},
+		{[]string{"sample", "regnetx", "--stem", "round"}, "must be simple, cifar, resnet or deep"},
 		{[]string{"sample", "regnetx", "--block", "Q"}, "must be X, Y, R, V, VR"},
 		{[]string{"sample", "regnetx", "--stages", "77"}, "--stages 77: must be from 1 to 12"},
 		{[]string{"sample", "regnetx", "--resolution", "0"}, "--resolution 0: must be from 1 to 8192"},

@@ -32,7 +32,7 @@ func (o *spaceFlags) add(c *cobra.Command) {
 	f.IntVar(&o.network.Stages, "stages", 0, "number of stages; 0: the space's")
 	f.StringVar(&o.network.Block, "block", "", strings.Join(space.BlockWords(), ", ")+"; empty: the space's")
 	f.StringVar(&o.network.Activation, "activation", "", "relu or silu; empty: the space's")
-	f.StringVar(&o.stem, "stem", "", "`TYPE[:WIDTH]`: simple, cifar or resnet, as cifar:16; empty: the space's")
+	f.StringVar(&o.stem, "stem", "", "`TYPE[:WIDTH]`: simple, cifar, resnet or deep, as cifar:16; empty: the space's")
 	f.IntSliceVar(&o.strides, "strides", nil, "of each stage's first block, as 1,2,2, or one for all; empty: the space's")
 	f.IntVar(&o.resolution, "resolution", arch.ImageNet.Height, "side of the images in `PIXELS`")
 	f.IntVar(&o.channels, "channels", arch.ImageNet.Channels, "channels of the images")

@@ -58,6 +58,13 @@ func blockCases() []Case {
 		net.Activation, net.DropPath, net.Dropout, net.HeadWidth = graph.SiLU, 0.4, 0.3, 20
 		add(fmt.Sprintf("Y-silu-head-drop-g%d", g), 3, 6, net)
 	}
+	for _, radix := range []int{1, 2, 4} {
+		for _, g := range []int{4, 8, 16} {
+			net := relu
+			net.Block, net.Radix, net.Stages = arch.SplitAttention, radix, stage(32, 2, 2, g)
+			add(fmt.Sprintf("split-attention-radix%d-g%d", radix, g), 3, 7, net)
+		}
+	}
 	net := relu
 	net.Block, net.Stages, net.DropPath = arch.BottleneckLinear, stage(8, 1, 0.25, 1), 0.4
 	add("linear-X-inverted-depthwise-drop", 3, 6, net)
@@ -86,11 +93,11 @@ func networkCases() []Case {
 		}
 		return s
 	}
-	for i, stem := range []arch.StemType{arch.SimpleStem, arch.CIFARStem, arch.ResNetStem} {
+	for i, stem := range []arch.StemType{arch.SimpleStem, arch.CIFARStem, arch.ResNetStem, arch.DeepStem} {
 		for k, channels := range []int{1, 3} {
-			n := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: stem, Width: 12 + 4*k}}, Stages: stages([]int{4, 8, 2, 1, 16, 3}[2*i+k], 16, 24, 32)}
+			n := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: stem, Width: 12 + 4*k}}, Stages: stages([]int{4, 8, 2, 1, 16, 3, 4, 8}[2*i+k], 16, 24, 32)}
 			n.Adjust()
-			size := []int{17, 9, 31}[i] + 2*k
+			size := []int{17, 9, 31, 31}[i] + 2*k
 			in := arch.Input{Channels: channels, Height: size, Width: size - 2, Classes: 10}
 			cases = append(cases, network(fmt.Sprintf("network/stem%d-%d-channels", stem, channels), 2+k, in, n))
 		}

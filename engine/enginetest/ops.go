@@ -208,6 +208,44 @@ func opCases() []Case {
 			}
 		}
 	}
+	for _, w := range []int{8, 5} {
+		for _, p := range [][3]int{{2, 2, 0}, {3, 3, 0}, {4, 4, 0}, {3, 1, 1}, {3, 2, 1}, {3, 3, 1}, {5, 2, 2}, {1, 2, 0}} {
+			add(fmt.Sprintf("avg-pool/k%d-s%d-p%d-%d", p[0], p[1], p[2], w), shape{3, 7, 10}, 2, w, func(r *graph.Recorder, x graph.Value) graph.Value {
+				return r.AvgPool(x, p[0], p[1], p[2])
+			})
+		}
+	}
+	add("avg-pool/after-relu", shape{3, 9, 9}, 2, 8, func(r *graph.Recorder, x graph.Value) graph.Value {
+		return r.AvgPool(r.Activation(bn(r, x), graph.ReLU), 2, 2, 0)
+	})
+	for _, c := range [][2]int{{16, 2}, {12, 2}, {12, 3}, {40, 5}, {6, 6}} {
+		add(fmt.Sprintf("fold/%d-in-%d", c[0], c[1]), shape{3, 5, 7}, 3, c[0], func(r *graph.Recorder, x graph.Value) graph.Value {
+			return r.Fold(bn(r, x), c[1])
+		})
+	}
+	// Values that belong together by folds have lanes that fit each other, and what they are added to.
+	add("fold/of-folds", shape{3, 5, 7}, 3, 24, func(r *graph.Recorder, x graph.Value) graph.Value {
+		y := r.Conv(name("half"), x, graph.Conv{Out: 12, Kernel: 1, Stride: 1, Groups: 1})
+		x = r.Fold(r.Activation(x, graph.SiLU), 2)
+		return r.Add(r.Fold(r.Add(x, y), 2), r.Fold(r.Activation(x, graph.SiLU), 2))
+	})
+	for _, groups := range []int{1, 2, 3, 6} {
+		for radix := 1; radix <= 3; radix++ {
+			add(fmt.Sprintf("fold/groups-%d-radix-%d", groups, radix), shape{3, 5, 7}, 3, 36, func(r *graph.Recorder, x graph.Value) graph.Value {
+				y := r.Conv(name("splits"), bn(r, x), graph.Conv{Out: 36 * radix, Kernel: 3, Stride: 1, Groups: groups * radix})
+				gate := r.Fold(r.GlobalPool(y), radix)
+				gate = r.Conv(name("squeeze"), gate, graph.Conv{Out: 12, Kernel: 1, Stride: 1, Groups: groups, Bias: true})
+				gate = r.BatchNorm(name("squeeze_bn"), gate, graph.BatchNorm{})
+				gate = r.Conv(name("gate"), r.Activation(gate, graph.SiLU), graph.Conv{Out: 36 * radix, Kernel: 1, Stride: 1, Groups: groups, Bias: true})
+				return r.Fold(r.Scale(y, r.Softmax(gate, radix, groups)), radix)
+			})
+		}
+	}
+	for _, c := range [][3]int{{16, 2, 1}, {20, 2, 5}, {12, 3, 2}, {9, 9, 1}} {
+		add(fmt.Sprintf("softmax/%d-in-%d-of-%d", c[0], c[1], c[2]), shape{3, 4, 3}, 3, c[0], func(r *graph.Recorder, x graph.Value) graph.Value {
+			return r.Softmax(x, c[1], c[2])
+		})
+	}
 	add("max-pool/after-relu", shape{3, 9, 9}, 2, 8, func(r *graph.Recorder, x graph.Value) graph.Value {
 		return r.MaxPool(r.Activation(bn(r, x), graph.ReLU), 3, 2)
 	})

@@ -373,8 +373,8 @@ static void run_mul(const ns_op *o, view x, view r, view y, int n) {
 	if (hi > (size)) hi = (size);
 
 static void run_max_f(const ns_op *o, view x, view y, int n) {
-	ns_max p = o->of.max;
-	int k = p.kernel, s = p.stride, pad = (k - 1) / 2;
+	ns_window p = o->of.window;
+	int k = p.kernel, s = p.stride, pad = p.pad;
 	for (int i = 0; i < n; i++)
 		for (int cb = 0; cb < o->blocks; cb++) {
 			const float *a = tile(x, i, cb, o->hw);
@@ -393,8 +393,8 @@ static void run_max_f(const ns_op *o, view x, view y, int n) {
 
 // The gradient goes to the first maximum in row-major order, as in PyTorch.
 static void run_max_b(const ns_op *o, view x, view g, view y, int n) {
-	ns_max p = o->of.max;
-	int k = p.kernel, s = p.stride, pad = (k - 1) / 2;
+	ns_window p = o->of.window;
+	int k = p.kernel, s = p.stride, pad = p.pad;
 	for (int i = 0; i < n; i++)
 		for (int cb = 0; cb < o->blocks; cb++) {
 			const float *a = tile(x, i, cb, o->hw), *d = tile(g, i, cb, (int64_t)p.oh * p.ow);
@@ -418,6 +418,125 @@ static void run_max_b(const ns_op *o, view x, view g, view y, int n) {
 				}
 		}
 }
+
+// What an average pooling divides the sum of output o_'s window by along one side.
+#define COUNT(o_, size) ((o_) * s - pad + k < (size) + pad ? k : (size) + 2 * pad - (o_) * s)
+
+static void run_avg_f(const ns_op *o, view x, view y, int n) {
+	ns_window p = o->of.window;
+	int k = p.kernel, s = p.stride, pad = p.pad;
+	for (int i = 0; i < n; i++)
+		for (int cb = 0; cb < o->blocks; cb++) {
+			const float *a = tile(x, i, cb, o->hw);
+			float *b = tile(y, i, cb, (int64_t)p.oh * p.ow);
+			for (int oy = 0; oy < p.oh; oy++)
+				for (int ox = 0; ox < p.ow; ox++, b += LANES) {
+					WINDOW(y0, y1, oy, p.h)
+					WINDOW(x0, x1, ox, p.w)
+					vf sum = splat(0);
+					for (int iy = y0; iy < y1; iy++)
+						for (int ix = x0; ix < x1; ix++) sum += load(a + ((int64_t)iy * p.w + ix) * LANES);
+					store(b, sum * splat(1.f / (COUNT(oy, p.h) * COUNT(ox, p.w))));
+				}
+		}
+}
+
+static void run_avg_b(const ns_op *o, view g, view y, int n) {
+	ns_window p = o->of.window;
+	int k = p.kernel, s = p.stride, pad = p.pad;
+	for (int i = 0; i < n; i++)
+		for (int cb = 0; cb < o->blocks; cb++) {
+			const float *d = tile(g, i, cb, (int64_t)p.oh * p.ow);
+			float *b = tile(y, i, cb, o->hw);
+			memset(b, 0, (size_t)o->hw * LANES * sizeof *b);
+			for (int oy = 0; oy < p.oh; oy++)
+				for (int ox = 0; ox < p.ow; ox++, d += LANES) {
+					WINDOW(y0, y1, oy, p.h)
+					WINDOW(x0, x1, ox, p.w)
+					vf share = load(d) * splat(1.f / (COUNT(oy, p.h) * COUNT(ox, p.w)));
+					for (int iy = y0; iy < y1; iy++)
+						for (int ix = x0; ix < x1; ix++) {
+							float *at = b + ((int64_t)iy * p.w + ix) * LANES;
+							store(at, load(at) + share);
+						}
+				}
+		}
+}
+
+static void run_fold(const ns_op *o, view x, view y, int n) {
+	int parts = o->of.parts.parts;
+	int64_t part = (int64_t)o->blocks / parts * o->hw * LANES;
+	for (int i = 0; i < n; i++) {
+		const float *a = tile(x, i, 0, 0);
+		float *b = tile(y, i, 0, 0);
+		for (int64_t p = 0; p < part; p += LANES) {
+			vf sum = load(a + p);
+			for (int j = 1; j < parts; j++) sum += load(a + j * part + p);
+			store(b + p, sum);
+		}
+	}
+}
+
+static void run_unfold(const ns_op *o, view g, view y, int n) {
+	int parts = o->of.parts.parts;
+	int64_t part = (int64_t)o->blocks / parts * o->hw * LANES;
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < parts; j++) memcpy(tile(y, i, 0, 0) + j * part, tile(g, i, 0, 0), part * sizeof(float));
+}
+
+// Where the channels of a softmax are in a record: at[part][channel] of the input, then of the output.
+INLINE vf gather(const float *p, const int32_t *at) {
+	vf v;
+	for (int k = 0; k < LANES; k++) v[k] = p[at[k]];
+	return v;
+}
+INLINE void scatter(float *p, const int32_t *at, vf v) {
+	for (int k = 0; k < LANES; k++) p[at[k]] = v[k];
+}
+
+static void run_softmax_f(const ns_op *o, const float *ar, view x, view y, int n) {
+	int parts = o->of.parts.parts, channels = o->of.parts.channels;
+	const int32_t *in = (const int32_t *)(ar + o->lanes), *out = in + (int64_t)parts * channels;
+	for (int i = 0; i < n; i++) {
+		memset(tile(y, i, 0, 0), 0, (size_t)y.stride * sizeof(float));
+		for (int64_t p = 0; p < o->hw; p++) {
+			const float *a = tile(x, i, 0, 0) + p * LANES;
+			float *b = tile(y, i, 0, 0) + p * LANES;
+			for (int c = 0; c < channels; c += LANES) {
+				vf top = gather(a, in + c), sum = splat(0);
+				for (int j = 1; j < parts; j++) top = max_nan(top, gather(a, in + j * channels + c));
+				for (int j = 0; j < parts; j++) {
+					vf e = exponential(gather(a, in + j * channels + c) - top);
+					sum += e;
+					scatter(b, out + j * channels + c, e);
+				}
+				for (int j = 0; j < parts; j++) scatter(b, out + j * channels + c, gather(b, out + j * channels + c) / sum);
+			}
+		}
+	}
+}
+
+static void run_softmax_b(const ns_op *o, const float *ar, view v, view g, view y, int n) {
+	int parts = o->of.parts.parts, channels = o->of.parts.channels;
+	const int32_t *in = (const int32_t *)(ar + o->lanes), *out = in + (int64_t)parts * channels;
+	for (int i = 0; i < n; i++) {
+		memset(tile(y, i, 0, 0), 0, (size_t)o->blocks * o->hw * LANES * sizeof(float));
+		for (int64_t p = 0; p < o->hw; p++) {
+			const float *s = tile(v, i, 0, 0) + p * LANES, *d = tile(g, i, 0, 0) + p * LANES;
+			float *b = tile(y, i, 0, 0) + p * LANES;
+			for (int c = 0; c < channels; c += LANES) {
+				vf mean = splat(0);
+				for (int j = 0; j < parts; j++) mean += gather(s, out + j * channels + c) * gather(d, out + j * channels + c);
+				for (int j = 0; j < parts; j++) {
+					const int32_t *at = out + j * channels + c;
+					scatter(b, in + j * channels + c, gather(s, at) * (gather(d, at) - mean));
+				}
+			}
+		}
+	}
+}
+
 const ns_kernels KERNELS = {
-	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b, ns_direct,
+	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b,
+	run_avg_f, run_avg_b, run_fold, run_unfold, run_softmax_f, run_softmax_b, ns_direct,
 };

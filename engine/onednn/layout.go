@@ -24,7 +24,9 @@ func blockOf(g *graph.Graph, wide bool) int {
 		}
 		in := g.Nodes[n.In[0]].C
 		depthwise := n.Groups == n.C && n.Groups == in
-		if n.C%16 != 0 || n.Groups > 1 && !depthwise && (n.C/n.Groups%16 != 0 && (n.C/n.Groups > 16 || groupKernel(n, in, 16, true) == 0) || in != n.C) {
+		grouped := n.Groups > 1 && !depthwise
+		whole := n.C/n.Groups%16 == 0 && in/n.Groups%16 == 0
+		if n.C%16 != 0 || grouped && !whole && (n.C/n.Groups > 16 || groupKernel(n, in, 16, true) == 0) {
 			return 8
 		}
 	}
@@ -47,6 +49,13 @@ func groupKernel(n *graph.Node, in, block int, wide bool) int {
 	return 0
 }
 
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
 func ceil(n, to int) int { return (n + to - 1) / to * to }
 
 // lanes says which channel sits in which lane of a tensor; -1 is padding.
@@ -64,13 +73,15 @@ func naturalLanes(c, block int) lanes {
 	return l
 }
 
+// groupsPerBlock is how many groups of a convolution share a block: as many as
+// fit of the wider side's.
+func groupsPerBlock(in, out, block int) int { return max(1, block/max(in, out)) }
+
 // groupLanes places groups of g channels so that a group convolution runs on
-// groups of whole blocks: wide groups are padded to a multiple of a block each,
-// narrow ones share a block (their convolution is then block-diagonal, and its
-// weight gradient masked).
-func groupLanes(c, g, block int) lanes {
+// groups of whole blocks: perBlock narrow ones share a block (their convolution is then
+// block-diagonal, and its weight gradient masked), or each is padded to a multiple of a block.
+func groupLanes(c, g, perBlock, block int) lanes {
 	var l lanes
-	perBlock := max(1, block/g)
 	for first := 0; first < c; first += g * perBlock {
 		for i := first; i < min(c, first+g*perBlock); i++ {
 			l = append(l, i)
@@ -104,10 +115,26 @@ const (
 	identityConv // nothing, in front of a batch-norm that follows no convolution
 )
 
+// repeat gives the lanes of so many values of these lanes, one behind the other.
+func (l lanes) repeat(channels, times int) lanes {
+	out := make(lanes, 0, len(l)*times)
+	for j := range times {
+		for _, c := range l {
+			if c >= 0 {
+				c += j * channels
+			}
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // layouts finds the lanes of every node's output and the kind of every
 // convolution. Element-wise ops, pooling and depthwise convolutions keep their
 // input's lanes; a group convolution wants its own on both sides, and where
-// two disagree the later one runs as a masked dense convolution.
+// two disagree the later one runs as a masked dense convolution. The parts of a
+// fold all have the lanes of its output, so that parts are added block by block:
+// lanes are those of units, of which all values that belong together consist.
 func layouts(g *graph.Graph, block int) ([]lanes, []convKind) {
 	parent := make([]int, len(g.Nodes))
 	for i := range parent {
@@ -124,14 +151,18 @@ func layouts(g *graph.Graph, block int) ([]lanes, []convKind) {
 	depthwise := func(n *graph.Node) bool { return n.Groups > 1 && n.Groups == n.C && n.C == channelsIn(n) }
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		if (n.Op == graph.OpConv || n.Op == graph.OpLinear) && !depthwise(n) {
+		if (n.Op == graph.OpConv || n.Op == graph.OpLinear) && !depthwise(n) || n.Op == graph.OpSoftmax {
 			continue
 		}
 		for _, in := range n.In {
 			parent[find(i)] = find(in)
 		}
 	}
-	want := map[int]lanes{find(0): naturalLanes(g.Nodes[0].C, block)}
+	unit := map[int]int{} // channels
+	for i := range g.Nodes {
+		unit[find(i)] = gcd(g.Nodes[i].C, unit[find(i)])
+	}
+	want := map[int]lanes{find(0): naturalLanes(unit[find(0)], block)} // of a unit
 	kinds := make([]convKind, len(g.Nodes))
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
@@ -149,13 +180,14 @@ func layouts(g *graph.Graph, block int) ([]lanes, []convKind) {
 			kinds[i] = depthwiseConv
 			continue
 		}
-		width := n.C / n.Groups
-		if width != channelsIn(n)/n.Groups {
-			continue // dense and masked
+		widthIn, width := channelsIn(n)/n.Groups, n.C/n.Groups
+		shared := groupsPerBlock(widthIn, width, block)
+		if unit[in]%(widthIn*shared) != 0 && unit[in] != channelsIn(n) || unit[out]%(width*shared) != 0 && unit[out] != n.C {
+			continue // groups, or the blocks that they share, do not fit into units: dense and masked
 		}
-		l := groupLanes(n.C, width, block)
-		if (want[in] == nil || slices.Equal(want[in], l)) && (want[out] == nil || slices.Equal(want[out], l)) {
-			want[in], want[out] = l, l
+		lIn, lOut := groupLanes(unit[in], widthIn, shared, block), groupLanes(unit[out], width, shared, block)
+		if (want[in] == nil || slices.Equal(want[in], lIn)) && (want[out] == nil || slices.Equal(want[out], lOut)) && (in != out || slices.Equal(lIn, lOut)) {
+			want[in], want[out] = lIn, lOut
 			kinds[i] = groupConv
 		}
 	}
@@ -163,9 +195,9 @@ func layouts(g *graph.Graph, block int) ([]lanes, []convKind) {
 	for i := range g.Nodes {
 		at := find(i)
 		if want[at] == nil {
-			want[at] = naturalLanes(g.Nodes[i].C, block)
+			want[at] = naturalLanes(unit[at], block)
 		}
-		out[i] = want[at]
+		out[i] = want[at].repeat(unit[at], g.Nodes[i].C/unit[at])
 	}
 	return out, kinds
 }
@@ -179,14 +211,12 @@ func weightMap(n *graph.Node, kind convKind, in, out lanes, channelsIn, block in
 	gi, gout := channelsIn/groups, n.C/groups
 	inAt, outAt := in.index(channelsIn), out.index(n.C)
 	physical := len(in)
-	width := len(out)
 	switch kind {
 	case depthwiseConv:
 		physical = 1
 	case groupConv:
-		width = ceil(gout, block)
-		physical = width
-		masked = gout < width && block/gout > 1
+		physical = ceil(gi, block)
+		masked = groupsPerBlock(gi, gout, block) > 1
 	case denseConv:
 		masked = groups > 1
 	}
@@ -198,7 +228,7 @@ func weightMap(n *graph.Node, kind convKind, in, out lanes, channelsIn, block in
 			case depthwiseConv:
 				pi = 0
 			case groupConv:
-				pi %= width
+				pi %= physical
 			}
 			for p := range k * k {
 				at = append(at, (outAt[o]*physical+pi)*k*k+p)

@@ -18,7 +18,7 @@ func TestLanes(t *testing.T) {
 		for g := 1; g <= 40; g++ {
 			for groups := 1; groups <= 9; groups++ {
 				c := g * groups
-				for _, l := range []lanes{naturalLanes(c, block), groupLanes(c, g, block)} {
+				for _, l := range []lanes{naturalLanes(c, block), groupLanes(c, g, groupsPerBlock(g, g, block), block)} {
 					at := l.index(c)
 					seen := make([]int, 0, c)
 					for lane, ch := range l {
@@ -35,7 +35,7 @@ func TestLanes(t *testing.T) {
 						t.Fatalf("%d×%d, blocks of %d: lanes %v", groups, g, block, l)
 					}
 				}
-				at := groupLanes(c, g, block).index(c)
+				at := groupLanes(c, g, groupsPerBlock(g, g, block), block).index(c)
 				for ch, lane := range at {
 					if first := at[ch/g*g]; lane-first != ch%g || lane/block != first/block && first%block != 0 {
 						t.Fatalf("%d×%d, blocks of %d: channel %d is in lane %d, its group begins at %d", groups, g, block, ch, lane, first)
@@ -55,7 +55,7 @@ func TestWeightMap(t *testing.T) {
 				for _, k := range []int{1, 3} {
 					c := width * groups
 					n := &graph.Node{Op: graph.OpConv, C: c, Kernel: k, Groups: groups}
-					natural, grouped := naturalLanes(c, block), groupLanes(c, width, block)
+					natural, grouped := naturalLanes(c, block), groupLanes(c, width, groupsPerBlock(width, width, block), block)
 					check := func(name string, n *graph.Node, kind convKind, l lanes) {
 						at, size, _ := weightMap(n, kind, l, l, c, block)
 						want := c * (c / max(1, n.Groups)) * k * k
@@ -140,7 +140,9 @@ func TestLayouts(t *testing.T) {
 		"images have their lanes already": {{12, 3, 4, denseConv, 16}}, // 4 groups of 3, of 12 channels in order
 		"the later of two that disagree":  {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {24, 3, 8, denseConv, 24}},
 		"two that agree":                  {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {24, 3, 2, groupConv, 32}},
-		"groups that widen":               {{16, 1, 1, denseConv, 16}, {32, 3, 2, denseConv, 32}},
+		"groups that widen":               {{16, 1, 1, denseConv, 16}, {32, 3, 2, groupConv, 32}},
+		"narrow groups that widen":        {{16, 1, 1, denseConv, 32}, {32, 3, 4, groupConv, 32}}, // padded as the wider side is
+		"groups that share and widen":     {{8, 1, 1, denseConv, 16}, {16, 3, 4, groupConv, 16}},
 		"depthwise keeps lanes":           {{24, 1, 1, denseConv, 32}, {24, 3, 2, groupConv, 32}, {24, 5, 24, depthwiseConv, 32}},
 	} {
 		var rec graph.Recorder

@@ -82,6 +82,7 @@ type root struct {
 	maxpools []*root
 	drops    []*root // dropouts
 	pools    []*root // global pools
+	maps     []*root // average pools, folds, softmaxes
 	grad     bool    // a gradient is wanted
 	chunk    int
 
@@ -167,7 +168,7 @@ func (l *lowering) lower() error {
 			}
 			r.convs = append(r.convs, c)
 			l.convs[i], l.stored[i] = c, c.raw
-		case graph.OpMaxPool, graph.OpGlobalPool, graph.OpDropout, graph.OpDropPath:
+		case graph.OpMaxPool, graph.OpGlobalPool, graph.OpAvgPool, graph.OpFold, graph.OpSoftmax, graph.OpDropout, graph.OpDropPath:
 			if l.fusedDrop(i) {
 				continue
 			}
@@ -185,6 +186,8 @@ func (l *lowering) lower() error {
 				r.maxpools = append(r.maxpools, self)
 			case graph.OpDropout, graph.OpDropPath:
 				r.drops = append(r.drops, self)
+			case graph.OpAvgPool, graph.OpFold, graph.OpSoftmax:
+				r.maps = append(r.maps, self)
 			case graph.OpGlobalPool:
 				if r.expr.gate != nil {
 					l.store(r) // the pooling kernel knows no gates
@@ -209,10 +212,10 @@ func (l *lowering) lower() error {
 	return nil
 }
 
-// isStored: poolings and dropouts, whose outputs are kept and have roots of their own.
+// isStored: poolings, folds, softmaxes and dropouts, whose outputs are kept and have roots of their own.
 func (l *lowering) isStored(i int) bool {
 	switch l.g.Nodes[i].Op {
-	case graph.OpMaxPool, graph.OpGlobalPool, graph.OpDropout:
+	case graph.OpMaxPool, graph.OpGlobalPool, graph.OpAvgPool, graph.OpFold, graph.OpSoftmax, graph.OpDropout:
 		return true
 	case graph.OpDropPath:
 		return !l.fusedDrop(i)
@@ -286,7 +289,7 @@ func (l *lowering) exprOf(node int) (expr, error) {
 	case graph.OpConv, graph.OpLinear:
 		c := l.convs[node]
 		return expr{x: c.raw, xConv: c, norm: c.norm}, nil
-	case graph.OpInput, graph.OpMaxPool, graph.OpGlobalPool, graph.OpDropout:
+	case graph.OpInput, graph.OpMaxPool, graph.OpGlobalPool, graph.OpAvgPool, graph.OpFold, graph.OpSoftmax, graph.OpDropout:
 		return expr{x: l.stored[node]}, nil
 	case graph.OpBatchNorm:
 		c := l.convs[node] // the identity

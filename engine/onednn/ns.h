@@ -35,6 +35,12 @@ enum ns_kind {
 	NS_PASS_B,      // y = k1*mask*g1 + k2*x + k3: through the norm
 	NS_DGATE,       // y[c] = sum over the map of g1 * act(s*x+t)
 	NS_MUL,         // y = x * r: dropout and its gradient
+	NS_AVG_F,       // average pooling of x
+	NS_AVG_B,       // y = gradient of x from gradient g1
+	NS_FOLD,        // y[c] = sum over the parts of x
+	NS_UNFOLD,      // its gradient: every part of y is g1
+	NS_SOFTMAX_F,   // y = softmax of x over the parts
+	NS_SOFTMAX_B,   // y = gradient of x from gradient g1 and the value r
 	NS_LOSS,        // softmax cross-entropy of x against targets r; gradient to y
 	// once per loop, before or after its chunks
 	NS_FIN_STATS,   // batch statistics -> s, t, running statistics
@@ -50,8 +56,12 @@ struct ns_conv;
 // What only ops of one kind have.
 typedef struct {
 	int32_t h, w, oh, ow; // sizes of the map and of the pooled one
-	int32_t kernel, stride;
-} ns_max; // NS_MAX_*
+	int32_t kernel, stride, pad;
+} ns_window; // NS_MAX_*, NS_AVG_*
+typedef struct {
+	int32_t parts;    // of the channels
+	int32_t channels; // NS_SOFTMAX_*: of a part, up to whole vectors
+} ns_parts; // NS_FOLD, NS_UNFOLD, NS_SOFTMAX_*
 typedef struct {
 	int32_t out, in; // channels
 } ns_gemm; // NS_GEMM_*
@@ -94,12 +104,13 @@ typedef struct {
 	int64_t weight, grad;   // in the parameter and gradient areas; gamma or weights
 	int64_t weight2, grad2; // beta or bias
 	int64_t run_mean, run_var;
-	int64_t lanes;          // 0/1 per channel: a sigmoid must not lift padding from zero
+	int64_t lanes;          // 0/1 per channel: a sigmoid must not lift padding from zero; of a softmax, where its channels are
 	int64_t acc, acc2;      // per-thread sums, in doubles
 	int64_t dw, dw_stride;  // per-thread weight gradients
 	int64_t prim_scratch;   // thread scratch of a convolution's primitive
 	union {
-		ns_max max;
+		ns_window window;
+		ns_parts parts;
 		ns_gemm gemm;
 		ns_conv_w conv_w;
 		ns_fin_stats fin_stats;

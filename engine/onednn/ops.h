@@ -25,6 +25,12 @@ typedef struct ns_kernels {
 	void (*mul)(const ns_op *o, view x, view r, view y, int n);
 	void (*max_f)(const ns_op *o, view x, view y, int n);
 	void (*max_b)(const ns_op *o, view x, view g, view y, int n);
+	void (*avg_f)(const ns_op *o, view x, view y, int n);
+	void (*avg_b)(const ns_op *o, view g, view y, int n);
+	void (*fold)(const ns_op *o, view x, view y, int n);
+	void (*unfold)(const ns_op *o, view g, view y, int n);
+	void (*softmax_f)(const ns_op *o, const float *ar, view x, view y, int n);
+	void (*softmax_b)(const ns_op *o, const float *ar, view v, view g, view y, int n);
 	// A convolution that oneDNN has no kernel for. which: 0 forward (reads src
 	// and w, writes dst), 1 backward data (reads dst and w, writes src), 2
 	// backward weights (reads src and dst, writes w).

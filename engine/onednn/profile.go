@@ -24,6 +24,7 @@ var kindNames = map[C.int32_t]string{
 	C.NS_STATS: "norm statistics", C.NS_FIN_STATS: "norm statistics",
 	C.NS_PASS_U: "activation backward", C.NS_PASS_A: "addition backward", C.NS_PASS_B: "norm backward", C.NS_FIN_GRAD: "norm backward",
 	C.NS_POOL: "pooling", C.NS_MAX_F: "pooling", C.NS_MAX_B: "pooling",
+	C.NS_AVG_F: "pooling", C.NS_AVG_B: "pooling", C.NS_FOLD: "split attention", C.NS_UNFOLD: "split attention", C.NS_SOFTMAX_F: "split attention", C.NS_SOFTMAX_B: "split attention",
 	C.NS_DGATE: "gate backward", C.NS_MUL: "dropout", C.NS_LOSS: "loss",
 }
 

@@ -117,6 +117,7 @@ type program struct {
 	logitLanes                    []int
 	masks                         []maskAt
 	laneMasks                     []laneMask
+	tables                        []table
 	masksClear                    bool // all masks are 1
 }
 
@@ -124,6 +125,12 @@ type program struct {
 type laneMask struct {
 	buf   *buffer
 	lanes lanes
+}
+
+// table is a list of numbers that a kernel reads.
+type table struct {
+	buf *buffer
+	at  []int32
 }
 
 // maskAt is where a drop-path's or dropout's factors go.
@@ -182,7 +189,7 @@ func (p *program) build() error {
 	if err := l.lower(); err != nil {
 		return err
 	}
-	s := &scheduler{lowering: l, p: p}
+	s := &scheduler{lowering: l, p: p, softmaxes: map[int]*buffer{}}
 	if p.plainInput {
 		in := g.Input()
 		l.stored[0].buf.record = int64(plainChannels * in.H * in.W)
@@ -343,6 +350,10 @@ func (p *program) emit(s *scheduler) error {
 				dst[i] = 1
 			}
 		}
+	}
+	for _, t := range p.tables {
+		dst := p.area(t.buf)
+		copy(unsafe.Slice((*int32)(unsafe.Pointer(&dst[0])), len(dst)), t.at)
 	}
 	return p.setMasks(nil)
 }

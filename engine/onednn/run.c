@@ -86,8 +86,14 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	case NS_PASS_A: k->pass_a(o, ar, acc, acc2, x, r, see(w, o->r2, img, rec), mask, y, q, n, first); return 0;
 	case NS_PASS_B: k->pass_b(o, ar, q.g1, x, mask, y, n); return 0;
 	case NS_MUL: k->mul(o, x, r, y, n); return 0;
-	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->blocks * o->of.max.oh * o->of.max.ow * w->p->block); k->max_f(o, x, y, n); return 0;
-	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->of.max.oh * o->of.max.ow * w->p->block); k->max_b(o, x, q.g1, y, n); return 0;
+	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->max_f(o, x, y, n); return 0;
+	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->max_b(o, x, q.g1, y, n); return 0;
+	case NS_AVG_F: y = see(w, o->y, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->avg_f(o, x, y, n); return 0;
+	case NS_AVG_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->avg_b(o, q.g1, y, n); return 0;
+	case NS_FOLD: k->fold(o, x, y, n); return 0;
+	case NS_UNFOLD: k->unfold(o, q.g1, y, n); return 0;
+	case NS_SOFTMAX_F: k->softmax_f(o, ar, x, y, n); return 0;
+	case NS_SOFTMAX_B: k->softmax_b(o, ar, r, q.g1, y, n); return 0;
 	case NS_CONV_F: return ns_conv_exec(o->conv, 0, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_D: return ns_conv_exec(o->conv, 1, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_W: {

@@ -43,6 +43,8 @@ type scheduler struct {
 	cur   *loop
 	acc   int64 // doubles of sums in this loop
 	accs  int64 // the largest loop's
+
+	softmaxes map[int]*buffer // by node: see softmaxLanes
 }
 
 func (s *scheduler) begin(chunk int, forward bool) {
@@ -205,7 +207,7 @@ func (s *scheduler) chooseChunk(r *root) int {
 func (s *scheduler) forwardRoot(r *root) {
 	s.begin(r.chunk, true)
 	e := &r.expr
-	if len(r.convs)+len(r.maxpools)+len(r.drops) > 0 || r.out != nil && !e.trivial() {
+	if len(r.convs)+len(r.maxpools)+len(r.drops)+len(r.maps) > 0 || r.out != nil && !e.trivial() {
 		x := s.value(r, true)
 		for _, c := range r.convs {
 			if c.kind != identityConv {
@@ -225,7 +227,12 @@ func (s *scheduler) forwardRoot(r *root) {
 			s.dropOp(d, e.x, x, d.expr.x.buf)
 		}
 		for _, m := range r.maxpools {
-			o := s.maxOp(C.NS_MAX_F, r, m)
+			o := s.windowOp(C.NS_MAX_F, r, m)
+			o.x, o.y = x, m.expr.x.buf
+			s.add(o)
+		}
+		for _, m := range r.maps {
+			o := s.mapOp(true, r, m)
 			o.x, o.y = x, m.expr.x.buf
 			s.add(o)
 		}
@@ -244,14 +251,69 @@ func (s *scheduler) forwardRoot(r *root) {
 	s.end()
 }
 
-func (s *scheduler) maxOp(kind C.int32_t, r, m *root) *op {
+func (s *scheduler) windowOp(kind C.int32_t, r, m *root) *op {
 	o := s.newOp(kind, r.expr.x)
 	n := &s.g.Nodes[m.node]
-	*(*C.ns_max)(o.of()) = C.ns_max{
+	pad := (n.Kernel - 1) / 2
+	if n.Op == graph.OpAvgPool {
+		pad = n.Pad
+	}
+	*(*C.ns_window)(o.of()) = C.ns_window{
 		h: C.int32_t(r.expr.x.h), w: C.int32_t(r.expr.x.w), oh: C.int32_t(n.H), ow: C.int32_t(n.W),
-		kernel: C.int32_t(n.Kernel), stride: C.int32_t(n.Stride),
+		kernel: C.int32_t(n.Kernel), stride: C.int32_t(n.Stride), pad: C.int32_t(pad),
 	}
 	return o
+}
+
+// mapOp is the op of an average pooling, fold or softmax m of a root, or of its gradient.
+func (s *scheduler) mapOp(forward bool, r, m *root) *op {
+	which := func(f, b C.int32_t) C.int32_t {
+		if forward {
+			return f
+		}
+		return b
+	}
+	n := &s.g.Nodes[m.node]
+	switch n.Op {
+	case graph.OpAvgPool:
+		return s.windowOp(which(C.NS_AVG_F, C.NS_AVG_B), r, m)
+	case graph.OpFold:
+		o := s.newOp(which(C.NS_FOLD, C.NS_UNFOLD), r.expr.x)
+		(*C.ns_parts)(o.of()).parts = C.int32_t(n.Parts)
+		return o
+	}
+	o := s.newOp(which(C.NS_SOFTMAX_F, C.NS_SOFTMAX_B), r.expr.x)
+	o.lanes = s.softmaxLanes(m)
+	*(*C.ns_parts)(o.of()) = C.ns_parts{parts: C.int32_t(n.Parts), channels: C.int32_t(ceil(n.C/n.Parts, s.block))}
+	if !forward {
+		o.r = m.expr.x.buf
+	}
+	return o
+}
+
+// softmaxLanes is where the channels of a softmax are in a record, of its input and of
+// its output, part by part. The last one is repeated to fill a vector.
+func (s *scheduler) softmaxLanes(m *root) *buffer {
+	if b := s.softmaxes[m.node]; b != nil {
+		return b
+	}
+	n := &s.g.Nodes[m.node]
+	in, out := s.lanes[n.In[0]].index(n.C), s.lanes[m.node].index(n.C)
+	run := n.C / n.Parts / n.Groups // channels of a part of a group
+	count := ceil(run*n.Groups, s.block)
+	at := make([]int32, 2*n.Parts*count)
+	for j := range n.Parts {
+		for k := range count {
+			c := min(k, run*n.Groups-1)
+			for i, lane := range []int{in[(c/run*n.Parts+j)*run+c%run], out[j*run*n.Groups+c]} {
+				at[(i*n.Parts+j)*count+k] = int32(lane/s.block*s.block*n.H*n.W + lane%s.block)
+			}
+		}
+	}
+	b := s.plan.pin("softmax", int64(len(at)))
+	s.softmaxes[m.node] = b
+	s.p.tables = append(s.p.tables, table{b, at})
+	return b
 }
 
 func (s *scheduler) convOp(kind C.int32_t, gemm C.int32_t, c *conv) *op {
@@ -290,7 +352,8 @@ func (s *scheduler) backwardRoot(r *root) {
 	convs := reached(r.convs, func(c *conv) *buffer { return c.dz })
 	maxpools := reached(r.maxpools, func(m *root) *buffer { return m.dz })
 	drops := reached(r.drops, func(d *root) *buffer { return d.dz })
-	consumers := len(convs) + len(maxpools) + len(drops)
+	maps := reached(r.maps, func(m *root) *buffer { return m.dz })
+	consumers := len(convs) + len(maxpools) + len(drops) + len(maps)
 	if consumers+len(r.sources) == 0 {
 		return
 	}
@@ -311,7 +374,7 @@ func (s *scheduler) backwardRoot(r *root) {
 		return b
 	}
 	x := (*buffer)(nil)
-	if consumers > 0 {
+	if consumers > len(maps) { // whose gradients do not need it
 		x = s.value(r, false)
 	}
 	for _, c := range convs {
@@ -322,8 +385,13 @@ func (s *scheduler) backwardRoot(r *root) {
 			s.dropOp(d, e.x, d.dz, target())
 		}
 		for _, m := range maxpools {
-			o := s.maxOp(C.NS_MAX_B, r, m)
+			o := s.windowOp(C.NS_MAX_B, r, m)
 			o.x, o.g1, o.y = x, m.dz, target()
+			s.add(o)
+		}
+		for _, m := range maps {
+			o := s.mapOp(false, r, m)
+			o.g1, o.y = m.dz, target()
 			s.add(o)
 		}
 		s.passRoot(r, scratch, direct)

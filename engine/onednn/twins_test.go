@@ -673,7 +673,7 @@ func (c elementwise) compare(t *testing.T, e *Engine, block int) {
 		return at
 	}
 	pool := func(o *op) {
-		m := h.maxOp(0, &root{expr: expr{x: x}}, &root{node: 1})
+		m := h.windowOp(0, &root{expr: expr{x: x}}, &root{node: 1})
 		o.c.of, o.x = m.c.of, x.buf
 	}
 	o = add("max pooling", opMaxF, pooled, func(i, ch, p, at int) float64 { return vx[largest(i, ch, p)] })

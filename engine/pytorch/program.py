@@ -107,6 +107,13 @@ class Program:
             return x + args[1]
         if op == "scale":
             return x * args[1]
+        if op == "avg-pool":
+            pad = layer.get("pad", 0)
+            return F.avg_pool2d(x, layer["kernel"], layer["stride"], pad, ceil_mode=not pad)  # only tiles can reach beyond the image
+        if op == "fold":
+            return x.unflatten(1, (layer["parts"], -1)).sum(1)
+        if op == "softmax":
+            return x.unflatten(1, (layer["groups"], layer["parts"], -1)).softmax(2).transpose(1, 2).flatten(1, 3)
         if op in ("drop-path", "dropout"):
             mask = next(masks, None)
             return x if mask is None else x * mask.to(x.dtype)

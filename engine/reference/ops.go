@@ -81,6 +81,22 @@ func (p *Program) forward(images []float32, f pass) {
 				y[k] = x[k] * gate[k/area]
 			}
 			terms = 1
+		case graph.OpAvgPool:
+			clear(y)
+			p.avgPool(i, func(in, out, count int) { y[out] += x[in] / float64(count) })
+			terms = n.Kernel * n.Kernel
+		case graph.OpFold:
+			run := len(y) / p.o.Batch
+			for k := range y {
+				y[k] = 0
+				for j := range n.Parts {
+					y[k] += x[k/run*n.Parts*run+j*run+k%run]
+				}
+			}
+			terms = n.Parts
+		case graph.OpSoftmax:
+			p.softmaxForward(i)
+			terms = n.Parts
 		case graph.OpDropPath, graph.OpDropout:
 			for k := range y {
 				y[k] = x[k] * p.factor(f, i, k)
@@ -89,6 +105,74 @@ func (p *Program) forward(images []float32, f pass) {
 		}
 		p.round(y, terms)
 	}
+}
+
+// avgPool calls f for every element of every window of an average pooling: the
+// elements in and out, and what the window's sum is divided by.
+func (p *Program) avgPool(i int, f func(in, out, count int)) {
+	n, in := &p.g.Nodes[i], &p.g.Nodes[p.g.Nodes[i].In[0]]
+	for plane := range p.o.Batch * n.C {
+		for oy := range n.H {
+			y0, y1, rows := graph.Window(oy, in.H, n.Kernel, n.Stride, n.Pad)
+			for ox := range n.W {
+				x0, x1, columns := graph.Window(ox, in.W, n.Kernel, n.Stride, n.Pad)
+				for iy := y0; iy < y1; iy++ {
+					for ix := x0; ix < x1; ix++ {
+						f((plane*in.H+iy)*in.W+ix, (plane*n.H+oy)*n.W+ox, rows*columns)
+					}
+				}
+			}
+		}
+	}
+}
+
+// softmaxAt calls f with the elements of one softmax after the other: parts of the
+// input, and where they go in the output.
+func (p *Program) softmaxAt(i int, f func(in, out []int)) {
+	n := &p.g.Nodes[i]
+	run := n.C / n.Groups / n.Parts * n.H * n.W // elements of a part of a group
+	in, out := make([]int, n.Parts), make([]int, n.Parts)
+	for image := range p.o.Batch {
+		for group := range n.Groups {
+			for k := range run {
+				for j := range n.Parts {
+					in[j] = ((image*n.Groups+group)*n.Parts+j)*run + k
+					out[j] = ((image*n.Parts+j)*n.Groups+group)*run + k
+				}
+				f(in, out)
+			}
+		}
+	}
+}
+
+func (p *Program) softmaxForward(i int) {
+	x, y := p.val[p.g.Nodes[i].In[0]], p.val[i]
+	p.softmaxAt(i, func(in, out []int) {
+		top, sum := math.Inf(-1), 0.0
+		for _, k := range in {
+			top = math.Max(top, x[k])
+		}
+		for j, k := range in {
+			y[out[j]] = math.Exp(x[k] - top)
+			sum += y[out[j]]
+		}
+		for _, k := range out {
+			y[k] /= sum
+		}
+	})
+}
+
+func (p *Program) softmaxBackward(i int) {
+	dx, y, dy := p.grad[p.g.Nodes[i].In[0]], p.val[i], p.grad[i]
+	p.softmaxAt(i, func(in, out []int) {
+		mean := 0.0
+		for _, k := range out {
+			mean += y[k] * dy[k]
+		}
+		for j, k := range in {
+			dx[k] += y[out[j]] * (dy[out[j]] - mean)
+		}
+	})
 }
 
 // loss is the mean over the batch of -Σ targets·log softmax(logits). It leaves
@@ -161,6 +245,16 @@ func (p *Program) backward(f pass) {
 				dgate[k/area] += dy[k] * x[k]
 			}
 			p.round(dgate, area)
+		case graph.OpAvgPool:
+			p.avgPool(i, func(in, out, count int) { dx[in] += dy[out] / float64(count) })
+		case graph.OpFold:
+			run := len(dy) / p.o.Batch
+			for k := range dx {
+				dx[k] += dy[k/(n.Parts*run)*run+k%run]
+			}
+		case graph.OpSoftmax:
+			p.softmaxBackward(i)
+			terms = n.Parts
 		case graph.OpDropPath, graph.OpDropout:
 			for k := range dy {
 				dx[k] += dy[k] * p.factor(f, i, k)

@@ -110,7 +110,7 @@ func (w *writer) graph(o Options) error {
 		w.values[0] = "normalised"
 	}
 	for i := 1; i < len(w.g.Nodes); i++ {
-		if err := w.node(i, o); err != nil {
+		if err := w.layer(i, o); err != nil {
 			return err
 		}
 	}
@@ -120,8 +120,8 @@ func (w *writer) graph(o Options) error {
 	return nil
 }
 
-// node writes one op of the network.
-func (w *writer) node(i int, o Options) error {
+// layer writes one op of the network.
+func (w *writer) layer(i int, o Options) error {
 	n := &w.g.Nodes[i]
 	in := make([]string, len(n.In))
 	for k, from := range n.In {
@@ -192,6 +192,26 @@ func (w *writer) node(i int, o Options) error {
 		w.op("Add", in, out)
 	case graph.OpScale:
 		w.op("Mul", in, out)
+	case graph.OpAvgPool:
+		beyond := number("count_include_pad", 1)
+		if n.Pad == 0 {
+			beyond = number("ceil_mode", 1) // the last tiles have what is left
+		}
+		w.op("AveragePool", in, out, append(window(n), beyond)...)
+	case graph.OpFold:
+		parts := make([]string, n.Parts)
+		for j := range parts {
+			parts[j] = fmt.Sprintf("%s.%d", out, j)
+		}
+		w.node("Split", in, parts, out+".parts", number("axis", 1))
+		w.op("Sum", parts, out)
+	case graph.OpSoftmax:
+		w.integers(out+".parts", 0, n.Groups, n.Parts, -1)
+		w.op("Reshape", []string{in[0], out + ".parts"}, out+".split")
+		w.op("Softmax", []string{out + ".split"}, out+".softmax", number("axis", 2))
+		w.op("Transpose", []string{out + ".softmax"}, out+".transposed", numbers("perm", 0, 2, 1, 3))
+		w.op("Shape", in, out+".shape")
+		w.op("Reshape", []string{out + ".transposed", out + ".shape"}, out)
 	case graph.OpDropPath, graph.OpDropout:
 		w.values[i] = in[0]
 	default:
@@ -208,6 +228,9 @@ func (w *writer) reader(i int) int {
 // window is what the attributes of a convolution or pooling say of its window.
 func window(n *graph.Node) []attribute {
 	pad := (n.Kernel - 1) / 2
+	if n.Op == graph.OpAvgPool {
+		pad = n.Pad
+	}
 	return []attribute{numbers("kernel_shape", n.Kernel, n.Kernel), numbers("strides", n.Stride, n.Stride), numbers("pads", pad, pad, pad, pad)}
 }
 

@@ -31,7 +31,7 @@ const (
 
 // Values of enumerations there.
 const (
-	float32Tensor                               = 1       // TensorProto.DataType
+	float32Tensor, int64Tensor                  = 1, 7    // TensorProto.DataType
 	floatAttribute, intAttribute, intsAttribute = 1, 2, 7 // AttributeProto.AttributeType
 )
 
@@ -118,12 +118,19 @@ func float(name string, v float64) attribute {
 
 // op writes a node of one output, which is its name too.
 func (w *writer) op(kind string, in []string, out string, attributes ...attribute) {
+	w.node(kind, in, []string{out}, out, attributes...)
+}
+
+// node writes a node.
+func (w *writer) node(kind string, in, out []string, name string, attributes ...attribute) {
 	w.out.message(graphNode, func(m *message) {
 		for _, name := range in {
 			m.text(nodeInput, name)
 		}
-		m.text(nodeOutput, out)
-		m.text(nodeName, out)
+		for _, name := range out {
+			m.text(nodeOutput, name)
+		}
+		m.text(nodeName, name)
 		m.text(nodeOp, kind)
 		for _, a := range attributes {
 			m.message(nodeAttribute, a)
@@ -131,18 +138,31 @@ func (w *writer) op(kind string, in []string, out string, attributes ...attribut
 	})
 }
 
-// initializer writes a tensor.
+// initializer writes a tensor of float32 numbers.
 func (w *writer) initializer(name string, shape []int, values []float32) {
+	w.beginTensor(name, float32Tensor, shape, 4*len(values))
+	for _, v := range values {
+		w.out = binary.LittleEndian.AppendUint32(w.out, math.Float32bits(v))
+	}
+}
+
+// integers writes a list of whole numbers as a tensor.
+func (w *writer) integers(name string, values ...int) {
+	w.beginTensor(name, int64Tensor, []int{len(values)}, 8*len(values))
+	for _, v := range values {
+		w.out = binary.LittleEndian.AppendUint64(w.out, uint64(v))
+	}
+}
+
+// beginTensor writes all of a tensor but its values, so many bytes of which are to follow.
+func (w *writer) beginTensor(name string, kind int, shape []int, size int) {
 	var head message
 	for _, d := range shape {
 		head.int(tensorDims, d)
 	}
-	head.int(tensorType, float32Tensor)
+	head.int(tensorType, kind)
 	head.text(tensorName, name)
-	head.begin(tensorRaw, 4*len(values))
-	w.out.begin(graphInitializer, len(head)+4*len(values))
+	head.begin(tensorRaw, size)
+	w.out.begin(graphInitializer, len(head)+size)
 	w.out = append(w.out, head...)
-	for _, v := range values {
-		w.out = binary.LittleEndian.AppendUint32(w.out, math.Float32bits(v))
-	}
 }

@@ -78,7 +78,7 @@ func split(g *graph.Graph) ([]*part, error) {
 // that average to what follows.
 func partOf(g *graph.Graph, i int) string {
 	n := &g.Nodes[i]
-	for (n.Op == graph.OpGlobalPool || n.Op == graph.OpDropout) && i+1 < len(g.Nodes) {
+	for (n.Op == graph.OpGlobalPool || n.Op == graph.OpAvgPool || n.Op == graph.OpDropout) && i+1 < len(g.Nodes) {
 		i++
 		n = &g.Nodes[i]
 	}
@@ -101,7 +101,7 @@ func (p *part) structure() string {
 	var b strings.Builder
 	for i := p.first; i <= p.last; i++ {
 		n := &p.g.Nodes[i]
-		fmt.Fprintf(&b, "%v %s %v %t:", n.Op, p.local(n), n.Act, n.Bias)
+		fmt.Fprintf(&b, "%v %s %v %t %t:", n.Op, p.local(n), n.Act, n.Bias, n.Pad > 0)
 		for _, from := range n.In {
 			fmt.Fprintf(&b, " %d", from-p.first)
 		}
@@ -113,7 +113,7 @@ func (p *part) structure() string {
 // slot is a number of a layer.
 type slot struct {
 	node int    // of the part, from 0
-	what string // "in", "out", "kernel", "stride", "groups", "epsilon", "rate"
+	what string // "in", "out", "kernel", "stride", "groups", "parts", "epsilon", "rate"
 }
 
 // number is the value of a slot in a part, as Python writes it.
@@ -130,6 +130,8 @@ func (p *part) number(s slot) string {
 		return fmt.Sprint(n.Stride)
 	case "groups":
 		return fmt.Sprint(n.Groups)
+	case "parts":
+		return fmt.Sprint(n.Parts)
 	case "epsilon":
 		return fmt.Sprint(n.Epsilon)
 	}
@@ -138,7 +140,8 @@ func (p *part) number(s slot) string {
 
 var slotsOf = map[graph.Op][]string{
 	graph.OpConv: {"in", "out", "kernel", "stride", "groups"}, graph.OpLinear: {"in", "out"}, graph.OpBatchNorm: {"out", "epsilon"},
-	graph.OpMaxPool: {"kernel", "stride"}, graph.OpDropPath: {"rate"}, graph.OpDropout: {"rate"},
+	graph.OpMaxPool: {"kernel", "stride"}, graph.OpAvgPool: {"kernel", "stride"}, graph.OpFold: {"parts"}, graph.OpSoftmax: {"parts", "groups"},
+	graph.OpDropPath: {"rate"}, graph.OpDropout: {"rate"},
 }
 
 // class is a Python class: all parts of one structure.

@@ -250,6 +250,15 @@ func (c *class) expression(i int, isLine func(int) bool, variable map[int]string
 		return in[0] + " + " + in[1]
 	case graph.OpScale:
 		return in[0] + " * " + in[1]
+	case graph.OpAvgPool:
+		if n.Pad == 0 {
+			return fmt.Sprintf("F.avg_pool2d(%s, %s, ceil_mode=True)", in[0], say("kernel"))
+		}
+		return fmt.Sprintf("F.avg_pool2d(%s, %s, stride=%s, padding=%s)", in[0], say("kernel"), say("stride"), half(say("kernel")))
+	case graph.OpFold:
+		return fmt.Sprintf("torch.unflatten(%s, 1, (%s, -1)).sum(1)", in[0], say("parts"))
+	case graph.OpSoftmax:
+		return fmt.Sprintf("torch.unflatten(%s, 1, (%s, %s, -1)).softmax(2).transpose(1, 2).flatten(1, 3)", in[0], say("groups"), say("parts"))
 	case graph.OpDropPath:
 		return fmt.Sprintf("drop_path(%s, %s, self.training)", in[0], say("rate"))
 	}
