@@ -21,7 +21,7 @@ func detect(ctx context.Context, name, path string, st os.FileInfo, shards []str
 		}
 		m := idxName.FindStringSubmatch(filepath.Base(path))
 		if m == nil || m[2] != "train" || m[3] != "images" {
-			return nil, &FormatError{path, -1, "not a folder, nor a .tar file of images, nor a file of IDX training images (…train-images-idx3-ubyte, plain or .gz)"}
+			return nil, &FormatError{path, -1, "not a folder, nor a .tar or .parquet file of images, nor a file of IDX training images (…train-images-idx3-ubyte, plain or .gz)"}
 		}
 		dir := filepath.Dir(path)
 		names, err := fileNames(dir)
@@ -61,7 +61,7 @@ func detect(ctx context.Context, name, path string, st os.FileInfo, shards []str
 	if from.train != nil {
 		return openImages(ctx, name, from, o)
 	}
-	return nil, &FormatError{path, -1, "not a data set: there are no IDX files, no CIFAR binary files, no folders with images, no .tar files of images"}
+	return nil, &FormatError{path, -1, "not a data set: there are no IDX files, no CIFAR binary files, no folders with images, no .tar or .parquet files of images"}
 }
 
 // fileNames lists a folder.

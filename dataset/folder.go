@@ -130,6 +130,10 @@ func openImages(ctx context.Context, name string, from imageSources, o Options) 
 	}
 	if from.test != nil {
 		test, _, err := list(from.test, classes)
+		var unlabeled *unlabeledError
+		if errors.As(err, &unlabeled) { // nothing to test with
+			return p, nil
+		}
 		if err != nil {
 			return nil, err
 		}

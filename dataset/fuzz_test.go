@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"netspace/internal/parquet"
 )
 
 func FuzzCIFAR(f *testing.F) {
@@ -171,7 +173,7 @@ func FuzzTar(f *testing.F) {
 		}
 		for i := range scan.images {
 			m := &scan.images[i]
-			if m.offset < tarBlock || m.offset+int64(m.size) > int64(len(data)) || m.length == 0 || scan.nameOf(m)[0] == '/' {
+			if m.place.Offset < tarBlock || m.place.Offset+int64(m.place.Size) > int64(len(data)) || m.length == 0 || scan.nameOf(m)[0] == '/' {
 				t.Errorf("%+v, %q", m, scan.nameOf(m))
 			}
 		}
@@ -182,7 +184,7 @@ func FuzzTar(f *testing.F) {
 func FuzzIndex(f *testing.F) {
 	scan := shardScan{file: "x.tar", classes: &namer{}}
 	for i := range 3 {
-		m := shardImage{offset: 512, size: 100, label: label{numbered, int32(i)}, head: photoHead{h: 2, w: 3}}
+		m := shardImage{place: parquet.Place{Offset: 512, Packed: 100, Unpacked: 100, Size: 100}, label: label{numbered, int32(i)}, head: photoHead{h: 2, w: 3}}
 		scan.setName(&m, string(rune('a'+i))+".png")
 		scan.images = append(scan.images, m)
 	}

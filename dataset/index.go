@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -8,24 +9,27 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+
+	"netspace/internal/parquet"
 )
 
 // An index says where the encoded images of one part lie that are in shards: files with many images each. It
 // is made by one pass over the shards and kept in the cache, a mapped file:
 //
-//	"NSINDEX1"
+//	"NSINDEX2"
 //	entries  n × entry, in the order of the data set
 //	names    of the images in their shards, one after the other
 //	header   JSON
 //	the footer of a store, with this magic
 //
-// An entry is, little-endian: offset uint64, size uint32, shard uint32, label uint32, height uint32, width uint32,
-// flags uint32, end of the name uint64.
+// An entry is, little-endian: offset, and as uint32 packed, unpacked, skip and size, of its place (see parquet.Place; in an archive
+// it is as uncompressed), shard, label, height, width, flags; end of the name uint64.
 const (
-	indexMagic = "NSINDEX1"
-	indexEntry = 8 + 4 + 4 + 4 + 4 + 4 + 4 + 8
+	indexMagic = "NSINDEX2"
+	indexEntry = 8 + 9*4 + 8
 
-	indexGray = 1 << 0 // the image has one channel
+	indexGray  = 1 << 0 // the image has one channel
+	indexCodec = 8      // bits from this one on
 )
 
 // indexHeader is what an index knows of itself.
@@ -45,7 +49,9 @@ type shardList struct {
 	entries []byte
 	names   []byte
 	ids     []fileID
-	unmap   func() error
+	// unpacker is for images in compressed pages.
+	unpacker *parquet.Unpacker
+	unmap    func() error
 }
 
 func (l *shardList) len() int                  { return l.Images }
@@ -63,21 +69,24 @@ func (l *shardList) close() error {
 
 // entry is one image of an index.
 type entry struct {
-	offset     uint64
-	size       uint32
+	place      parquet.Place
 	shard      uint32
 	label      uint32
 	h, w       uint32
-	flags      uint32
+	gray       bool
 	start, end uint64 // of its name
 }
 
 func (l *shardList) entry(i int) entry {
 	b := l.entries[i*indexEntry:]
+	word := func(k int) uint32 { return binary.LittleEndian.Uint32(b[8+4*k:]) }
 	e := entry{
-		offset: binary.LittleEndian.Uint64(b), size: binary.LittleEndian.Uint32(b[8:]), shard: binary.LittleEndian.Uint32(b[12:]),
-		label: binary.LittleEndian.Uint32(b[16:]), h: binary.LittleEndian.Uint32(b[20:]), w: binary.LittleEndian.Uint32(b[24:]),
-		flags: binary.LittleEndian.Uint32(b[28:]), end: binary.LittleEndian.Uint64(b[32:]),
+		place: parquet.Place{
+			Offset: int64(binary.LittleEndian.Uint64(b)), Packed: word(0), Unpacked: word(1), Skip: word(2), Size: word(3),
+			Codec: parquet.Codec(word(8) >> indexCodec),
+		},
+		shard: word(4), label: word(5), h: word(6), w: word(7), gray: word(8)&indexGray != 0,
+		end: binary.LittleEndian.Uint64(b[indexEntry-8:]),
 	}
 	if i > 0 {
 		e.start = binary.LittleEndian.Uint64(l.entries[i*indexEntry-8:])
@@ -86,18 +95,30 @@ func (l *shardList) entry(i int) entry {
 }
 
 func (e entry) append(dst []byte) []byte {
-	dst = binary.LittleEndian.AppendUint64(dst, e.offset)
-	for _, v := range []uint32{e.size, e.shard, e.label, e.h, e.w, e.flags} {
+	flags := uint32(e.place.Codec) << indexCodec
+	if e.gray {
+		flags |= indexGray
+	}
+	p := e.place
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(p.Offset))
+	for _, v := range []uint32{p.Packed, p.Unpacked, p.Skip, p.Size, e.shard, e.label, e.h, e.w, flags} {
 		dst = binary.LittleEndian.AppendUint32(dst, v)
 	}
 	return binary.LittleEndian.AppendUint64(dst, e.end)
+}
+
+// valid says whether an entry that follows on a name which ends at a byte can be used.
+func (l *shardList) valid(e entry, name uint64) bool {
+	p := e.place
+	return e.end >= name && e.end <= uint64(len(l.names)) && uint64(e.shard) < uint64(len(l.Shards)) && uint64(e.label) < uint64(l.Classes) &&
+		p.Offset >= 0 && max(p.Packed, p.Unpacked) <= max(parquet.MaxPage, maxPhotoFile) && uint64(p.Skip)+uint64(p.Size) <= uint64(p.Unpacked)
 }
 
 func (l *shardList) label(i int) int { return int(l.entry(i).label) }
 
 func (l *shardList) head(i int) (photoHead, error) {
 	e := l.entry(i)
-	return photoHead{h: int(e.h), w: int(e.w), gray: e.flags&indexGray != 0, bad: l.Corrupt[i]}, nil
+	return photoHead{h: int(e.h), w: int(e.w), gray: e.gray, bad: l.Corrupt[i]}, nil
 }
 
 func (l *shardList) open(i int) (encoded, error) {
@@ -107,7 +128,21 @@ func (l *shardList) open(i int) (encoded, error) {
 	if err != nil {
 		return encoded{}, err
 	}
-	return encoded{io.NewSectionReader(f, int64(e.offset), int64(e.size)), f, file, int64(e.offset), string(l.names[e.start:e.end])}, nil
+	in := encoded{Closer: f, file: file, offset: e.place.Offset, name: string(l.names[e.start:e.end])}
+	if e.place.Codec == parquet.Uncompressed {
+		in.ReadSeeker = io.NewSectionReader(f, e.place.Offset, int64(e.place.Size))
+		return in, nil
+	}
+	data, err := l.unpacker.Read(f, e.place)
+	in.ReadSeeker = bytes.NewReader(data)
+	if err == nil {
+		return in, nil
+	}
+	var bad *parquet.Error
+	if errors.As(err, &bad) {
+		err = in.fault(bad.Reason)
+	}
+	return encoded{}, errors.Join(err, f.Close())
 }
 
 // parseIndex makes a list of a block.
@@ -128,7 +163,7 @@ func parseIndex(data []byte, source string) (*shardList, error) {
 	end := uint64(0)
 	for i := range l.Images {
 		e := l.entry(i)
-		if e.end < end || e.end > uint64(len(l.names)) || int(e.shard) >= len(l.Shards) || int(e.label) >= l.Classes || e.offset > 1<<62 {
+		if !l.valid(e, end) {
 			return fault(errors.New("entries are wrong"))
 		}
 		end = e.end
@@ -139,8 +174,7 @@ func parseIndex(data []byte, source string) (*shardList, error) {
 // shardImage is an image as it is found in a shard.
 type shardImage struct {
 	key    uint64 // see orderKey
-	offset int64
-	size   uint32
+	place  parquet.Place
 	shard  uint32
 	label  label
 	head   photoHead
@@ -152,7 +186,7 @@ type shardImage struct {
 // writeIndex writes the images of the shards in the order of a data set.
 func writeIndex(w io.Writer, head indexHeader, images []shardImage, scans []shardScan) error {
 	slices.SortFunc(images, func(a, b shardImage) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.shard, b.shard), cmp.Compare(a.offset, b.offset))
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.shard, b.shard), cmp.Compare(a.place.Offset, b.place.Offset))
 	})
 	head.Images = len(images)
 	head.Corrupt = map[int]*FormatError{}
@@ -163,13 +197,10 @@ func writeIndex(w io.Writer, head indexHeader, images []shardImage, scans []shar
 		s := &scans[m.shard]
 		name := s.nameOf(m)
 		if i > 0 && images[i-1].key == m.key && images[i-1].shard == m.shard && s.nameOf(&images[i-1]) == name {
-			return s.fault(m.offset, fmt.Sprintf("%s: is there twice, first at byte %d", legible(name), images[i-1].offset))
+			return s.fault(m.place.Offset, fmt.Sprintf("%s: is there twice, first at byte %d", legible(name), images[i-1].place.Offset))
 		}
 		names = append(names, name...)
-		e := entry{offset: uint64(m.offset), size: m.size, shard: m.shard, label: uint32(m.label.class), h: uint32(m.head.h), w: uint32(m.head.w), end: uint64(len(names))}
-		if m.head.gray {
-			e.flags |= indexGray
-		}
+		e := entry{place: m.place, shard: m.shard, label: uint32(m.label.class), h: uint32(m.head.h), w: uint32(m.head.w), gray: m.head.gray, end: uint64(len(names))}
 		if m.head.bad != nil {
 			head.Corrupt[i] = m.head.bad
 		}

@@ -109,7 +109,7 @@ func Path(nameOrPath string) string {
 
 // Open reads the data set of that name, or in that folder: IDX files (plain or gzip),
 // CIFAR-10 or CIFAR-100 binary files, folders of JPEG and PNG images, one per class, or
-// tar archives of such (shards), of which a pattern, name-{000..146}.tar, may be given.
+// tar archives or Parquet files of such (shards), of which a pattern, name-{000..146}.tar, may be given.
 // For a folder that holds several IDX data sets (EMNIST), give the path of the file of
 // training images.
 //
@@ -181,7 +181,7 @@ func sameName(a, b string) bool {
 }
 
 func missingHint() string {
-	return "give the path of a folder with IDX files, CIFAR binary files, .tar files of images or one folder of JPEG or PNG images per class, or a name: " +
+	return "give the path of a folder with IDX files, CIFAR binary files, .tar or .parquet files of images, or one folder of JPEG or PNG images per class, or a name: " +
 		strings.Join(Names(), ", ")
 }
 

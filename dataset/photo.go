@@ -397,13 +397,7 @@ type photoDecoder struct {
 	allowed int // damaged images that are tolerated
 
 	mu     sync.Mutex
-	faults map[place]*FormatError
-}
-
-// place is where an image begins.
-type place struct {
-	file   string
-	offset int64
+	faults map[string]*FormatError // by what they say
 }
 
 func (d *photoDecoder) read(i int, b *photoBuffer) (picture, error) {
@@ -415,9 +409,9 @@ func (d *photoDecoder) tolerate(e *FormatError) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.faults == nil {
-		d.faults = map[place]*FormatError{}
+		d.faults = map[string]*FormatError{}
 	}
-	d.faults[place{e.File, e.Offset}] = e
+	d.faults[e.Error()] = e
 	if len(d.faults) > d.allowed {
 		return fmt.Errorf("%d damaged images, more than the %d that are tolerated; the last one: %w", len(d.faults), d.allowed, e)
 	}
@@ -429,6 +423,6 @@ func (d *photoDecoder) damaged() []*FormatError {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.SortedFunc(maps.Values(d.faults), func(a, b *FormatError) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Offset, b.Offset))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Reason, b.Reason))
 	})
 }

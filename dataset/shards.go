@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"netspace/internal/parquet"
 )
 
 const (
@@ -29,7 +31,11 @@ const (
 var shardPattern = regexp.MustCompile(`^(.*)\{(\d{1,9})\.\.(\d{1,9})\}(.*)$`)
 
 // isShard says whether a file is taken for one with many images.
-func isShard(name string) bool { return strings.ToLower(filepath.Ext(name)) == ".tar" }
+func isShard(name string) bool {
+	return strings.ToLower(filepath.Ext(name)) == ".tar" || isParquet(name)
+}
+
+func isParquet(name string) bool { return strings.ToLower(filepath.Ext(name)) == ".parquet" }
 
 // isPacked says whether a file is a compressed archive.
 func isPacked(name string) bool {
@@ -63,7 +69,7 @@ func expand(path string) ([]string, error) {
 	}
 	for _, f := range files {
 		if !isShard(f) {
-			return nil, &FormatError{path, -1, "not a pattern of .tar files"}
+			return nil, &FormatError{path, -1, "not a pattern of .tar or .parquet files"}
 		}
 		if _, err := os.Stat(f); errors.Is(err, fs.ErrNotExist) {
 			return nil, &FormatError{f, -1, "is missing: " + path + " names it"}
@@ -184,6 +190,9 @@ func shardSource(dir string, files []string, o Options) *imageSource {
 	// Shards of several parts may be in one folder: a part is named by its first one.
 	return &imageSource{files[0], func(ctx context.Context, given *classes) (imageList, *classes, error) {
 		b := indexBuilder{dir: dir, files: files, given: given}
+		if i := slices.IndexFunc(files, func(f string) bool { return isParquet(f) != isParquet(files[0]) }); i > 0 {
+			return nil, nil, &FormatError{files[i], -1, "is of another kind than " + files[0] + ": .tar or .parquet files make a data set, not both"}
+		}
 		if given == nil {
 			names, err := readClassFile(dir)
 			if err != nil {
@@ -246,6 +255,7 @@ const (
 	unlabeled labelKind = iota
 	numbered
 	named
+	hidden // it is stated that there is none
 )
 
 // namer numbers the names of classes.
@@ -272,6 +282,7 @@ type shardScan struct {
 	file    string
 	shard   uint32
 	classes *namer
+	known   []string // names of the classes that the shard states
 	images  []shardImage
 	names   []byte // of the images
 }
@@ -336,16 +347,20 @@ func (b *indexBuilder) load(ctx context.Context, o Options) (*shardList, error) 
 		}
 		g.files = append(g.files, identify(filepath.ToSlash(rel), st))
 	}
-	l, err := loadBlock(o, g, func(w io.Writer, source string, _ bool) error { return b.build(ctx, w, source, g.files) }, parseIndex)
+	unpacker, err := parquet.NewUnpacker()
 	if err != nil {
 		return nil, err
 	}
-	l.root, l.ids = b.dir, g.files
+	l, err := loadBlock(o, g, func(w io.Writer, source string, _ bool) error { return b.build(ctx, w, source, g.files, unpacker) }, parseIndex)
+	if err != nil {
+		return nil, err
+	}
+	l.root, l.ids, l.unpacker = b.dir, g.files, unpacker
 	return l, nil
 }
 
 // build reads all shards and writes the index.
-func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, ids []fileID) error {
+func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, ids []fileID, unpacker *parquet.Unpacker) error {
 	classes := &namer{number: map[string]int32{}}
 	scans := make([]shardScan, len(b.files))
 	err := parallel(ctx, len(scans), func(_, i int) error {
@@ -354,9 +369,17 @@ func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, id
 			return err
 		}
 		defer f.Close()
-		scans[i], err = scanTar(ctx, shardScan{file: b.files[i], shard: uint32(i), classes: classes}, f)
+		scan := shardScan{file: b.files[i], shard: uint32(i), classes: classes}
+		if isParquet(b.files[i]) {
+			scans[i], err = scanParquet(ctx, scan, f, unpacker)
+		} else {
+			scans[i], err = scanTar(ctx, scan, f)
+		}
 		return err
 	})
+	if err == nil {
+		err = b.stated(scans)
+	}
 	if err != nil {
 		return err
 	}
@@ -370,6 +393,11 @@ func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, id
 	}
 	images := make([]shardImage, 0, total)
 	for i := range scans {
+		if isParquet(scans[i].file) { // rows have no names: the order is one of their numbers, however they are spread over files
+			for k := range scans[i].images {
+				scans[i].images[k].key = orderKey(strconv.Itoa(len(images) + k))
+			}
+		}
 		images = append(images, scans[i].images...)
 		scans[i].images = nil
 	}
@@ -379,25 +407,49 @@ func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, id
 	return writeIndex(w, head, images, scans)
 }
 
+// stated takes the names of the classes from what the shards state, unless they are known already.
+func (b *indexBuilder) stated(scans []shardScan) error {
+	if b.known != nil || b.given != nil {
+		return nil
+	}
+	for i := range scans {
+		if s := &scans[i]; !slices.Equal(s.known, scans[0].known) {
+			return s.fault(-1, fmt.Sprintf("states other names of classes than %s does", scans[0].file))
+		}
+	}
+	seen := map[string]bool{}
+	for _, name := range scans[0].known {
+		if name == "" || len(name) > maxClassName || seen[name] {
+			return scans[0].fault(-1, fmt.Sprintf("states %q as the name of a class, which is none, or two have it", name))
+		}
+		seen[name] = true
+	}
+	if n := len(scans[0].known); n > maxClasses {
+		return tooManyClasses(scans[0].file, n)
+	}
+	b.known = scans[0].known
+	return nil
+}
+
 // label gives the images the numbers of their classes, and leaves out what is none.
 func (b *indexBuilder) label(head *indexHeader, images []shardImage, scans []shardScan, found *namer) ([]shardImage, error) {
 	kind := unlabeled
 	for i := range images {
 		kind = cmp.Or(images[i].label.kind, kind)
 	}
-	fault := func(m *shardImage, format string, args ...any) error {
+	fault := func(m *shardImage, format string, args ...any) *FormatError {
 		s := &scans[m.shard]
-		return s.fault(m.offset, legible(s.nameOf(m))+": "+fmt.Sprintf(format, args...))
+		return s.fault(m.place.Offset, legible(s.nameOf(m))+": "+fmt.Sprintf(format, args...))
 	}
 	if kind == unlabeled { // the classes are folders
 		for i := range images {
 			m := &images[i]
 			folder, _, ok := strings.Cut(scans[m.shard].nameOf(m), "/")
 			if !ok {
-				return nil, fault(m, "no class: neither a .cls nor a .json with a label belongs to it, and it is in no folder")
+				return nil, &unlabeledError{fault(m, "no class: neither a .cls nor a .json with a label belongs to it, and it is in no folder")}
 			}
 			var err error
-			if m.label, err = scans[m.shard].named(folder, folder, m.offset); err != nil {
+			if m.label, err = scans[m.shard].named(folder, folder, m.place.Offset); err != nil {
 				return nil, err
 			}
 		}
@@ -408,8 +460,13 @@ func (b *indexBuilder) label(head *indexHeader, images []shardImage, scans []sha
 	if len(images) == 0 {
 		return nil, &FormatError{b.files[0], -1, fmt.Sprintf("there are no JPEG or PNG images in it or the other shards, %d in all", len(b.files))}
 	}
+	if kind == hidden && !slices.ContainsFunc(images, func(m shardImage) bool { return m.label.kind != hidden }) {
+		return nil, &unlabeledError{fault(&images[0], "no class: none of the images has one")}
+	}
 	for i := range images {
-		if m := &images[i]; m.label.kind == unlabeled {
+		if m := &images[i]; m.label.kind == hidden {
+			return nil, fault(m, "no class: label is -1 or missing")
+		} else if m.label.kind == unlabeled {
 			return nil, fault(m, "no class: neither a .cls nor a .json with a label belongs to it, but to others")
 		} else if m.label.kind != kind {
 			return nil, fault(m, "its class is a number or a name, and that of others is not")
@@ -436,7 +493,7 @@ func (b *indexBuilder) label(head *indexHeader, images []shardImage, scans []sha
 }
 
 // nameClasses numbers the classes by their names, in the order of those that are known, else sorted.
-func (b *indexBuilder) nameClasses(head *indexHeader, images []shardImage, found *namer, fault func(*shardImage, string, ...any) error) error {
+func (b *indexBuilder) nameClasses(head *indexHeader, images []shardImage, found *namer, fault func(*shardImage, string, ...any) *FormatError) error {
 	head.Labels = b.known
 	if head.Labels == nil {
 		if b.given != nil {
@@ -460,6 +517,12 @@ func (b *indexBuilder) nameClasses(head *indexHeader, images []shardImage, found
 	}
 	return b.several(head)
 }
+
+// unlabeledError says that no image of a part has a class, as of test images whose classes are not told.
+type unlabeledError struct{ fault *FormatError }
+
+func (e *unlabeledError) Error() string { return e.fault.Error() }
+func (e *unlabeledError) Unwrap() error { return e.fault }
 
 func (b *indexBuilder) several(head *indexHeader) error {
 	if head.Classes < 2 {

@@ -326,3 +326,20 @@ func TestIndexIsKeptUntilShardsChange(t *testing.T) {
 		t.Errorf("the cache holds %v, not %v", after, before)
 	}
 }
+
+// spoil overwrites n bytes of a file from one on, and leaves its time.
+func spoil(t testing.TB, file string, at int64, n int) {
+	t.Helper()
+	st, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(make([]byte, n), at)
+	if err := errors.Join(err, f.Close(), os.Chtimes(file, st.ModTime(), st.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+}

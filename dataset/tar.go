@@ -11,6 +11,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"netspace/internal/parquet"
 )
 
 const (
@@ -149,7 +151,8 @@ func (t *tarScan) member(h *tar.Header, at int64) error {
 	default:
 		var head photoHead
 		head, err = headOf(t.tar, encoded{file: t.file, offset: at, name: legible(name)})
-		m := shardImage{offset: at, size: uint32(min(h.Size, maxPhotoFile)), head: head, loose: loose}
+		size := uint32(min(h.Size, maxPhotoFile))
+		m := shardImage{place: parquet.Place{Offset: at, Packed: size, Unpacked: size, Size: size}, head: head, loose: loose}
 		t.setName(&m, name)
 		t.sample.images = append(t.sample.images, m)
 	}

@@ -25,7 +25,7 @@ type dataFlags struct {
 
 func (d *dataFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&d.name, "data", "", "data set: a `NAME` (fashion-mnist) or a folder of IDX files, CIFAR binary files, images by class, or .tar files of images")
+	f.StringVar(&d.name, "data", "", "data set: a `NAME` (fashion-mnist) or a folder of IDX files, CIFAR binary files, images by class, or .tar or .parquet files of images")
 	f.IntVar(&d.train, "train-images", 0, "use the first `N` training images; 0: all that validation leaves")
 	f.IntVar(&d.val, "val-images", 0, "validate on `N` images; 0: a tenth of the training images, or the data set's own validation images")
 	f.IntVar(&d.resolution, "resolution", 0, "resize images to this many `PIXELS`; 0: what the model's file states, else as they are")
