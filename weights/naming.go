@@ -18,8 +18,8 @@ type Naming string
 // and has names for every network; the others have them for what their library builds.
 const (
 	Pycls       Naming = "pycls"
-	TIMM        Naming = "timm"        // RegNet, ResNet, EfficientNet (timm 0.9, models/regnet.py, resnet.py, efficientnet.py)
-	Torchvision Naming = "torchvision" // likewise (torchvision 0.14, models/)
+	TIMM        Naming = "timm"        // RegNet, ResNet, EfficientNet, ResNeSt (timm 0.9, models/regnet.py, resnet.py, efficientnet.py, resnest.py)
+	Torchvision Naming = "torchvision" // likewise, but for ResNeSt (torchvision 0.14, models/)
 )
 
 // Namings lists them.
@@ -48,6 +48,8 @@ func (n Naming) Of(g *graph.Graph) (Names, error) {
 	switch {
 	case s.block == "mbconv":
 		layer, reason = s.effnet(n)
+	case s.block == "split-attention":
+		layer, reason = s.resnest(n)
 	case s.stem == "resnet":
 		layer, reason = s.resnet(n)
 	default:
@@ -91,7 +93,7 @@ func (p place) blockOnly() place { return place{p.stage, p.block, ""} }
 // traits is what of a network decides whether libraries have it.
 type traits struct {
 	stem     string // simple, cifar, resnet or deep
-	block    string // bottleneck, linear, preact, basic, vanilla or mbconv
+	block    string // bottleneck, linear, preact, basic, vanilla, split-attention or mbconv
 	stages   int
 	layers   map[place]graph.Node
 	inputs   map[place]int // blocks (places without a part): channels of their input
@@ -102,11 +104,15 @@ type traits struct {
 }
 
 func survey(g *graph.Graph) traits {
+	pooled := 1 // stride of an average pooling in front of the next layer
 	s := traits{stem: "simple", layers: map[place]graph.Node{}, inputs: map[place]int{}}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		if n.Op == graph.OpActivation && s.act == graph.Identity {
 			s.act = n.Act
+		}
+		if n.Op == graph.OpAvgPool {
+			pooled = n.Stride
 		}
 		if n.Name == "" {
 			continue
@@ -125,8 +131,9 @@ func survey(g *graph.Graph) traits {
 		}
 		// Of the strided convolutions of a block's branch and of its shortcut any tells the stride.
 		if n.Op == graph.OpConv && p.block == 1 {
-			s.strides[p.stage-1] = max(s.strides[p.stage-1], n.Stride)
+			s.strides[p.stage-1] = max(s.strides[p.stage-1], n.Stride, pooled)
 		}
+		pooled = 1
 		switch p.part {
 		case "f.se.f_ex.0", "se.f_ex.0":
 			s.se = true
@@ -135,6 +142,8 @@ func survey(g *graph.Graph) traits {
 		}
 	}
 	switch stem := s.layers[place{part: "stem.conv"}]; {
+	case s.layers[place{part: "stem.c"}].C > 0:
+		s.stem = "deep"
 	case stem.Kernel == 7:
 		s.stem = "resnet"
 	case stem.Stride == 1:
@@ -151,6 +160,8 @@ func (s traits) blockType(g *graph.Graph) string {
 	switch {
 	case has(place{1, 1, "dwise"}):
 		return "mbconv"
+	case has(place{1, 1, "f.sa.a"}):
+		return "split-attention"
 	case !has(place{1, 1, "f.a"}):
 		return "vanilla"
 	case has(place{part: "body.bn"}):
@@ -179,6 +190,10 @@ var (
 	}
 	resNet = map[string]string{
 		"f.a": "conv1", "f.a_bn": "bn1", "f.b": "conv2", "f.b_bn": "bn2", "f.c": "conv3", "f.c_bn": "bn3", "proj": "downsample.0", "bn": "downsample.1",
+	}
+	resNeSt = map[string]string{
+		"f.a": "conv1", "f.a_bn": "bn1", "f.b": "conv2.conv", "f.b_bn": "conv2.bn0", "f.sa.a": "conv2.fc1", "f.sa.a_bn": "conv2.bn1", "f.sa.b": "conv2.fc2",
+		"f.c": "conv3", "f.c_bn": "bn3", "proj": "downsample.1", "bn": "downsample.2",
 	}
 	timmMBConv = map[string]string{
 		"exp": "conv_pw", "exp_bn": "bn1", "dwise": "conv_dw", "dwise_bn": "bn2", "se.f_ex.0": "se.conv_reduce", "se.f_ex.2": "se.conv_expand",
@@ -267,6 +282,42 @@ func (s traits) resnet(Naming) (func(place) string, string) {
 			return outside[p.part]
 		}
 		return fmt.Sprintf("layer%d.%d.%s", p.stage, p.block-1, resNet[p.part])
+	}, ""
+}
+
+// resnest gives timm's names, which are those of the authors of ResNeSt.
+func (s traits) resnest(n Naming) (func(place) string, string) {
+	switch {
+	case n == Torchvision:
+		return nil, "it has no ResNeSts"
+	case s.stem != "deep" || 2*s.layers[place{part: "stem.a"}].C != s.layers[place{part: "stem.c"}].C:
+		return nil, "its ResNeSts begin with the deep stem, of an even width"
+	case s.head:
+		return nil, "its ResNeSts have no convolution in the head"
+	case s.act != graph.ReLU:
+		return nil, "its ResNeSts have ReLU"
+	case !slices.Equal(s.strides, []int{1, 2, 2, 2}):
+		return nil, "its ResNeSts have four stages, of strides 1, 2, 2 and 2"
+	}
+	first, splits := s.layers[place{1, 1, "f.a"}].C, s.layers[place{1, 1, "f.b"}]
+	radix := splits.C / first
+	for i := range s.stages {
+		mid, b, squeeze := s.layers[place{i + 1, 1, "f.a"}].C, s.layers[place{i + 1, 1, "f.b"}], s.layers[place{i + 1, 1, "f.sa.a"}].C
+		switch {
+		case s.layers[place{i + 1, 1, "f.c"}].C != 256<<i:
+			return nil, fmt.Sprintf("stage %d of its ResNeSts has %d channels", i+1, 256<<i)
+		case b.Groups != splits.Groups || mid != first<<i || b.C != mid*radix:
+			return nil, "all stages of its ResNeSts have one radix and one number of groups, and their 3×3 doubles in width from stage to stage"
+		case squeeze%8 != 0 || squeeze != max(mid*radix/4, 32):
+			return nil, "the attention of its ResNeSts squeezes to a multiple of 8 channels"
+		}
+	}
+	outside := map[string]string{"stem.a": "conv1.0", "stem.a_bn": "conv1.1", "stem.b": "conv1.3", "stem.b_bn": "conv1.4", "stem.c": "conv1.6", "stem.c_bn": "bn1", "head.fc": "fc"}
+	return func(p place) string {
+		if p.stage == 0 {
+			return outside[p.part]
+		}
+		return fmt.Sprintf("layer%d.%d.%s", p.stage, p.block-1, resNeSt[p.part])
 	}, ""
 }
 

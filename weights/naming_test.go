@@ -51,6 +51,12 @@ func TestNamesOfLibraries(t *testing.T) {
 			"stem.conv.weight": "conv1.weight", "s1.b1.f.c.weight": "layer1.0.conv3.weight", "s4.b3.f.c_bn.running_var": "layer4.2.bn3.running_var",
 			"s2.b1.proj.weight": "layer2.0.downsample.0.weight", "s2.b1.bn.weight": "layer2.0.downsample.1.weight", "head.fc.weight": "fc.weight",
 		}},
+		{"ResNeSt-50", TIMM, map[string]string{
+			"stem.a.weight": "conv1.0.weight", "stem.a_bn.bias": "conv1.1.bias", "stem.b.weight": "conv1.3.weight", "stem.c.weight": "conv1.6.weight", "stem.c_bn.weight": "bn1.weight",
+			"s1.b1.f.a.weight": "layer1.0.conv1.weight", "s1.b1.f.b.weight": "layer1.0.conv2.conv.weight", "s2.b4.f.b_bn.running_mean": "layer2.3.conv2.bn0.running_mean",
+			"s3.b2.f.sa.a.bias": "layer3.1.conv2.fc1.bias", "s3.b2.f.sa.a_bn.weight": "layer3.1.conv2.bn1.weight", "s3.b2.f.sa.b.weight": "layer3.1.conv2.fc2.weight",
+			"s4.b1.f.c.weight": "layer4.0.conv3.weight", "s4.b1.proj.weight": "layer4.0.downsample.1.weight", "s4.b1.bn.bias": "layer4.0.downsample.2.bias", "head.fc.bias": "fc.bias",
+		}},
 		{"EfficientNet-B0", TIMM, map[string]string{
 			"stem.conv.weight": "conv_stem.weight", "s1.b1.dwise.weight": "blocks.0.0.conv_dw.weight", "s1.b1.dwise_bn.bias": "blocks.0.0.bn1.bias",
 			"s1.b1.lin_proj.weight": "blocks.0.0.conv_pw.weight", "s1.b1.lin_proj_bn.bias": "blocks.0.0.bn2.bias", "s2.b2.exp.weight": "blocks.1.1.conv_pw.weight",
@@ -90,6 +96,9 @@ func TestNetworksThatALibraryDoesNotHave(t *testing.T) {
 		{"{family: anynet, head_width: 32, stages: [{depth: 1, width: 16, group_width: 8}]}", "torchvision", "head"},
 		{"{family: anynet, stem: {type: resnet, width: 64}, stages: [{depth: 1, width: 256, group_width: 64, bottleneck: 4}]}", "timm torchvision", "four stages"},
 		{"{family: anynet, se: 0.25, stem: {type: resnet, width: 64}, stages: [{depth: 1, width: 256, group_width: 64, bottleneck: 4}]}", "timm torchvision", "squeeze"},
+		{"resnest50", "torchvision", "no ResNeSts"},
+		{"{family: anynet, block: split-attention, stages: [{depth: 1, width: 256, group_width: 64, bottleneck: 4}]}", "timm", "deep stem"},
+		{"{family: anynet, block: split-attention, stem: {type: deep, width: 64}, stages: [{depth: 1, width: 256, group_width: 64, bottleneck: 4}]}", "timm", "four stages"},
 		{"{family: effnet, head_width: 64, activation: relu, stages: [{depth: 1, width: 16, stride: 1, expand: 6, kernel: 3}]}", "torchvision", "SiLU"},
 		{"{family: effnet, head_width: 64, se: 0, stages: [{depth: 1, width: 16, stride: 1, expand: 6, kernel: 3}]}", "torchvision", "quarter"},
 	} {

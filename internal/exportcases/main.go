@@ -82,7 +82,7 @@ func small() []testCase {
 	add := func(name string, net arch.Network) {
 		cases = append(cases, testCase{Name: name, spec: arch.Spec{Network: net, Channels: 1 + 2*(len(cases)%2), Classes: 10}, sizes: [2][2]int{{33, 32}, {24, 41}}})
 	}
-	for i, stem := range []arch.StemType{arch.SimpleStem, arch.CIFARStem, arch.ResNetStem} {
+	for i, stem := range []arch.StemType{arch.SimpleStem, arch.CIFARStem, arch.ResNetStem, arch.DeepStem} {
 		for k, block := range arch.Blocks() {
 			plain := arch.AnyNet{Block: block, Common: arch.Common{Stem: arch.Stem{Type: stem, Width: 16}, Activation: graph.ReLU}, Stages: []arch.Stage{
 				{Depth: 1, Width: 16, Stride: 1, Bottleneck: 1, GroupWidth: 8}, {Depth: 3, Width: 24, Stride: 2, Bottleneck: 1, GroupWidth: 8},
