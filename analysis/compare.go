@@ -128,6 +128,8 @@ func newSpace(label string, p study.Population) Space {
 		case study.Done:
 		case study.Failed:
 			s.Failed++
+		case study.Short: // nothing more is asked of it
+			continue
 		default:
 			s.Pending++
 			continue

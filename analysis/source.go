@@ -48,6 +48,8 @@ type Source struct {
 	Imported *Imported `json:"imported,omitempty"`
 	// Ladder is what a design loop came to; nil if the study is not one of such.
 	Ladder *Ladder `json:"ladder,omitempty"`
+	// Search is what a search came to; nil if the study is not one of such.
+	Search *SearchLog `json:"search,omitempty"`
 	// Damage is what could not be read of the journals.
 	Damage      []study.Damage     `json:"damage,omitempty"`
 	Populations []study.Population `json:"-"`
@@ -84,6 +86,16 @@ func Load(ctx context.Context, dir string) (Source, error) {
 			ladder = &l
 		}
 	}
+	var search *SearchLog
+	if s.Config.Search != nil {
+		l, err := ReadSearchLog(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Source{}, err
+		}
+		if err == nil {
+			search = &l
+		}
+	}
 	made := s.Provenance()
 	var spaces []SpaceText
 	for _, name := range s.Config.Spaces {
@@ -94,6 +106,7 @@ func Load(ctx context.Context, dir string) (Source, error) {
 	return Source{
 		Spaces:     spaces,
 		Ladder:     ladder,
+		Search:     search,
 		Damage:     s.Damage(),
 		Provenance: &made,
 		Name:       s.Config.Name, Dir: dir, File: string(file), Populations: populations,

@@ -25,6 +25,9 @@ type Options struct {
 	// it; where it has one they are its first images, and 0 means all. -1 means no
 	// validation images.
 	Val int
+	// ValBeyond leaves out the validation images that a Val of so many has: what remains of Val are images that were not looked at with that many.
+	// Below Val, and 0 with a Val of 0.
+	ValBeyond int
 	// Resolution is the height and width in pixels that images are resized to; 0 means
 	// the size they have (see Info). At most 4096.
 	Resolution int
@@ -192,6 +195,8 @@ func (o Options) check(name string) error {
 		return &OptionError{name, "train", o.Train, "must be 0 (all) or a number of images"}
 	case o.Val < -1:
 		return &OptionError{name, "val", o.Val, "must be -1 (none), 0 (default) or a number of images"}
+	case o.ValBeyond < 0 || o.ValBeyond > 0 && o.ValBeyond >= o.Val:
+		return &OptionError{name, "val beyond", o.ValBeyond, fmt.Sprintf("must be from 0 to %d, below val", max(0, o.Val-1))}
 	case o.Resolution < 0 || o.Resolution > maxResolution:
 		return &OptionError{name, "resolution", o.Resolution, fmt.Sprintf("must be between 1 and %d pixels, or 0", maxResolution)}
 	case o.MaxCorrupt > 1 || o.MaxCorrupt != o.MaxCorrupt:
@@ -254,7 +259,7 @@ func (p *parts) split(name string, o Options) (*Data, error) {
 	h, w := p.height, p.width
 	train, held := o.Train, 0
 	if p.last != nil {
-		d.Val = &subset{s: p.last, to: o.Val, backwards: true, h: h, w: w}
+		d.Val = &subset{s: p.last, from: o.ValBeyond, to: o.Val, backwards: true, h: h, w: w}
 	} else {
 		n := p.train.len()
 		var err error
@@ -262,14 +267,14 @@ func (p *parts) split(name string, o Options) (*Data, error) {
 			return nil, err
 		}
 		if held > 0 {
-			d.Val = &subset{s: p.train, from: n - held, to: n, h: h, w: w}
+			d.Val = &subset{s: p.train, from: n - held, to: n - o.ValBeyond, h: h, w: w}
 		}
 	}
 	if p.val != nil && o.Val >= 0 {
 		if o.Val > p.val.len() {
 			return nil, o.tooManyVal(name, p.val.len())
 		}
-		d.Val = &subset{s: p.val, to: cmp.Or(o.Val, p.val.len()), h: h, w: w}
+		d.Val = &subset{s: p.val, from: o.ValBeyond, to: cmp.Or(o.Val, p.val.len()), h: h, w: w}
 	}
 	d.Train = &subset{s: p.train, to: train, h: h, w: w}
 	if p.test != nil {

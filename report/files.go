@@ -18,7 +18,7 @@ type File struct {
 }
 
 // Figures draws the page's figures as SVG files with their colours written out,
-// for a README or a paper: edf.svg, ladder.svg (of a design loop), search.svg,
+// for a README or a paper: edf.svg, ladder.svg (of a design loop), pareto-flops.svg and others (of a search), search.svg,
 // edf-by-params.svg (where the populations overlap), flops.svg, params.svg, acts.svg,
 // and for each space curves-SPACE.svg and best-SPACE.svg, its best network.
 func Figures(f analysis.Findings) []File {
@@ -31,6 +31,11 @@ func Figures(f analysis.Findings) []File {
 	add("edf", edf(f))
 	if len(f.Sources) == 1 && f.Sources[0].Ladder != nil {
 		add("ladder", ladderEDF(f, *f.Sources[0].Ladder))
+	}
+	if len(f.Sources) == 1 && f.Sources[0].Search != nil {
+		for _, front := range f.Sources[0].Search.Fronts {
+			add("pareto-"+front.Metric, pareto(*f.Sources[0].Search, front))
+		}
 	}
 	add("search", search(f))
 	add("edf-by-params", normalised(f))

@@ -48,7 +48,8 @@ type page struct {
 	EMax, Delta    string
 	HasPending     bool
 
-	Ladders []ladderPart
+	Ladders  []ladderPart
+	Searches []searchPart
 
 	Rows  []rowPart
 	Pairs []pairPart
@@ -154,11 +155,18 @@ func newPage(f analysis.Findings) (page, error) {
 	if len(f.Sources) == 1 && f.Sources[0].Ladder != nil {
 		p.Reading = strings.ReplaceAll(ladderReading(f, *f.Sources[0].Ladder), " %", "\u00a0%")
 	}
+	if len(f.Sources) == 1 && f.Sources[0].Search != nil {
+		p.Reading = strings.ReplaceAll(searchReading(*f.Sources[0].Search), " %", "\u00a0%")
+	}
 	var names, dirs []string
 	for _, s := range f.Sources {
 		names, dirs = append(names, s.Name), append(dirs, shellWord(s.Dir))
 		if s.Ladder != nil {
 			p.Ladders = append(p.Ladders, ladderPart{Name: s.Name, Words: ladderWords(*s.Ladder), Start: s.Ladder.Start, Size: signed(s.Ladder.Log10, 1), Rungs: rungs(*s.Ladder), EDF: draw(ladderEDF(f, *s.Ladder))})
+		}
+		if s.Search != nil {
+			p.Searches = append(p.Searches, newSearchPart(*s.Search))
+			p.Warnings = append(p.Warnings, selected(s))
 		}
 		items, err := protocol(s)
 		if err != nil {

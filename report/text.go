@@ -59,6 +59,9 @@ func Text(w io.Writer, c analysis.Comparison) error {
 		fmt.Fprintf(&b, "%s is left out: none of its networks has finished.\n", name)
 	}
 	for _, s := range c.Sources {
+		if s.Search != nil {
+			fmt.Fprintln(&b, selected(s))
+		}
 		if m := s.Imported; m != nil {
 			fmt.Fprintf(&b, "%s was trained elsewhere, and read as %s; conditions known: %s; not known: %s.\n", s.Dir, m.Format, orNothing(m.Known()), orNothing(m.Unknown()))
 		}

@@ -68,7 +68,7 @@ func (s *Study) Check(ctx context.Context, o CheckOptions) (c Checked, err error
 		return c, err
 	}
 	for _, name := range s.Config.Spaces {
-		for _, place := range s.samples(name) {
+		for _, place := range s.population(name) {
 			if place.ref.length == 0 {
 				c.Missing++
 			}
@@ -115,7 +115,7 @@ func (s *Study) retrain(ctx context.Context, t Trial, o CheckOptions) (r Retrain
 	l := &lines{h: s.history}
 	defer l.close()
 	place := s.history.samples[t.Space][t.Index]
-	old, err := l.trial(place, s.Config.Repeats)
+	old, err := l.trial(place, s.Config)
 	if err != nil {
 		return r, err
 	}

@@ -22,7 +22,7 @@ import (
 // Config is a study as its file states it.
 type Config struct {
 	Name    string // of the study; letters, digits and ._-
-	Samples int    // networks per space, at least 1; 0: as many as Decide or Design asks for
+	Samples int    // networks per space, at least 1; 0: as many as Decide, Design or Search asks for
 	Repeats Repeats
 	Spaces  []string
 	Data    trial.Data
@@ -32,6 +32,8 @@ type Config struct {
 	Decide *Decide
 	// Design is a loop that says what is trained; nil: Samples or Decide does. Spaces are then those that it has come to so far.
 	Design *Design
+	// Search is a search that says what is trained, of the one space in Spaces; nil: it is none.
+	Search *Search
 	// Slurm is the cluster that it is run on unless somebody says otherwise; nil: this machine.
 	Slurm *Slurm
 }
@@ -88,7 +90,7 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	}
 	f := doc.Root()
 	f.Require("name", "data", "recipe")
-	if !f.Has("design") {
+	if !f.Has("design") && !f.Has("search") {
 		f.Require("spaces")
 		if !f.Has("decide") {
 			f.Require("samples")
@@ -123,14 +125,14 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	checkSpaces(doc, f, c.Spaces)
 	c.Decide = readDecide(doc, f.Map("decide"), DefaultDecide(), c.Spaces, c.Recipe.Epochs)
 	if c.Design = readDesign(doc, f.Map("design"), c.Recipe.Epochs); c.Design != nil {
-		for _, other := range []string{"samples", "repeats", "decide"} {
-			if f.Has(other) {
-				doc.Fail(other, "", "has no place beside design, which says what is trained")
-			}
-		}
+		alone(doc, f, "design", "samples", "repeats", "decide", "search")
 		if len(c.Spaces) == 0 && c.Design.Start != "" {
 			c.Spaces = []string{c.Design.Start}
 		}
+	}
+	if c.Search = readSearch(doc, f.Map("search"), c.Recipe); c.Search != nil {
+		alone(doc, f, "search", "samples", "repeats", "decide", "spaces")
+		c.Spaces = []string{c.Search.Space}
 	}
 	for i, name := range c.Spaces {
 		if c.Decide != nil && !f.Has("samples") && !slices.Contains(c.Decide.Between[:], name) && !doc.Failed("decide.between") {
@@ -139,6 +141,15 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	}
 	f.Finish()
 	return c, doc.Err()
+}
+
+// alone refuses keys beside a block that says what is trained.
+func alone(doc *strict.Doc, f *strict.Fields, block string, others ...string) {
+	for _, other := range others {
+		if f.Has(other) {
+			doc.Fail(other, "", "has no place beside %s, which says what is trained", block)
+		}
+	}
 }
 
 func whole(doc *strict.Doc, f *strict.Fields, name string, to *int, low, high int) {

@@ -51,16 +51,7 @@ func readDesign(doc *strict.Doc, f *strict.Fields, epochs int) *Design {
 		}
 	}
 	whole(doc, f, "failures", &d.Failures, 1, 100)
-	if b := f.Map("budget"); b != nil {
-		whole(doc, b, "trainings", &d.Trainings, 1, maxSamples)
-		hours := 0.0
-		b.Float("hours", &hours)
-		if b.Has("hours") && !(hours > 0 && hours <= 1e5) {
-			doc.Fail(b.Path("hours"), strconv.FormatFloat(hours, 'g', -1, 64), "must be above 0 and at most 100000")
-		}
-		d.Hours = time.Duration(hours * float64(time.Hour))
-		b.Finish()
-	}
+	d.Trainings, d.Hours = readBudget(doc, f)
 	f.Strings("rules", &d.Rules)
 	f.Finish()
 	return &d

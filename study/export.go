@@ -82,7 +82,7 @@ func (s *Study) exportJSONL(ctx context.Context, w io.Writer, o ExportOptions) e
 func (s *Study) inCSV(c Column) bool {
 	switch c.Name {
 	case "rerun":
-		return s.Config.Repeats.Times > 0
+		return s.Config.Repeats.Times > 0 || s.Config.Search != nil
 	case "cause", "strides":
 		return false
 	}

@@ -101,24 +101,22 @@ func (h *history) wanted(c Config, visit func(training)) {
 			most[s.id] = max(most[s.id], h.epochsOf(name, index, c.Samples))
 		}
 	}
-	for rerun := range 1 + c.Repeats.Times {
+	for rerun := range 1 + h.mostReruns(c) {
 		for index := range last {
-			if rerun > c.Repeats.of(index) {
-				break
-			}
 			for _, name := range c.Spaces {
 				all := h.samples[name]
 				if index >= len(all) || all[index].ref.length == 0 {
 					continue
 				}
-				if full, any := h.extent(name, c.Samples); index >= any || rerun > 0 && index >= full {
+				if h.epochsOf(name, index, c.Samples) == 0 || rerun > 0 && rerun > h.rerunsOf(name, index, c) {
 					continue
 				}
 				p := training{all[index].id, name, index, rerun, all[index].flops, most[all[index].id]}
-				p.flops *= shareOf(p.epochs, c)
 				if rerun > 0 {
 					p.id, _ = rerunOf(p.id, rerun)
+					p.epochs = allEpochs
 				}
+				p.flops *= shareOf(p.epochs, c)
 				if !seen[p.id] {
 					seen[p.id] = true
 					visit(p)

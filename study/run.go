@@ -29,6 +29,8 @@ func (e *RequestError) Unwrap() error { return e.Err }
 // Request says which study to run.
 type Request struct {
 	File string // study file; "" to continue the one in Dir, with the spaces as they were
+	// Text is what stands in the study file, where it is not to be read: File then only names it. Nil: it is read.
+	Text []byte
 	Dir  string // study folder, made if it is not there; "" means out/<name of the study>
 	// Engine that trains (see engine/engines); "" means engines.Default.
 	Engine string
@@ -111,8 +113,10 @@ func (req Request) read() (config Config, text []byte, dir string, err error) {
 	if file == "" {
 		file = filepath.Join(req.Dir, fileName)
 	}
-	if text, err = strict.ReadFile(file); err != nil {
-		return config, nil, "", &RequestError{fmt.Errorf("study file: %w", err)}
+	if text = req.Text; text == nil {
+		if text, err = strict.ReadFile(file); err != nil {
+			return config, nil, "", &RequestError{fmt.Errorf("study file: %w", err)}
+		}
 	}
 	if config, err = ParseConfig(text, file); err != nil {
 		return config, nil, "", &RequestError{err}
@@ -148,6 +152,9 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	}
 	if config.Design != nil && req.Goals == nil {
 		return nil, &RequestError{fmt.Errorf("study %s is one of a design loop, which says what is trained: netspace design goes on with it", config.Name)}
+	}
+	if config.Search != nil && req.Goals == nil {
+		return nil, &RequestError{fmt.Errorf("study %s is a search, which says what is trained: netspace search goes on with it", config.Name)}
 	}
 	if req.Engine != engines.Default {
 		config.Engine = req.Engine

@@ -80,6 +80,22 @@ func (s *Study) Sample(ctx context.Context, name string, n int) ([]Trial, error)
 	return trials, nil
 }
 
+// Task is a training of a network of the study: its first one, or a rerun, from 1, with another seed. No place is kept for the result.
+func (s *Study) Task(t Trial, rerun int) (trial.Task, error) {
+	if s.history.study == nil {
+		return trial.Task{}, fmt.Errorf("%s: its settings cannot be read; running the study again writes them anew", s.Dir)
+	}
+	l := &lines{h: s.history}
+	defer l.close()
+	rec, err := l.sample(s.history.samples[t.Space][t.Index])
+	if err != nil {
+		return trial.Task{}, err
+	}
+	config := s.Config
+	config.Engine = s.engine()
+	return taskOf(rec, rerun, config, *s.history.study)
+}
+
 // CheckSpace reports parameters of a space that name no field of the recipe, or
 // whose values the recipe does not allow, as a *strict.Error.
 func CheckSpace(s *space.Space) error {

@@ -14,6 +14,8 @@ type Status struct {
 	Failed  int    `json:"failed"`
 	Running int    `json:"running"`
 	Pending int    `json:"pending"` // not started, or not sampled yet
+	// Short are networks of a search that were trained for the epochs that were asked for, and may be gone on with.
+	Short int `json:"short,omitempty"`
 	// Lowest error in percent, and the mean error of those that are done or
 	// failed; nil if there are none.
 	Best *float64 `json:"best"`
@@ -37,7 +39,7 @@ type Failure struct {
 func (s *Study) Failures() []Failure {
 	var all []Failure
 	for _, name := range s.Config.Spaces {
-		for index, place := range s.samples(name) {
+		for index, place := range s.places(name) {
 			if o := s.history.outcomes[place.id]; place.ref.length > 0 && o.state() == Failed {
 				all = append(all, Failure{name, index, place.id.String(), o.failed.Death})
 			}
@@ -57,14 +59,17 @@ func (s *Study) Status() []Status {
 
 func (s *Study) status(space string) Status {
 	st := Status{Space: space}
-	st.Samples, _ = s.history.extent(space, s.Config.Samples)
+	if st.Samples, _ = s.history.extent(space, s.Config.Samples); s.Config.Search != nil {
+		st.Samples = len(s.population(space))
+	}
 	sum := 0.0
-	for index, place := range s.samples(space) {
-		st.Reruns += s.Config.Repeats.of(index)
+	for index, place := range s.places(space) {
+		reruns := s.history.rerunsOf(space, index, s.Config)
+		st.Reruns += reruns
 		if place.ref.length == 0 {
 			continue
 		}
-		for rerun := range s.Config.Repeats.of(index) {
+		for rerun := range reruns {
 			if id, _ := rerunOf(place.id, rerun+1); s.history.outcomes[id].hasEnded() {
 				st.RerunsDone++
 			}
@@ -86,9 +91,13 @@ func (s *Study) status(space string) Status {
 			st.Causes[cmp.Or(o.failed.Cause, "unknown")]++
 		case Running:
 			st.Running++
+		case Pending:
+			if o.reached(s.history.epochsOf(space, index, s.Config.Samples)) {
+				st.Short++
+			}
 		}
 	}
-	st.Pending = st.Samples - st.Done - st.Failed - st.Running
+	st.Pending = st.Samples - st.Done - st.Failed - st.Running - st.Short
 	if n := st.Done + st.Failed; n > 0 {
 		mean := sum / float64(n)
 		st.Mean = &mean

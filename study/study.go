@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,7 +101,7 @@ func (s *Study) Populations(ctx context.Context) ([]Population, error) {
 	all := make([]Population, len(s.Config.Spaces))
 	for i, name := range s.Config.Spaces {
 		all[i] = Population{Study: s.Config.Name, Space: name}
-		err := s.each(ctx, s.samples(name), func(t Trial) error {
+		err := s.each(ctx, s.population(name), func(t Trial) error {
 			all[i].Trials = append(all[i].Trials, t)
 			return nil
 		})
@@ -122,11 +123,37 @@ func (s *Study) Drawn(ctx context.Context, space string, n int) (trials []Trial,
 	return trials, err
 }
 
-// samples are the places of a population, as many as the study file, or a goal, asks for.
-func (s *Study) samples(space string) []sample {
+// places gives the networks of a population by their places: as many as the study file, or a goal, asks for. Those of a search are all that were
+// begun, since it trains few of them wholly.
+func (s *Study) places(space string) iter.Seq2[int, sample] {
+	full, any := s.history.extent(space, s.Config.Samples)
+	if s.Config.Search != nil {
+		full = any
+	}
 	all := s.history.samples[space]
-	full, _ := s.history.extent(space, s.Config.Samples)
-	return all[:min(len(all), full)]
+	return func(yield func(int, sample) bool) {
+		for index, place := range all[:min(len(all), full)] {
+			if s.Config.Search != nil && s.history.epochsOf(space, index, 0) == 0 {
+				continue
+			}
+			if !yield(index, place) {
+				return
+			}
+		}
+	}
+}
+
+// population are the networks that places gives.
+func (s *Study) population(space string) (all []sample) {
+	if s.Config.Search == nil {
+		full, _ := s.history.extent(space, s.Config.Samples)
+		all = s.history.samples[space]
+		return all[:min(len(all), full)]
+	}
+	for _, place := range s.places(space) {
+		all = append(all, place)
+	}
+	return all
 }
 
 // ChanceError is the top-k error in percent of guessing among the given number of

@@ -145,7 +145,7 @@ func (s *Study) drawnColumns(ctx context.Context) ([]Column, error) {
 	l := &lines{h: s.history}
 	defer l.close()
 	for _, name := range s.Config.Spaces {
-		for _, place := range s.samples(name) {
+		for _, place := range s.population(name) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}

@@ -14,6 +14,7 @@ type State string
 const (
 	Pending State = "pending" // not started, or its attempt was lost
 	Running State = "running"
+	Short   State = "short" // trained for the epochs that a search or a comparison asked for, which are not all
 	Done    State = "done"
 	Failed  State = "failed" // diverged, crashed or out of memory: counts with the error of chance
 )

@@ -127,7 +127,7 @@ func (l *lines) curve(r *result) ([]Epoch, error) {
 }
 
 // trial joins a place in a population with what is known of its trial and its reruns.
-func (l *lines) trial(s sample, repeats Repeats) (Trial, error) {
+func (l *lines) trial(s sample, c Config) (Trial, error) {
 	r, err := l.sample(s)
 	if err != nil {
 		return Trial{}, err
@@ -136,7 +136,10 @@ func (l *lines) trial(s sample, repeats Repeats) (Trial, error) {
 	if err := l.outcome(r.ID, &t); err != nil {
 		return t, err
 	}
-	for rerun := range repeats.of(r.Index) {
+	if t.State == Pending && l.h.outcomes[r.ID].reached(l.h.epochsOf(r.Space, r.Index, c.Samples)) {
+		t.State = Short
+	}
+	for rerun := range l.h.rerunsOf(r.Space, r.Index, c) {
 		id, seed := rerunOf(r.ID, rerun+1)
 		again := Trial{ID: id.String(), Rerun: rerun + 1, Space: t.Space, Index: t.Index, Seed: seed, Spec: t.Spec, Asked: t.Asked, Complexity: t.Complexity}
 		if err := l.outcome(id, &again); err != nil {
@@ -171,7 +174,7 @@ func (l *lines) outcome(id trialID, t *Trial) (err error) {
 		if err != nil {
 			return err
 		}
-		t.Epochs = p.Paused.Epochs
+		t.Epochs, t.Seconds = p.Paused.Epochs, p.Paused.Seconds
 	}
 	for _, at := range o.epochs {
 		e, err := l.read(at)
@@ -225,7 +228,7 @@ func (h *history) chance() (err1, err5 float64) {
 // are read anew, on all cores.
 func (s *Study) Each(ctx context.Context, visit func(t Trial) error) error {
 	for _, name := range s.Config.Spaces {
-		if err := s.each(ctx, s.samples(name), visit); err != nil {
+		if err := s.each(ctx, s.population(name), visit); err != nil {
 			return err
 		}
 	}
@@ -261,7 +264,7 @@ func (s *Study) each(ctx context.Context, all []sample, visit func(t Trial) erro
 						continue
 					}
 					var bad *unreadable
-					if trials[k], errs[i] = r.trial(part[k], s.Config.Repeats); errors.As(errs[i], &bad) {
+					if trials[k], errs[i] = r.trial(part[k], s.Config); errors.As(errs[i], &bad) {
 						s.setAside(bad.Damage)
 						errs[i] = nil
 					}

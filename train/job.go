@@ -117,7 +117,7 @@ type Metrics struct {
 
 // Result is what a training came to. All but the times is the same for the same job.
 type Result struct {
-	Error           float64      `json:"error"`  // on the validation images at the end: top-1, percent
+	Error           float64      `json:"error"`  // at the end, on the validation images, or on the test images of a final training that has none: top-1, percent
 	Error5          float64      `json:"error5"` // top-5, percent
 	Loss            float64      `json:"loss"`   // mean cross-entropy, without smoothing
 	Test            *Metrics     `json:"test,omitempty"`

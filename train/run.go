@@ -143,7 +143,7 @@ func (j *Job) check() error {
 	switch {
 	case in.C != info.Channels || in.H != info.Height || in.W != info.Width || out.C != info.Classes:
 		return fail("the network is for %d×%d×%d images of %d classes, data set %s has %d×%d×%d and %d", in.C, in.H, in.W, out.C, info.Name, info.Channels, info.Height, info.Width, info.Classes)
-	case j.Data.Val == nil || j.Data.Val.Len() == 0:
+	case (j.Data.Val == nil || j.Data.Val.Len() == 0) && !j.Final:
 		return fail("data set %s has no validation images to evaluate on", info.Name)
 	case j.Final && (j.Data.Test == nil || j.Data.Test.Len() == 0):
 		return fail("data set %s has no test images for a final evaluation", info.Name)
@@ -350,6 +350,9 @@ func (r *run) evaluateInto(ctx context.Context, s *EpochStats) error {
 			return err
 		}
 	}
+	if r.Data.Val == nil || r.Data.Val.Len() == 0 { // of a final training
+		return nil
+	}
 	m, err := r.evaluate(ctx, r.Data.Val, "validation")
 	if err != nil {
 		return err
@@ -402,7 +405,9 @@ func (r *run) finish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		res.Test = &m
+		if res.Test = &m; !last.Evaluated {
+			res.Error, res.Error5, res.Loss = m.Error, m.Error5, m.Loss
+		}
 	}
 	if r.Weights != "" {
 		if err := r.saveWeights(); err != nil {

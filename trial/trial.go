@@ -84,7 +84,7 @@ func (i Input) String() string {
 type Data struct {
 	Name       string `json:"name"`                 // of a known data set, or the path of a folder
 	Train      int    `json:"train"`                // training images; 0: all that validation leaves
-	Validation int    `json:"validation"`           // images held out of them; 0: the data set's default
+	Validation int    `json:"validation"`           // images held out of them; 0: the data set's default, -1: none, of a final training
 	Resolution int    `json:"resolution,omitempty"` // pixels; 0: as the images are
 	// MaxCorrupt is the share of damaged images that is left out silently; 0: the
 	// default of package dataset, negative: none.

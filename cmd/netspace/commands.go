@@ -24,6 +24,7 @@ func commands(a *app) []*cobra.Command {
 		newCompareCmd(a),
 		newDecideCmd(a),
 		newDesignCmd(a),
+		newSearchCmd(a),
 		newPlanCmd(a),
 		newRefineCmd(a),
 		newReportCmd(a),

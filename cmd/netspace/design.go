@@ -73,7 +73,7 @@ func (o studyRunOptions) design(ctx context.Context, a *app, target string) erro
 		return startError(err)
 	}
 	page := filepath.Join(dir, "design.html")
-	if err := writeDesign(ctx, dir, page); err != nil {
+	if err := writePage(ctx, dir, page); err != nil {
 		return err
 	}
 	if a.json {
@@ -94,13 +94,17 @@ func (o studyRunOptions) design(ctx context.Context, a *app, target string) erro
 	return nil
 }
 
-// writeDesign writes the page of a design loop.
-func writeDesign(ctx context.Context, dir, page string) error {
+// writePage writes the page of a design loop or a search.
+func writePage(ctx context.Context, dir, page string) error {
 	source, err := analysis.Load(ctx, dir)
 	if err != nil {
 		return err
 	}
-	c, err := analysis.Compare(ctx, []analysis.Source{source}, analysis.Options{Delta: source.Ladder.Delta})
+	o := analysis.Options{Delta: analysis.DefaultDelta}
+	if source.Ladder != nil {
+		o.Delta = source.Ladder.Delta
+	}
+	c, err := analysis.Compare(ctx, []analysis.Source{source}, o)
 	if err != nil {
 		return unfinished(err, []string{dir})
 	}

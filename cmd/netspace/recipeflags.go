@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,17 +45,23 @@ func (f *recipeFlag) Set(text string) error {
 	return nil
 }
 
-// add defines the flags. The key bn_weight_decay becomes --bn-weight-decay.
-func (r *recipeFlags) add(c *cobra.Command) {
+// add defines the flags, of some fields if any are named. The key bn_weight_decay becomes --bn-weight-decay.
+func (r *recipeFlags) add(c *cobra.Command, only ...string) {
 	flags := c.Flags()
 	flags.StringVar(&r.file, "recipe", "", "read the recipe from `FILE` (YAML); flags change what it states")
 	for _, o := range train.Options() {
+		if len(only) > 0 && !slices.Contains(only, o.Key) {
+			continue
+		}
 		f := &recipeFlag{option: o}
 		r.fields = append(r.fields, f)
 		flag := flags.VarPF(f, flagName(o.Key), "", fmt.Sprintf("%s (default %s)", o.Help, o.Default))
 		if o.Switch {
 			flag.NoOptDefVal = "true"
 		}
+	}
+	if len(only) > 0 {
+		return
 	}
 	flags.BoolVar(&r.noAug, "no-augment", false, "the same as --augment=false")
 	flags.BoolVar(&r.noShuf, "no-shuffle", false, "the same as --shuffle=false: the training images in file order")

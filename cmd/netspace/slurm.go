@@ -23,8 +23,9 @@ import (
 // slurmFlags are what a study asks of a cluster, where the study file says nothing or something else.
 type slurmFlags struct {
 	study.Slurm
-	memory string
-	flags  *pflag.FlagSet
+	memory     string
+	memoryName string // of its flag
+	flags      *pflag.FlagSet
 }
 
 // slurmNames are the flags by the keys of executor.slurm in a study file.
@@ -32,11 +33,14 @@ var slurmNames = map[string]string{"partition": "partition", "account": "account
 	"cpus": "cpus", "gpus": "gpus", "options": "sbatch"}
 
 func (s *slurmFlags) add(f *pflag.FlagSet) {
-	s.flags = f
+	s.flags, s.memoryName = f, slurmNames["memory"]
+	if f.Lookup(s.memoryName) != nil { // it is that of a network
+		s.memoryName = "job-memory"
+	}
 	f.StringVar(&s.Partition, "partition", "", "slurm: partition, or several with commas")
 	f.StringVar(&s.Account, "account", "", "slurm: account that is charged")
 	f.DurationVar(&s.Time, "time", 0, "slurm: time limit of a job, such as 4h; jobs go on where it ended them")
-	f.StringVar(&s.memory, "memory", "", "slurm: memory of a job, such as 16GB")
+	f.StringVar(&s.memory, s.memoryName, "", "slurm: memory of a job, such as 16GB")
 	f.IntVar(&s.CPUs, "cpus", 0, "slurm: CPUs of a job; it has a worker for each, if it has no GPUs")
 	f.IntVar(&s.GPUs, "gpus", 0, "slurm: GPUs of a job; it has a worker for each")
 	f.StringArrayVar(&s.Options, "sbatch", nil, "slurm: a further `OPTION` of sbatch, such as --sbatch=--constraint=avx512; may be repeated")
@@ -45,7 +49,10 @@ func (s *slurmFlags) add(f *pflag.FlagSet) {
 // given are the flags of a cluster that were given, with their values, in the order of their names.
 func (s *slurmFlags) given() (all []*pflag.Flag) {
 	s.flags.VisitAll(func(f *pflag.Flag) {
-		for _, name := range slurmNames {
+		for key, name := range slurmNames {
+			if key == "memory" {
+				name = s.memoryName
+			}
 			if f.Name == name && f.Changed {
 				all = append(all, f)
 			}
@@ -62,7 +69,7 @@ func (s *slurmFlags) check(where string) error {
 	if s.memory != "" {
 		bytes, err := humanize.ParseBytes(s.memory)
 		if err != nil || bytes == 0 || bytes > 1<<50 {
-			return usagef("--memory %s: must be a size from 1 MB up, such as 2GB or 1.5GiB", s.memory)
+			return usagef("--%s %s: must be a size from 1 MB up, such as 2GB or 1.5GiB", s.memoryName, s.memory)
 		}
 		s.Memory = int64(bytes)
 	}

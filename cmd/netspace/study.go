@@ -315,6 +315,9 @@ func studyStatus(ctx context.Context, a *app, dir string) error {
 		return err
 	}
 	for _, st := range all {
+		if st.Short > 0 {
+			fmt.Fprintf(a.out, "%s: %d networks were trained for some epochs and did not go on\n", st.Space, st.Short)
+		}
 		if st.Reruns > 0 {
 			fmt.Fprintf(a.out, "%s: %d of %d reruns done\n", st.Space, st.RerunsDone, st.Reruns)
 		}
