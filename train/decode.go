@@ -1,8 +1,11 @@
 package train
 
 import (
+	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,14 +13,44 @@ import (
 	"netspace/strict"
 )
 
-// LoadRecipe reads a recipe file (YAML or JSON) over a base: what the file
+// LoadRecipe reads a recipe by name (see Named) or a recipe file (YAML or JSON) over a base: what it
 // does not state stays as in base.
 func LoadRecipe(path string, base Recipe) (Recipe, error) {
+	if text, ok := namedRecipe(path); ok {
+		return DecodeRecipe(text, "recipe "+path, base)
+	}
 	data, err := strict.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return base, fmt.Errorf("read recipe: %w; recipes by name are %s", err, strings.Join(Named(), ", "))
+	}
 	if err != nil {
 		return base, fmt.Errorf("read recipe: %w", err)
 	}
 	return DecodeRecipe(data, path, base)
+}
+
+// The recipes by name: files of which the program knows the text.
+//
+//go:embed recipes/*.yaml
+var namedRecipes embed.FS
+
+// Named lists the names of recipes for full training, which LoadRecipe takes in the place of a file and
+// "from" in a recipe.
+func Named() []string {
+	var names []string
+	files, _ := namedRecipes.ReadDir("recipes") // it is there
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
+}
+
+func namedRecipe(name string) (text []byte, ok bool) {
+	if !slices.Contains(Named(), name) {
+		return nil, false
+	}
+	text, err := namedRecipes.ReadFile("recipes/" + name + ".yaml")
+	return text, err == nil
 }
 
 // DecodeRecipe reads YAML (or JSON) over a base recipe. All faults — unknown
@@ -68,11 +101,23 @@ func withoutLines(err error) error {
 }
 
 // Read reads the fields of a recipe that is a file, or part of one, over r and
-// checks the outcome. All faults are added to doc; if there are any, r means nothing.
+// checks the outcome. "from" names a recipe that the other fields change. All faults are
+// added to doc; if there are any, r means nothing.
 func (r *Recipe) Read(doc *strict.Doc, f *strict.Fields) {
 	if f == nil {
 		return
 	}
+	f.Word("from", func(name string) error {
+		text, ok := namedRecipe(name)
+		if !ok {
+			return errors.New(strict.OneOf(name, Named()...))
+		}
+		base, err := DecodeRecipe(text, "recipe "+name, *r)
+		if err == nil {
+			*r = base
+		}
+		return err
+	})
 	v := reflect.ValueOf(r).Elem()
 	for i := range v.NumField() {
 		key := recipeKey(v.Type().Field(i))

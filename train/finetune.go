@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -32,7 +33,7 @@ func layerRate(text string) (pattern string, factor float64, err error) {
 // rates gives the factor of the learning rate of each parameter of g; nil if it is 1 for all. What matches several
 // patterns has the product of their factors. A pattern that matches nothing is an error: it is misspelt.
 func (r *Recipe) rates(g *graph.Graph) ([]float64, error) {
-	if len(r.Freeze)+len(r.LayerRates) == 0 {
+	if len(r.Freeze)+len(r.LayerRates) == 0 && r.LayerDecay == 0 {
 		return nil, nil
 	}
 	rates := slices.Repeat([]float64{1}, len(g.Params))
@@ -49,6 +50,12 @@ func (r *Recipe) rates(g *graph.Graph) ([]float64, error) {
 		}
 		return nil
 	}
+	if r.LayerDecay > 0 {
+		parts := partsOf(g)
+		for i, part := range parts {
+			rates[i] = math.Pow(r.LayerDecay, float64(parts[len(parts)-1]-part))
+		}
+	}
 	var errs []error
 	for _, pattern := range r.Freeze {
 		errs = append(errs, apply(pattern, 0))
@@ -61,6 +68,24 @@ func (r *Recipe) rates(g *graph.Graph) ([]float64, error) {
 		errs = append(errs, err)
 	}
 	return rates, errors.Join(errs...)
+}
+
+// partsOf numbers the part of the network that each parameter is of, from 0 in the order in which images pass them: the
+// stem, every block, the head.
+func partsOf(g *graph.Graph) []int {
+	parts := make([]int, len(g.Params))
+	last, number := "", -1
+	for i, p := range g.Params {
+		part, rest, _ := strings.Cut(p.Name, ".")
+		if block, _, ok := strings.Cut(rest, "."); ok && part != "stem" && part != "head" {
+			part += "." + block
+		}
+		if part != last {
+			last, number = part, number+1
+		}
+		parts[i] = number
+	}
+	return parts
 }
 
 // frozenStatistics lists the buffers of BNs whose scale and shift have the rate 0.

@@ -67,6 +67,7 @@ func optionHelp() map[string]string {
 		"bias_weight_decay":     "of the biases of convolutions and linear layers",
 		"freeze":                "patterns of tensors that stay as they are, such as stem.*,s1.*; with a BN's scale and shift its statistics, too",
 		"layer_rates":           "pattern=factor,…: the learning rate of tensors is multiplied by it",
+		"layer_decay":           "the learning rate falls by this factor from block to block, from the head down to the stem; 0: off",
 		"bn_momentum":           "weight of a batch in the running BN statistics",
 		"bn_epsilon":            "added to the variance in BN",
 		"precise_bn":            "training images to recompute BN statistics over before each evaluation; 0: running statistics",

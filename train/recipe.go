@@ -99,6 +99,7 @@ type Recipe struct {
 
 	Freeze     []string `json:"freeze,omitempty" yaml:"freeze,omitempty" identity:"omitdefault"`           // patterns of tensors that stay as they are
 	LayerRates []string `json:"layer_rates,omitempty" yaml:"layer_rates,omitempty" identity:"omitdefault"` // pattern=factor: of the learning rate of tensors
+	LayerDecay float64  `json:"layer_decay,omitempty" yaml:"layer_decay,omitempty" identity:"omitdefault"` // factor of the learning rate from block to block, from the head down; 0: none
 
 	BNMomentum float64 `json:"bn_momentum" yaml:"bn_momentum"` // weight of a batch in the running statistics
 	BNEpsilon  float64 `json:"bn_epsilon" yaml:"bn_epsilon"`   // added to the variance

@@ -108,6 +108,8 @@ func (r *Recipe) faults() []strict.Fault {
 		}
 	}
 
+	within("layer_decay", r.LayerDecay, 0, true, 1, true)
+
 	within("bn_momentum", r.BNMomentum, 0, false, 1, true)
 	within("bn_epsilon", r.BNEpsilon, 0, false, 1, true)
 	if r.PreciseBN != 0 && (r.PreciseBN < r.Batch || r.PreciseBN > math.MaxInt32) {

@@ -48,7 +48,8 @@ func (f *recipeFlag) Set(text string) error {
 // add defines the flags, of some fields if any are named. The key bn_weight_decay becomes --bn-weight-decay.
 func (r *recipeFlags) add(c *cobra.Command, only ...string) {
 	flags := c.Flags()
-	flags.StringVar(&r.file, "recipe", "", "read the recipe from `FILE` (YAML); flags change what it states")
+	flags.StringVar(&r.file, "recipe", "", "recipe by `NAME` ("+strings.Join(train.Named(), ", ")+"), or from a file (YAML); flags change what it states")
+	_ = c.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(train.Named(), cobra.ShellCompDirectiveDefault))
 	for _, o := range train.Options() {
 		if len(only) > 0 && !slices.Contains(only, o.Key) {
 			continue

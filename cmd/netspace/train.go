@@ -52,7 +52,7 @@ func newTrainCmd(a *app) *cobra.Command {
 		Long: `Train a network of the zoo or of a spec file on a data set, under a recipe.
 
 The recipe is that of the paper's populations (10 epochs of SGD, cosine), changed
-by the model's file, then by --recipe FILE, then by flags. The error is that of
+by the model's file, then by --recipe (a NAME or a FILE), then by flags. The error is that of
 validation images, which are held out of the training images; --final also
 evaluates the test images, once, at the end.
 
