@@ -31,6 +31,12 @@ func NetworkKey(g *graph.Graph, bnEpsilon float64) string {
 		if n.Op == graph.OpBatchNorm && n.Epsilon != bnEpsilon {
 			fmt.Fprintf(h, " Epsilon:%v", n.Epsilon)
 		}
+		if n.Pad != 0 {
+			fmt.Fprintf(h, " Pad:%d", n.Pad)
+		}
+		if n.Parts != 0 {
+			fmt.Fprintf(h, " Parts:%d", n.Parts)
+		}
 		fmt.Fprintln(h, "}")
 	}
 	for _, p := range g.Params {
