@@ -16,6 +16,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -72,16 +73,26 @@ type Description struct {
 	Precision Precision `json:"precision"`         // of its arithmetic
 	Library   string    `json:"library,omitempty"` // that computes most of it, with its version: "oneDNN 2.6.3"
 	ISA       string    `json:"isa,omitempty"`     // instruction set that it uses: "AVX2"
+	// Kernels is the version of the engine's own kernels, which goes up with every change of what they add up
+	// in which order; 0 is that of engines that have none, and of results from before there was a number.
+	Kernels int `json:"kernels,omitempty"`
 }
 
-// String gives "reference on cpu in fp64", with library and instruction set in brackets where there are such.
+// String gives "reference on cpu in fp64", with library, kernels and instruction set in brackets where there are such.
 func (d Description) String() string {
 	s := fmt.Sprintf("%s on %s in %s", d.Name, d.Device, d.Precision)
-	switch {
-	case d.Library != "" && d.ISA != "":
-		s += fmt.Sprintf(" (%s, %s)", d.Library, d.ISA)
-	case d.Library+d.ISA != "":
-		s += fmt.Sprintf(" (%s%s)", d.Library, d.ISA)
+	var parts []string
+	if d.Library != "" {
+		parts = append(parts, d.Library)
+	}
+	if d.Kernels != 0 {
+		parts = append(parts, fmt.Sprintf("kernels %d", d.Kernels))
+	}
+	if d.ISA != "" {
+		parts = append(parts, d.ISA)
+	}
+	if len(parts) > 0 {
+		s += " (" + strings.Join(parts, ", ") + ")"
 	}
 	return s
 }

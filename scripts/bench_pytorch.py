@@ -9,6 +9,9 @@ measurement is a process of its own; the three take turns, --rounds times,
 so that all see the same machine, and the best round counts for each. Memory
 is the peak resident size of the process, of PyTorch the smaller of the two.
 
+With --before, another netspace takes its turns, too, and the last column is
+the ratio to it: the same machine, the same minutes, before and after a change.
+
 A program per trial is what netspace's studies run, so one thread is the case
 that matters. Networks are torchnet.py's, with in-place activations. Needs
 python3-torch (1.13) and numpy.
@@ -118,12 +121,17 @@ def measure(name, group_width, spec, batch, options, file):
     torch_side = {layout: [sys.executable, __file__, "--worker", str(file), str(batch), layout, str(options.seconds)] for layout in LAYOUTS}
     ours = [options.netspace, "bench", "train", str(file), "--batch", str(batch), "--threads", "1", "--seconds", str(options.seconds), "--json"]
     row = {"network": name, "group_width": group_width, "batch": batch, "netspace": 0.0, "peak_fraction": 0.0, "pytorch": {l: 0.0 for l in LAYOUTS}}
+    before = options.before and [options.before, *ours[1:]]
+    if before:
+        row["before"] = 0.0
     memory = {"netspace": 0, **{l: 0 for l in LAYOUTS}}
     for _ in range(options.rounds):
         for layout, command in torch_side.items():
             result, peak = run(command)
             row["pytorch"][layout] = max(row["pytorch"][layout], result["images_per_second"])
             memory[layout] = max(memory[layout], peak)
+        if before:
+            row["before"] = max(row["before"], run(before)[0]["images_per_second"])
         result, peak = run(ours)
         if result["images_per_second"] > row["netspace"]:
             row["netspace"], row["peak_fraction"] = result["images_per_second"], result["peak_fraction"]
@@ -156,15 +164,16 @@ class Table:
 
     HEAD = ("network", "batch", "PyTorch contig.", "ch.-last", "netspace", "ratio", "of peak", "MB", "PyTorch MB", "ratio")
 
-    def __init__(self, markdown):
+    def __init__(self, markdown, before):
         self.form = "| {} |" if markdown else "{}"
         self.join = " | " if markdown else "  "
-        self.line(self.HEAD)
+        self.head = self.HEAD + (("to before",) if before else ())
+        self.line(self.head)
         if markdown:
-            self.line(["-" * 17] + ["-" * (len(h) - 1) + ":" for h in self.HEAD[1:]])
+            self.line(["-" * 17] + ["-" * (len(h) - 1) + ":" for h in self.head[1:]])
 
     def line(self, cells):
-        widths = [17] + [len(h) for h in self.HEAD[1:]]
+        widths = [17] + [len(h) for h in self.head[1:]]
         cells = [str(cells[0]).ljust(widths[0])] + [str(c).rjust(w) for c, w in zip(cells[1:], widths[1:])]
         print(self.form.format(self.join.join(cells)), flush=True)
 
@@ -173,6 +182,7 @@ class Table:
         self.line((
             r["network"], r["batch"], f"{p['contiguous']:.0f}", f"{p['channels-last']:.0f}", f"{r['netspace']:.0f}", f"{r['ratio']:.2f}",
             f"{100 * r['peak_fraction']:.0f} %", f"{r['memory'] / 1e6:.0f}", f"{r['pytorch_memory'] / 1e6:.0f}", f"{r['memory_ratio']:.2f}",
+            *([f"{r['netspace'] / r['before']:.2f}"] if "before" in r else []),
         ))
 
 
@@ -188,7 +198,11 @@ def summary(rows):
         (not wide or peak >= GOAL_PEAK, f"share of the FMA peak with group width 8 and more: geometric mean {100 * peak:.0f} % (goal {100 * GOAL_PEAK:.0f} %)"),
         (most["memory_ratio"] <= GOAL_MEMORY, f"memory against PyTorch: geometric mean {geometric_mean(r['memory_ratio'] for r in rows):.2f}, most {most['memory_ratio']:.2f}, {most['network']} at batch {most['batch']} (goal {GOAL_MEMORY})"),
     ]
-    return [("met     " if met else "NOT MET ") + text for met, text in goals], all(met for met, _ in goals)
+    lines = [("met     " if met else "NOT MET ") + text for met, text in goals]
+    if all("before" in r for r in rows):
+        ratios = [r["netspace"] / r["before"] for r in rows]
+        lines.append(f"to before: geometric mean {geometric_mean(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+    return lines, all(met for met, _ in goals)
 
 
 def main():
@@ -198,6 +212,7 @@ def main():
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--netspace", default="bin/netspace", help="the program (default bin/netspace)")
+    parser.add_argument("--before", metavar="PROGRAM", default=os.environ.get("NETSPACE_BEFORE"), help="another netspace to compare with (default: $NETSPACE_BEFORE)")
     parser.add_argument("--only", default="", help="only the networks whose name contains this")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--seconds", type=float, default=3, help="of one measurement (default 3)")
@@ -215,7 +230,7 @@ def main():
             print(json.dumps({"name": name, "group_width": group_width, "spec": spec}))
         return
     print(machine() + "\n")
-    table, rows = Table(options.markdown), []
+    table, rows = Table(options.markdown, options.before), []
     with tempfile.TemporaryDirectory() as folder:
         for name, group_width, spec in population:
             for batch in options.batch:

@@ -130,6 +130,7 @@ func TestSameNumbers(t *testing.T) {
 		{Maker{Engine: engine.Description{Name: "plain"}, CPU: "x"}, Maker{Engine: engine.Description{Name: "plain"}, CPU: "y"}, true},
 		{Maker{System: "linux/amd64"}, Maker{System: "linux/arm64"}, false},
 		{Maker{Engine: fast}, Maker{Engine: engine.Description{Name: "fast", ISA: "AVX2", Library: "2.0"}}, false},
+		{Maker{Engine: fast}, Maker{Engine: engine.Description{Name: "fast", ISA: "AVX2", Library: "1.0", Kernels: 1}}, false},
 	} {
 		if got := c.a.sameNumbers(c.b); got != c.want {
 			t.Errorf("%v and %v: %v", c.a, c.b, got)

@@ -2,6 +2,7 @@
 // dnnl_sgemm in run.c, so that a port to 3.x touches this file.
 #include "ops.h"
 #include "library.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@ struct ns_engine {
 	dnnl_engine_t engine;
 };
 
-enum { FWD, BWD_D, BWD_W };
+enum { FWD = NS_FORWARD, BWD_D = NS_DATA, BWD_W = NS_WEIGHTS };
 
 struct ns_conv {
 	dnnl_engine_t engine;
@@ -21,7 +22,9 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.h, group.h or pointwise.h
+	int direct[3]; // run by direct.h or group.h
+	int tiled;     // all by tile.h, without anything of oneDNN
+	char tile[3][24];
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -76,8 +79,20 @@ static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md) {
 		if ((*status = (call))) goto fail; \
 	} while (0)
 
-// Whether pointwise.h has kernels for a shape.
-static int pointwise(const ns_shape *s) { return s->wide && s->kernel == 1 && s->groups == 1 && !s->plain_src; }
+static void describe_tiles(struct ns_conv *c, const int *wanted, ns_conv_info *info) {
+	const ns_shape *s = &c->shape;
+	c->tiled = 1;
+	for (int k = 0; k < 3; k++) {
+		if (!wanted[k]) continue;
+		ns_tile t = ns_tile_choice(s, k);
+		snprintf(c->tile[k], sizeof c->tile[k], t.images > 1 ? "tile %dx%dx%d" : "tile %dx%d", t.vectors, t.positions, t.images);
+		info->impl[k] = c->tile[k];
+	}
+	info->wf = info->ww = sizeof(float) * ns_tile_weights(s, FWD);
+	info->wd = wanted[BWD_D] ? sizeof(float) * ns_tile_weights(s, BWD_D) : 0;
+	info->same_d = !wanted[BWD_D], info->same_w = info->adds = 1;
+	info->scratch = ns_tile_scratch(s);
+}
 
 // Lets oneDNN choose kernels and the layouts of their weights; where it has only
 // scalar reference code, direct.h takes over.
@@ -119,6 +134,13 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	c->engine = e->engine;
 	c->threads = s->threads;
 	c->shape = *s;
+	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
+	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
+	if (ns_tiled(s)) {
+		describe_tiles(c, wanted, info);
+		ns_teams(before);
+		return c;
+	}
 	dnnl_dims_t src_dims = {s->n, s->ic, s->ih, s->iw}, dst_dims = {s->n, s->oc, s->oh, s->ow};
 	dnnl_dims_t w4 = {s->oc, s->ic, s->kernel, s->kernel};
 	dnnl_dims_t w5 = {s->groups, s->oc / s->groups, s->ic / s->groups, s->kernel, s->kernel};
@@ -136,17 +158,13 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 4, w4, dnnl_f32, dnnl_format_tag_any));
 		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 4, w4, dnnl_f32, dnnl_oihw));
 	}
-	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
-	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
-	int64_t scratch_bytes = 0;
-	if (s->group || pointwise(s)) {
+	if (s->group) {
 		for (int k = 0; k < 3; k++) {
 			if (!wanted[k]) continue;
-			info->impl[k] = s->group ? "group" : "pointwise";
+			info->impl[k] = "group";
 			c->direct[k] = 1;
 			TRY("weights layout", direct_layout(s, k, &c->weights[k]));
 		}
-		if (!s->group) scratch_bytes = ns_pointwise_scratch(s);
 	} else {
 		describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
 		if (*status) goto fail;
@@ -156,7 +174,7 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	info->ww = wanted[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
 	info->same_d = !wanted[BWD_D] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_D]);
 	info->same_w = !wanted[BWD_W] || dnnl.memory_desc_equal(&c->weights[FWD], &c->weights[BWD_W]);
-	info->scratch = scratch_bytes;
+	info->scratch = 0;
 	size_t n = s->threads;
 	c->stream = ns_calloc(n, sizeof *c->stream);
 	c->src = ns_calloc(n, sizeof *c->src);
@@ -229,6 +247,10 @@ int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack) {
 	dnnl_primitive_desc_t pd;
 	dnnl_primitive_t r;
 	const dnnl_memory_desc_t *wf = &c->weights[FWD];
+	if (c->tiled) {
+		ns_tile_pack(&c->shape, plain, packed, unpack);
+		return dnnl_success;
+	}
 	int before = ns_teams(1); // a primitive fixes its number of threads when it is made
 	int s = dnnl.reorder_primitive_desc_create(&pd, unpack ? wf : &c->plain, c->engine, unpack ? &c->plain : wf, c->engine, NULL);
 	if (s) goto done;
@@ -249,26 +271,29 @@ done:
 	return s;
 }
 
-// which: 0 forward (a input, b weights, d output), 1 backward data (a output
-// gradient, b weights, d input gradient), 2 backward weights (a input, b
-// output gradient, d weight gradient), 3 and 4 the reorders (a from, d to).
+int ns_conv_adds(const struct ns_conv *c) { return c->tiled; }
+
 int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d, void *scratch) {
+	if (c->tiled) {
+		int data = which == NS_DATA, gradient = which == NS_WEIGHTS || which == NS_WEIGHTS_ADD;
+		ns_tile_exec(&c->shape, which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, data ? a : gradient ? b : d, scratch);
+		return dnnl_success;
+	}
 	dnnl_stream_t st = c->stream[t];
 	dnnl_exec_arg_t args[4];
-	if (which >= 3) {
-		dnnl_memory_t from = which == 3 ? c->w[FWD][t] : c->w[BWD_W][t], to = which == 3 ? c->w[BWD_D][t] : c->w[FWD][t];
+	if (which >= NS_TURN) {
+		dnnl_memory_t from = which == NS_TURN ? c->w[FWD][t] : c->w[BWD_W][t], to = which == NS_TURN ? c->w[BWD_D][t] : c->w[FWD][t];
 		dnnl.memory_set_data_handle_v2(from, a, st);
 		dnnl.memory_set_data_handle_v2(to, d, st);
 		args[0] = (dnnl_exec_arg_t){DNNL_ARG_FROM, from};
 		args[1] = (dnnl_exec_arg_t){DNNL_ARG_TO, to};
-		return dnnl.primitive_execute(which == 3 ? c->reorder_d : c->reorder_w, st, 2, args);
+		return dnnl.primitive_execute(which == NS_TURN ? c->reorder_d : c->reorder_w, st, 2, args);
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
 	if (c->direct[which]) {
 		const ns_shape *s = &c->shape;
 		const ns_convs *ours = !s->wide ? &ns_convs8 : s->block == 8 ? &ns_wide8x2 : &ns_wide16;
-		if (pointwise(s)) ns_pointwise_exec(s, which, src, w, dst, scratch);
-		else if (s->group) ours->group(s, which, src, w, dst);
+		if (s->group) ours->group(s, which, src, w, dst);
 		else ns_kernels_for(s->block)->direct(s, which, src, w, dst);
 		return dnnl_success;
 	}

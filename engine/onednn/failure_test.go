@@ -22,7 +22,12 @@ func TestFailureToMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	for shape := range p.shapes {
+	seen := 0
+	for shape, q := range p.shapes {
+		if q.info.adds != 0 {
+			continue // kernels of ours
+		}
+		seen++
 		want := "convolution -1" + strings.TrimPrefix(shapeString(shape), "convolution 4")
 		shape.n = -1
 		_, err := p.makePrims(shape)
@@ -30,6 +35,9 @@ func TestFailureToMake(t *testing.T) {
 		if !errors.As(err, &e) || e.Primitive != "source layout" || e.Shape != want || e.Status != "invalid arguments" {
 			t.Errorf("error %v; want source layout of %s", err, want)
 		}
+	}
+	if seen == 0 {
+		t.Error("nothing of oneDNN in the network")
 	}
 }
 

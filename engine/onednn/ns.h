@@ -67,7 +67,7 @@ typedef struct {
 } ns_gemm; // NS_GEMM_*
 typedef struct {
 	int64_t size; // floats of the weight gradient
-	int64_t next; // thread scratch for the gradient of every chunk but the first
+	int64_t next; // thread scratch for the gradient of every chunk but the first, where it cannot add
 } ns_conv_w; // NS_CONV_W
 typedef struct {
 	int32_t chunk; // images that were added up at a time
@@ -167,11 +167,13 @@ typedef struct {
 	int32_t wide;       // AVX-512 may be used
 	int32_t backward;   // 0: forward only; 1: weights; 2: weights and data
 	int32_t threads;
+	int32_t vectors, images; // tests: of the tile to use; 0: as the rule says
 } ns_shape;
 typedef struct {
 	int64_t wf, wd, ww;
 	int64_t scratch;       // bytes of the largest scratchpad
 	int32_t same_d, same_w; // those layouts equal the forward one
+	int32_t adds;           // the weight gradient can be added to what is there: NS_WEIGHTS_ADD
 	const char *impl[3];
 } ns_conv_info;
 typedef struct ns_engine ns_engine;
@@ -182,6 +184,11 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 void ns_conv_free(struct ns_conv *c);
 // Copies weights between plain [g,]oihw and the forward layout.
 int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack);
+// NS_FORWARD: a input, b weights, d output; NS_DATA: a output gradient, b weights, d input
+// gradient; NS_WEIGHTS, and NS_WEIGHTS_ADD where it adds: a input, b output gradient, d weight
+// gradient; NS_TURN: weights a of forward to d of backward data; NS_RELAYOUT: gradient a of weights to d in the forward layout.
+enum { NS_FORWARD, NS_DATA, NS_WEIGHTS, NS_TURN, NS_RELAYOUT, NS_WEIGHTS_ADD };
+int ns_conv_adds(const struct ns_conv *c);
 int ns_conv_exec(struct ns_conv *c, int which, int thread, void *a, void *b, void *d, void *scratch);
 void ns_version(int *major, int *minor, int *patch, int *isa);
 const char *ns_status(int status);

@@ -30,8 +30,9 @@ type Engine struct {
 	c    *C.ns_engine
 	wide bool // AVX-512: blocks of 16 channels where all fit
 
-	// Of tests: see planner.zone; and what is called with every program before it goes.
+	// Of tests: see planner.zone; vectors and images of the tiles to use; and what is called with every program before it goes.
 	zone    int64
+	tile    [2]int
 	closing func(*program)
 }
 
@@ -64,8 +65,11 @@ func (e *Engine) Describe() engine.Description {
 	var major, minor, patch, isa C.int
 	C.ns_version(&major, &minor, &patch, &isa)
 	return engine.Description{Name: Name, Device: engine.CPU, Precision: engine.FP32,
-		Library: fmt.Sprintf("oneDNN %d.%d.%d", int(major), int(minor), int(patch)), ISA: isaName(int(isa))}
+		Library: fmt.Sprintf("oneDNN %d.%d.%d", int(major), int(minor), int(patch)), ISA: isaName(int(isa)), Kernels: kernels}
 }
+
+// kernels goes up whenever the C kernels give other bits than before; 0 were those without tiles.
+const kernels = 1
 
 // isaName is what people call a set of instructions that oneDNN has a number for.
 func isaName(isa int) string {

@@ -40,30 +40,33 @@ typedef struct ns_kernels {
 // Sixteen lanes are for processors with AVX-512 alone.
 extern const ns_kernels ns_kernels8, ns_kernels16;
 
-// A product or a weight gradient of pointwise.h: of one vector of output
-// channels. Distances in floats.
-typedef struct {
-	const float *x, *w;
-	float *y;                // product: out; gradient: the output's gradient
-	float *dw;
-	int in_blocks, positions, images;
-	int64_t x_block, w_block; // from one input block to the next
-	int64_t y_next, w_next;   // from one output block to the next in a vector
-	int64_t x_image, y_image; // gradient
-} ns_pointwise;
-
-// Convolution kernels of ours. Those of wide vectors (AVX-512) are zero on
-// other machines; the others have no pointwise ones.
+// Convolution kernels of ours in groups of a few channels.
 typedef struct {
 	void (*group)(const ns_shape *s, int which, float *src, float *w, float *dst); // as ns_kernels.direct
-	void (*product)(const ns_pointwise *s);
-	void (*gradient)(const ns_pointwise *s);
 } ns_convs;
-extern const ns_convs ns_convs8;                              // blocks of 8
-extern const ns_convs ns_wide8, ns_wide8x2, ns_wide16;        // one block of 8 to a vector, two, a block of 16
+extern const ns_convs ns_convs8;             // blocks of 8
+extern const ns_convs ns_wide8x2, ns_wide16; // on AVX-512: two blocks of 8 to a vector, a block of 16
 
-// 1×1 convolutions of one group on AVX-512; which as in ns_kernels.direct. Backward
-// data reads weights with the inner dimensions exchanged.
-int64_t ns_pointwise_scratch(const ns_shape *s); // bytes
-void ns_pointwise_exec(const ns_shape *s, int which, float *src, float *w, float *dst, float *scratch);
+// A tile of tile.h: vectors of outputs by positions in so many images; of the weight gradient,
+// vectors of the outputs' gradient by input channels.
+typedef struct {
+	int vectors, positions, images;
+} ns_tile;
+
+// The kernels of tile.h for vectors of so many lanes; those of AVX-512 are zero on other machines.
+typedef struct {
+	int lanes;
+	ns_tile (*choice)(const ns_shape *s, int which);
+	void (*product)(const ns_shape *s, int data, const float *x, const float *w, float *y);
+	void (*weights)(const ns_shape *s, const float *x, const float *d, float *w, int add);
+} ns_tiles;
+extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // one block of 8 to a vector, two, a block of 16
+
+// Convolutions by tiles; which as in ns_conv_exec.
+int ns_tiled(const ns_shape *s); // whether there are tiles for a shape
+ns_tile ns_tile_choice(const ns_shape *s, int which);
+int64_t ns_tile_weights(const ns_shape *s, int which); // floats
+int64_t ns_tile_scratch(const ns_shape *s);            // bytes
+void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack);
+void ns_tile_exec(const ns_shape *s, int which, float *src, float *w, float *dst, float *scratch);
 #endif

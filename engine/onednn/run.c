@@ -94,13 +94,13 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	case NS_UNFOLD: k->unfold(o, q.g1, y, n); return 0;
 	case NS_SOFTMAX_F: k->softmax_f(o, ar, x, y, n); return 0;
 	case NS_SOFTMAX_B: k->softmax_b(o, ar, r, q.g1, y, n); return 0;
-	case NS_CONV_F: return ns_conv_exec(o->conv, 0, w->thread, x.p, ar + o->weight, y.p, opscratch);
-	case NS_CONV_D: return ns_conv_exec(o->conv, 1, w->thread, x.p, ar + o->weight, y.p, opscratch);
+	case NS_CONV_F: return ns_conv_exec(o->conv, NS_FORWARD, w->thread, x.p, ar + o->weight, y.p, opscratch);
+	case NS_CONV_D: return ns_conv_exec(o->conv, NS_DATA, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_W: {
 		float *dw = ar + o->dw + w->thread * o->dw_stride;
-		if (first) return ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, dw, opscratch);
+		if (first || ns_conv_adds(o->conv)) return ns_conv_exec(o->conv, first ? NS_WEIGHTS : NS_WEIGHTS_ADD, w->thread, x.p, r.p, dw, opscratch);
 		float *tmp = w->scratch + o->of.conv_w.next;
-		int s = ns_conv_exec(o->conv, 2, w->thread, x.p, r.p, tmp, opscratch);
+		int s = ns_conv_exec(o->conv, NS_WEIGHTS, w->thread, x.p, r.p, tmp, opscratch);
 		for (int64_t i = 0; i < o->of.conv_w.size; i += 8) store(dw + i, load(dw + i) + load(tmp + i));
 		return s;
 	}
@@ -177,7 +177,7 @@ static int fin_dw(worker *w, const ns_op *o, int threads) {
 	for (int t = 1; t < threads; t++)
 		for (int64_t i = 0; i < d.size; i += 8) store(dw + i, load(dw + i) + load(dw + t * o->dw_stride + i));
 	if (d.relayout) { // another layout than the forward one
-		int s = ns_conv_exec(o->conv, 4, w->thread, dw, 0, g, 0);
+		int s = ns_conv_exec(o->conv, NS_RELAYOUT, w->thread, dw, 0, g, 0);
 		if (s) return s;
 	} else if (dw != g) {
 		memcpy(g, dw, d.size * sizeof *g);
@@ -192,7 +192,7 @@ static int run_once(worker *w, const ns_op *o, int threads) {
 	case NS_FIN_STATS: fin_stats(w->p, w->a, o, threads); return 0;
 	case NS_FIN_GRAD: fin_grad(w->p, o, threads); return 0;
 	case NS_FIN_DW: return fin_dw(w, o, threads);
-	case NS_REORDER_D: return ns_conv_exec(o->conv, 3, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->of.reorder.to, 0);
+	case NS_REORDER_D: return ns_conv_exec(o->conv, NS_TURN, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->of.reorder.to, 0);
 	}
 	return dnnl_invalid_arguments;
 }

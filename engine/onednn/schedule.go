@@ -457,7 +457,9 @@ func (s *scheduler) weightGradient(c *conv, x, d *buffer) {
 	if c.kind != gemmConv {
 		same = w.prims.info.same_w != 0
 		size = int64(w.prims.info.ww) / 4
-		o.tmp = s.plan.temporary(size)
+		if w.prims.info.adds == 0 {
+			o.tmp = s.plan.temporary(size)
+		}
 	}
 	stride := (size + 15) / 16 * 16
 	if threads > 1 || !same {

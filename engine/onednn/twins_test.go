@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -264,7 +265,7 @@ func TestGroupKernels(t *testing.T) {
 						continue
 					}
 					for _, k := range c.compare(t, e, block) {
-						if k != "group" {
+						if k != "group" && !strings.HasPrefix(k, "tile ") {
 							t.Errorf("%+v runs on %s", c, k)
 						}
 					}
@@ -278,29 +279,55 @@ func TestGroupKernels(t *testing.T) {
 	})
 }
 
-// pointwise.h: one to four blocks on both sides, of which the last may stand alone in its vector, and
-// every number of positions that there is code for.
-func TestPointwiseKernels(t *testing.T) {
+// tile.h: every tile on rows that it fills and that it does not, with vectors, images and halves of
+// vectors left over, for both kernels and strides; dense and in groups.
+func TestTiles(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
-		if !e.wide {
-			t.Skip("those are of AVX-512 alone")
-		}
-		for positions := 2; positions <= 60; positions++ {
-			for stride := 1; stride <= 2; stride++ {
-				c := convolution{
-					in: block*(1+positions%4) - positions%3, out: block*(1+positions/4%4) - positions%2,
-					h: 1, w: positions, kernel: 1, stride: stride, groups: 1, chunk: 1 + positions%3,
-				}
-				if positions%4 == 0 {
-					c.h, c.w = 4, positions/4
-				}
-				c.batch = c.chunk * (1 + positions%2)
-				for _, k := range c.compare(t, e, block) {
-					if k != "pointwise" {
-						t.Errorf("%+v runs on %s", c, k)
+		tiles := map[string]bool{}
+		for vectors := 1; vectors <= 4; vectors++ {
+			for images := 1; images <= 4; images++ {
+				e.tile = [2]int{vectors, images}
+				for positions := 1; positions <= 29; positions++ {
+					for kernel := 1; kernel <= 3; kernel += 2 {
+						if kernel == 1 && images > 1 || positions > 15 && vectors*kernel > 1 {
+							continue
+						}
+						n := vectors + positions + images
+						blocks := vectors
+						if e.wide {
+							blocks = vectors * 16 / block
+						}
+						c := convolution{
+							in: block*(1+n%3) - n%2, out: block*(blocks+n%2) - n%3, h: 1 + n%3, w: positions,
+							kernel: kernel, stride: 1 + n/2%2, groups: 1, chunk: images + n%3,
+						}
+						if c.stride == 2 {
+							c.w = 2*positions - n%2
+						}
+						switch n % 4 {
+						case 0: // as many on both sides: backward data has the same tiles
+							c.in = c.out
+						case 1:
+							if groups := block * max(2, blocks); kernel == 3 && c.stride*positions < 20 {
+								c.in, c.out, c.groups = 2*groups, 2*groups, 2
+							}
+						}
+						c.batch = c.chunk * (1 + n%2)
+						if c.h*c.w == 1 && kernel == 1 {
+							continue
+						}
+						for which, k := range c.compare(t, e, block) {
+							if !strings.HasPrefix(k, "tile ") && k != "group" {
+								t.Errorf("%+v runs on %s", c, k)
+							}
+							tiles[fmt.Sprint(kernel, c.stride, which, " ", k)] = true
+						}
 					}
 				}
 			}
+		}
+		if len(tiles) < 20 {
+			t.Errorf("only %d tiles: %v", len(tiles), tiles)
 		}
 	})
 }

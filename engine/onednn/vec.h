@@ -36,6 +36,23 @@ INLINE void store_apart(float *p, int64_t next, vf v) {
 	_mm256_storeu_ps(p + next, _mm512_extractf32x8_ps((__m512)v, 1));
 #endif
 }
+
+// The first block of a vector that holds two, to memory and alone.
+INLINE void store_half(float *p, vf v) {
+#if LANES == BLOCK
+	store(p, v);
+#else
+	_mm256_storeu_ps(p, _mm512_castps512_ps256((__m512)v));
+#endif
+}
+
+INLINE vf lower_half(vf v) {
+#if LANES == BLOCK
+	return v;
+#else
+	return (vf)_mm512_zextps256_ps512(_mm512_castps512_ps256((__m512)v));
+#endif
+}
 #endif
 
 // exp by Cody-Waite reduction and a degree-6 polynomial; below 2 ulp on

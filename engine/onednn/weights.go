@@ -16,7 +16,7 @@ import (
 type prims struct {
 	c     *C.struct_ns_conv
 	info  C.ns_conv_info
-	group bool // run by group.h
+	group bool // run by group.h, where tiles do not fit
 }
 
 // weight is a convolution's or linear layer's weight in the forward layout.
@@ -74,6 +74,7 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 		ih: C.int32_t(in.H), iw: C.int32_t(in.W), oh: C.int32_t(n.H), ow: C.int32_t(n.W),
 		kernel: C.int32_t(max(1, n.Kernel)), stride: C.int32_t(max(1, n.Stride)),
 		threads: C.int32_t(p.opt.Threads), block: C.int32_t(p.block),
+		vectors: C.int32_t(p.engine.tile[0]), images: C.int32_t(p.engine.tile[1]),
 	}
 	switch c.kind {
 	case depthwiseConv:

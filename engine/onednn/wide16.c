@@ -5,8 +5,7 @@
 #define LANES 16
 #define BLOCK 16
 #include "group.h"
-#include "pointwise.h"
-const ns_convs ns_wide16 = {ns_group, pointwise_product, pointwise_gradient};
+const ns_convs ns_wide16 = {ns_group};
 #else
 const ns_convs ns_wide16;
 #endif

@@ -6,8 +6,7 @@
 #define LANES 16
 #define BLOCK 8
 #include "group.h"
-#include "pointwise.h"
-const ns_convs ns_wide8x2 = {ns_group, pointwise_product, pointwise_gradient};
+const ns_convs ns_wide8x2 = {ns_group};
 #else
 const ns_convs ns_wide8x2;
 #endif
