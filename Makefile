@@ -5,6 +5,7 @@
 # make test-slurm   studies on a Slurm of two nodes that is started for it (Debian's packages)
 # make test-export  exported files in ONNX Runtime, PyTorch and torchvision (Debian's packages, npm)
 # make calibrate  what the statistics promise, simulated; writes the tables of docs/statistics.md (a quarter of an hour)
+# make bench-search  successive halving beside random search on real curves; writes the table of docs/search.md
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
@@ -14,7 +15,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study asan calibrate test-slurm test-export
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study bench-search asan calibrate test-slurm test-export
 
 need:
 	@scripts/need go compiler onednn
@@ -90,6 +91,10 @@ bench-study: build
 # The same numbers on every machine of one type.
 calibrate: need
 	go run ./internal/calibrate -o docs/statistics.md
+
+# Successive halving beside random search for the same trainings, by the command's own code on curves of real networks.
+bench-search: need
+	go run ./internal/calibrate -searches -runs 10 -o docs/search.md
 
 check: test test-nocgo lint fuzz race asan
 

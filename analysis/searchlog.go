@@ -32,6 +32,8 @@ type SearchLog struct {
 	// Drawn networks were looked at, of which those that keep no bound of Screened were left out before any training.
 	Drawn    int `json:"drawn"`
 	Rejected int `json:"rejected"`
+	// Latency is what was measured of latencies; nil: no budget asks for it.
+	Latency *Latencies `json:"latency,omitempty"`
 	// Begun and Sizes are how many networks the clock lets begin, so far, and take part in each round. Empty for a budget of trainings.
 	Begun int         `json:"begun,omitempty"`
 	Sizes []int       `json:"sizes,omitempty"`
@@ -56,6 +58,19 @@ type SearchBound struct {
 	Metric string `json:"metric"` // flops, params, acts, memory, weights_size, latency
 	Unit   string `json:"unit"`
 	Range  string `json:"range"` // "..3M"
+}
+
+// Latencies are those of one image that a search measured.
+type Latencies struct {
+	Device   string          `json:"device"`   // that measured
+	Measured map[int]float64 `json:"measured"` // milliseconds by network
+	// Late are networks that were measured after their training: a model of what was measured before had said enough.
+	Late map[int]bool `json:"late,omitempty"`
+	// Predicted is how many networks a model kept or rejected, of Fitted networks at last; Model is the standard deviation of the logarithm of what it
+	// predicts for networks that it has not seen.
+	Predicted int     `json:"predicted"`
+	Fitted    int     `json:"fitted"`
+	Model     float64 `json:"model_error"`
 }
 
 // SearchRun is a round of a search: some networks, trained for so many epochs.
@@ -123,6 +138,8 @@ type Winner struct {
 	graph.Complexity
 	Memory      int64 `json:"memory"`       // bytes, see graph.Graph.PeakMemory
 	WeightsSize int64 `json:"weights_size"` // bytes of all tensors as float32
+	// Latency as measured, milliseconds; nil if no budget asks for it.
+	Latency *float64 `json:"latency,omitempty"`
 	// Chance that it is the best of the finalists, and of all networks that were tried.
 	OfFinalists float64 `json:"chance_of_finalists"`
 	OfAll       float64 `json:"chance_of_all"`

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"netspace/dataset"
 	"netspace/engine"
 	"netspace/internal/atomicfile"
+	"netspace/latency"
 	"netspace/metric"
 	"netspace/stats"
 	"netspace/study"
@@ -34,6 +36,8 @@ type SearchOptions struct {
 	Trainer trial.Trainer
 	// Engine measures the estimate.
 	Engine func() (engine.Engine, error)
+	// Meter measures latencies, by a program if one is named; device says where. Nil where no budget asks for it.
+	Meter func(command []string) (m latency.Meter, device string, err error)
 	// Tell is told of what the search does; nil: nobody.
 	Tell func(format string, args ...any)
 	// Round is told of every round when it is over, from the first, also when the search is run again; nil: nobody.
@@ -87,6 +91,9 @@ func Search(ctx context.Context, req study.Request, o SearchOptions) (analysis.S
 		return s.log, err
 	}
 	s.log = s.begin()
+	if err := s.measuring(); err != nil {
+		return s.log, err
+	}
 	err = s.run(ctx)
 	if saved := s.save(); err == nil {
 		err = saved
@@ -114,6 +121,7 @@ type search struct {
 	began    time.Time
 	before   analysis.SearchLog // of earlier runs
 	log      analysis.SearchLog
+	times    *latencies // nil: no budget asks for them
 	input    arch.Input // that networks are for
 	kept     []bool     // of the first networks, whether they keep all bounds
 	images   int        // of the trainings of a round
@@ -138,6 +146,30 @@ func (s *search) begin() analysis.SearchLog {
 		}
 	}
 	return l
+}
+
+// measuring prepares to measure latencies, and goes on from those that were.
+func (s *search) measuring() error {
+	q := s.question
+	if q.Latency.IsZero() {
+		return nil
+	}
+	meter, device, err := s.Meter(q.LatencyCommand)
+	if err != nil {
+		return &study.RequestError{Err: err}
+	}
+	log := &analysis.Latencies{Device: device, Measured: map[int]float64{}, Late: map[int]bool{}}
+	if old := s.before.Latency; old != nil {
+		maps.Copy(log.Measured, old.Measured)
+		maps.Copy(log.Late, old.Late)
+	}
+	s.log.Latency = log
+	s.log.Bounds = append(s.log.Bounds, analysis.SearchBound{Metric: "latency", Unit: "milliseconds", Range: q.Latency.String()})
+	s.times = &latencies{within: q.Latency, meter: meter, log: log, save: s.save, graph: func(t study.Trial) (latency.Task, error) {
+		g, err := t.Spec.Graph(s.input)
+		return latency.Task{Graph: g, Batch: 1, Threads: 1}, err
+	}}
+	return nil
 }
 
 func (s *search) run(ctx context.Context) error {
@@ -169,6 +201,9 @@ func (s *search) run(ctx context.Context) error {
 	alive := slices.DeleteFunc(slices.Clone(networks), func(t study.Trial) bool { return t.State != study.Done })
 	if len(alive) == 0 {
 		return fmt.Errorf("all networks failed; netspace study status %s says why", s.dir)
+	}
+	if alive, err = s.measured(ctx, alive); err != nil {
+		return err
 	}
 	finalists := alive[:min(s.finalists, len(alive))]
 	if _, err = s.trained(ctx, finalists, s.whole(), s.reruns); err != nil {
@@ -376,7 +411,7 @@ func (s *search) candidates(ctx context.Context, n int) ([]study.Trial, error) {
 				break
 			}
 			s.log.Drawn++
-			fits, err := s.keeps(t)
+			fits, err := s.keeps(ctx, t, known)
 			if err != nil {
 				return nil, err
 			}
@@ -396,17 +431,48 @@ func (s *search) candidates(ctx context.Context, n int) ([]study.Trial, error) {
 }
 
 // keeps tells whether a network keeps the bounds that are not those of its regime.
-func (s *search) keeps(t study.Trial) (bool, error) {
+func (s *search) keeps(ctx context.Context, t study.Trial, known []study.Trial) (fits bool, err error) {
 	q := s.question
-	if q.Memory.IsZero() && q.WeightsSize.IsZero() {
+	if q.Memory.IsZero() && q.WeightsSize.IsZero() && s.times == nil {
 		return true, nil
 	}
 	if t.Index < len(s.kept) {
 		return s.kept[t.Index], nil
 	}
 	memory, size, err := s.footprint(t.Spec)
-	s.kept = append(s.kept, within(q.Memory, memory) && within(q.WeightsSize, size))
-	return err == nil && s.kept[t.Index], err
+	if err != nil {
+		return false, err
+	}
+	if fits = within(q.Memory, memory) && within(q.WeightsSize, size); fits && s.times != nil {
+		if fits, err = s.times.keeps(ctx, t, known); err != nil {
+			return false, err
+		}
+	}
+	s.kept = append(s.kept, fits)
+	return fits, nil
+}
+
+// measured gives the networks, all measured now, whose latencies are within the budget. Some were trained because a model promised that.
+func (s *search) measured(ctx context.Context, networks []study.Trial) (kept []study.Trial, err error) {
+	if s.times == nil {
+		return networks, nil
+	}
+	for _, t := range networks {
+		if _, known := s.log.Latency.Measured[t.Index]; !known {
+			s.log.Latency.Late[t.Index] = true
+		}
+		ms, err := s.times.measure(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if s.question.Latency.Contains(ms) {
+			kept = append(kept, t)
+		}
+	}
+	if len(kept) == 0 {
+		return nil, fmt.Errorf("search: none of the %d networks that were trained wholly keeps the latency of %s ms when it is measured", len(networks), s.question.Latency)
+	}
+	return kept, nil
 }
 
 func within(r metric.Range, v int64) bool { return r.IsZero() || r.Contains(float64(v)) }
@@ -449,7 +515,7 @@ func (s *search) choose(ctx context.Context, tried []study.Trial) (winner study.
 	for _, f := range s.log.Finalists {
 		beliefs = append(beliefs, stats.Normal{Mean: f.Shrunk, SD: f.StdError})
 	}
-	s.log.Fronts = fronts(j)
+	s.log.Fronts = s.fronts(j)
 	best := s.log.Finalists[0]
 	winner = j.trials[j.of(best.Index)]
 	chances, _ := stats.Best(beliefs)
@@ -459,6 +525,10 @@ func (s *search) choose(ctx context.Context, tried []study.Trial) (winner study.
 	}
 	s.log.Winner = &analysis.Winner{Index: winner.Index, ID: winner.ID, Spec: winner.Spec, File: winnerSpec, Complexity: winner.Complexity, Memory: memory, WeightsSize: size,
 		OfFinalists: chances[0], OfAll: best.Chance, Regret: best.Shrunk - j.lowest}
+	if s.times != nil {
+		ms := s.log.Latency.Measured[winner.Index]
+		s.log.Winner.Latency = &ms
+	}
 	if old := s.before.Winner; old != nil && old.ID == winner.ID {
 		s.log.Winner.Estimate = old.Estimate
 	}
@@ -470,7 +540,16 @@ func (s *search) choose(ctx context.Context, tried []study.Trial) (winner study.
 }
 
 // fronts are those of the networks that were trained wholly.
-func fronts(j judgement) (all []analysis.Front) {
+func (s *search) fronts(j judgement) (all []analysis.Front) {
+	if s.times != nil {
+		var networks []analysis.FrontPoint
+		for _, t := range j.trials {
+			if t.State == study.Done {
+				networks = append(networks, analysis.FrontPoint{Index: t.Index, Value: s.log.Latency.Measured[t.Index], Error: average(append(errorsOf(t.Reruns), t.Error))})
+			}
+		}
+		all = append(all, analysis.NewFront("latency", networks))
+	}
 	for _, m := range metric.Counted() {
 		var networks []analysis.FrontPoint
 		for _, t := range j.trials {
@@ -595,6 +674,9 @@ func (s *search) final(ctx context.Context, winner study.Trial) error {
 		f.Weights = ""
 	}
 	s.log.Final = f
+	if err := os.MkdirAll(dir, 0o755); err != nil { // a trainer that writes no weights has not made it
+		return err
+	}
 	return errors.Join(train.WriteResult(dir, f, result.Epochs), s.save())
 }
 

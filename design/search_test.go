@@ -21,6 +21,7 @@ import (
 	"netspace/engine"
 	"netspace/engine/reference"
 	"netspace/internal/tinydata"
+	"netspace/latency"
 	"netspace/study"
 	"netspace/train"
 	"netspace/trial"
@@ -119,6 +120,11 @@ search: {space: anynetx-a, %s}
 // runSearch runs a search, interrupted after every few trainings, if that is above 0.
 func runSearch(t *testing.T, req study.Request, workersAtOnce int, every int64, p planted) (analysis.SearchLog, error) {
 	t.Helper()
+	return runSearchWith(t, req, workersAtOnce, every, p, nil)
+}
+
+func runSearchWith(t *testing.T, req study.Request, workersAtOnce int, every int64, p planted, meter func([]string) (latency.Meter, string, error)) (analysis.SearchLog, error) {
+	t.Helper()
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		begun := p.trained.Load()
@@ -132,6 +138,7 @@ func runSearch(t *testing.T, req study.Request, workersAtOnce int, every int64, 
 				return run.Execute(ctx, workers{workersAtOnce, p}, nil)
 			},
 			Trainer: p,
+			Meter:   meter,
 			Engine:  func() (engine.Engine, error) { return reference.New(), nil },
 		}
 		if p.clock != nil {
@@ -315,5 +322,39 @@ func TestSearchByTheClock(t *testing.T) {
 	var request *study.RequestError
 	if _, err := runSearch(t, newSearch(t, "budget: {hours: 0.05}, finalists: 2, reruns: 2, final: {recipe: {epochs: 5000}}"), 1, 0, p); !errors.As(err, &request) || !strings.Contains(err.Error(), "more hours") {
 		t.Errorf("a final training without end: %v", err)
+	}
+}
+
+// ticks measures by a rule that the complexity of a network decides, off by up to a tenth.
+type ticks struct{ n *atomic.Int64 }
+
+func (m ticks) Measure(_ context.Context, t latency.Task) (latency.Result, error) {
+	m.n.Add(1)
+	c := t.Graph.Complexity()
+	return latency.Result{Milliseconds: 1e-5 * float64(c.Flops) * (1 + 0.1*math.Sin(float64(c.Params)))}, nil
+}
+
+// A model of latency, of the networks that were measured, tells of most of the others; those that are reported were measured.
+func TestSearchLatency(t *testing.T) {
+	var n atomic.Int64
+	meter := func([]string) (latency.Meter, string, error) { return ticks{&n}, "a clock", nil }
+	req := newSearch(t, searched+", latency: ..500us")
+	p := newPlanted()
+	l, err := runSearchWith(t, req, 2, 0, p, meter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Rejected == 0 || l.Winner.Latency == nil || *l.Winner.Latency > 0.5 || int(n.Load()) > l.Drawn/2 || l.Latency.Predicted == 0 || !(l.Latency.Model > 0.02 && l.Latency.Model < 0.3) {
+		t.Errorf("%d of %d measured: %s", n.Load(), l.Drawn, searchText(t, l))
+	}
+	for _, f := range l.Finalists {
+		if ms, measured := l.Latency.Measured[f.Index]; !measured || ms > 0.5 {
+			t.Errorf("finalist #%d: %v ms", f.Index, ms)
+		}
+	}
+	measured, trained := n.Load(), p.trained.Load()
+	again, err := runSearchWith(t, req, 2, 0, p, meter)
+	if err != nil || searchText(t, again) != searchText(t, l) || n.Load() != measured || p.trained.Load() != trained {
+		t.Errorf("again, %v: %s", err, cmp.Diff(searchText(t, l), searchText(t, again)))
 	}
 }

@@ -132,7 +132,11 @@ func pareto(l analysis.SearchLog, f analysis.Front) *figure.Chart {
 }
 
 func frontTitle(f analysis.Front, p analysis.FrontPoint) string {
-	return fmt.Sprintf("#%d: %s %s, error %.2f %%", p.Index, metric.Short(p.Value), f.Metric, p.Error)
+	value := metric.Short(p.Value) + " " + f.Metric
+	if f.Metric == "latency" {
+		value = fmt.Sprintf("%.3g ms", p.Value)
+	}
+	return fmt.Sprintf("#%d: %s, error %.2f %%", p.Index, value, p.Error)
 }
 
 // searchWords say in a few sentences what a search came to, and how sure that is.
@@ -144,6 +148,13 @@ func searchWords(l analysis.SearchLog) (words []string) {
 	words = append(words, fmt.Sprintf("The winner is network #%d of %s: the best of the %d finalists with a chance of %s, of all %d networks that were tried with one of %s; the best of these is expected to be better by %.2f points.",
 		win.Index, l.Space, len(l.Finalists), chance(win.OfFinalists), len(l.Rungs[0].Networks), chance(win.OfAll), win.Regret))
 	words = append(words, fmt.Sprintf("One network's error varies from seed to seed with a standard deviation of %.2f points.", l.Noise))
+	if t := l.Latency; t != nil && win.Latency != nil {
+		text := fmt.Sprintf("One image takes %.3g ms as measured on %s.", *win.Latency, t.Device)
+		if t.Fitted > 0 {
+			text += fmt.Sprintf(" %d networks were measured; for %d a model of these was sure enough, which errs on networks that it has not seen by %.0f %%.", len(t.Measured), t.Predicted, 100*(math.Exp(t.Model)-1))
+		}
+		words = append(words, text)
+	}
 	if e := win.Estimate; e != nil {
 		words = append(words, fmt.Sprintf("As the search trains, its error on %d images that nothing was chosen by is %.2f %% (95 %% interval %.2f … %.2f).", e.Images, e.Error, e.Lo, e.Hi))
 	}

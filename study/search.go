@@ -2,7 +2,6 @@ package study
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -35,6 +34,9 @@ type Search struct {
 	Memory   metric.Range // bytes of activations of an inference of one image (see graph.Graph.PeakMemory); zero: any
 	// WeightsSize are the bytes of all tensors as float32; zero: any.
 	WeightsSize metric.Range
+	// Latency of one image in milliseconds, on one thread of the machine that the search runs on, or by LatencyCommand (see latency.Command); zero: any.
+	Latency        metric.Range
+	LatencyCommand []string
 	// Final is the recipe of the last training.
 	Final train.Recipe
 	// Threads of the last training, and of the one for the estimate; 1 to 1024. Their bits depend on it.
@@ -91,6 +93,7 @@ func readSearch(doc *strict.Doc, f *strict.Fields, recipe train.Recipe) *Search 
 	}{{"memory", &s.Memory}, {"weights_size", &s.WeightsSize}} {
 		f.Word(b.name, func(word string) (err error) { *b.to, err = ParseBytes(word); return err })
 	}
+	readLatency(f, &s)
 	s.Final = recipe
 	s.Final.Epochs *= DefaultFinalFactor
 	if final := f.Map("final"); final != nil {
@@ -102,6 +105,37 @@ func readSearch(doc *strict.Doc, f *strict.Fields, recipe train.Recipe) *Search 
 	}
 	f.Finish()
 	return &s
+}
+
+// readLatency reads latency: ..3ms, or {range: ..3ms, command: [program, argument…]}.
+func readLatency(f *strict.Fields, s *Search) {
+	v, ok := f.Value("latency")
+	if !ok {
+		return
+	}
+	const rule = "must be a range of times such as ..3ms, or {range: ..3ms, command: [program, argument…]}"
+	text, isText := v.Text()
+	if m, isMap := v.Fields(); isMap {
+		m.Word("range", func(word string) error {
+			text = word
+			return nil
+		})
+		m.Strings("command", &s.LatencyCommand)
+		m.Finish()
+		isText = len(s.LatencyCommand) > 0 && s.LatencyCommand[0] != ""
+	}
+	var err error
+	if s.Latency, err = ParseTimes(text); err != nil || !isText {
+		v.Fail("%s", rule)
+	}
+}
+
+// ParseTimes reads a range of times in milliseconds: ..3ms, 500us..2ms.
+func ParseTimes(text string) (metric.Range, error) {
+	return readRange(text, errors.New("must be a range of times such as ..3ms or 500us..2ms"), func(side string) (float64, error) {
+		d, err := time.ParseDuration(side)
+		return float64(d) / float64(time.Millisecond), err
+	})
 }
 
 // readBudget reads budget: {trainings: 40} or {hours: 2}.
@@ -121,9 +155,16 @@ func readBudget(doc *strict.Doc, f *strict.Fields) (trainings int, spent time.Du
 }
 
 // ParseBytes reads a range of bytes: ..2MB, 100KB..1MiB.
-func ParseBytes(text string) (r metric.Range, err error) {
+func ParseBytes(text string) (metric.Range, error) {
+	return readRange(text, errors.New("must be a range of bytes such as ..2MB or 100KB..1MiB"), func(side string) (float64, error) {
+		bytes, err := humanize.ParseBytes(side)
+		return float64(bytes), err
+	})
+}
+
+// readRange reads a range whose sides have units.
+func readRange(text string, fault error, read func(side string) (float64, error)) (r metric.Range, err error) {
 	low, high, ok := strings.Cut(text, "..")
-	fault := fmt.Errorf("must be a range of bytes such as ..2MB or 100KB..1MiB")
 	if !ok || low == "" && high == "" {
 		return r, fault
 	}
@@ -135,11 +176,9 @@ func ParseBytes(text string) (r metric.Range, err error) {
 		if side.text = strings.TrimSpace(side.text); side.text == "" {
 			continue
 		}
-		bytes, err := humanize.ParseBytes(side.text)
-		if err != nil {
+		if *side.to, err = read(side.text); err != nil || *side.to < 0 {
 			return metric.Range{}, fault
 		}
-		*side.to = float64(bytes)
 	}
 	if r.Validate() != nil || r.Max == 0 {
 		return metric.Range{}, fault

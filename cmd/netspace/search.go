@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
@@ -20,6 +22,8 @@ import (
 	"netspace/arch"
 	"netspace/design"
 	"netspace/engine"
+	"netspace/internal/machine"
+	"netspace/latency"
 	"netspace/metric"
 	"netspace/report"
 	"netspace/space"
@@ -41,7 +45,8 @@ type searchOptions struct {
 		epochs, threads int
 		recipe          string
 	}
-	composing []string // flags that state a search, in the place of a file
+	latency, meter string
+	composing      []string // flags that state a search, in the place of a file
 }
 
 // searchBlock is the block search of a study file that flags state.
@@ -57,6 +62,7 @@ type searchBlock struct {
 	Estimate    int    `yaml:"estimate"`
 	Memory      string `yaml:"memory,omitempty"`
 	WeightsSize string `yaml:"weights_size,omitempty"`
+	Latency     any    `yaml:"latency,omitempty"` // range, or that with a command
 	Final       struct {
 		Threads int            `yaml:"threads,omitempty"`
 		Recipe  map[string]any `yaml:"recipe"`
@@ -103,6 +109,8 @@ what was asked for is wrong.`,
 	f.Lookup("resolution").Usage, f.Lookup("resolution").DefValue = "resize images to this many `PIXELS`; 0: as they are", "0"
 	f.StringVar(&o.block.Memory, "memory", "", "bytes of activations of an inference of one image, as `RANGE`: ..2MB")
 	f.StringVar(&o.block.WeightsSize, "weights-size", "", "bytes of the weights as float32, as `RANGE`: ..4MB")
+	f.StringVar(&o.latency, "latency", "", "time of one image on one thread of this machine, as `RANGE`: ..3ms")
+	f.StringVar(&o.meter, "latency-command", "", "a `PROGRAM` that measures it on another device: '{command: [ssh, phone, ./measure]}' (docs/latency.md)")
 	f.Float64Var(&o.block.Budget.Hours, "hours", 0, "budget of time, the last training within it")
 	f.IntVar(&o.block.Budget.Trainings, "trainings", 0, "budget in whole trainings, shorter ones by their epochs; the last training comes on top")
 	f.StringVar(&o.block.Schedule, "schedule", study.Halving, strings.Join(study.Schedules(), " or "))
@@ -204,6 +212,19 @@ func (o *searchOptions) compose(ctx context.Context, c *cobra.Command) ([]byte, 
 	b.Final.Recipe["epochs"] = final.Epochs
 	if o.final.threads != 1 {
 		b.Final.Threads = o.final.threads
+	}
+	if b.Latency = nil; o.latency != "" {
+		b.Latency = o.latency
+	}
+	if o.meter != "" {
+		m, err := latency.ParseCommand(o.meter)
+		if err != nil {
+			return nil, usagef("--latency-command: %w", err)
+		}
+		if o.latency == "" {
+			return nil, usagef("--latency-command measures for a budget: --latency RANGE")
+		}
+		b.Latency = map[string]any{"range": o.latency, "command": m.Argv}
 	}
 	if c.Flags().Changed("hours") == c.Flags().Changed("trainings") {
 		return nil, usagef("--hours or --trainings, one of them, says what the search may take")
@@ -365,6 +386,16 @@ func (o *searchOptions) search(ctx context.Context, a *app, req study.Request) e
 		},
 		Trainer: o.trainer,
 		Engine:  func() (engine.Engine, error) { return openEngine(o.engine) },
+		Meter: func(command []string) (latency.Meter, string, error) {
+			if command != nil {
+				return latency.Command{Argv: command}, strings.Join(command, " "), nil
+			}
+			e, err := openEngine(o.engine)
+			if err != nil {
+				return nil, "", err
+			}
+			return latency.Engine{Engine: e, For: measureFor}, "one thread of " + cmp.Or(machine.ReadCPU().Model, "this machine"), nil
+		},
 		Tell: func(format string, args ...any) {
 			show.end()
 			a.note(format, args...)
@@ -407,6 +438,9 @@ func (o *searchOptions) search(ctx context.Context, a *app, req study.Request) e
 	o.next(a, dir, l)
 	return nil
 }
+
+// measureFor is how long a network's latency is measured: many are, and the median needs few runs.
+const measureFor = 300 * time.Millisecond
 
 // next prints what one does with the winner.
 func (o *searchOptions) next(a *app, dir string, l analysis.SearchLog) {

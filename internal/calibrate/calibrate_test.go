@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"netspace/internal/tinydata"
 	"netspace/stats"
+	"netspace/study"
 )
 
 var root = filepath.Join("..", "..")
@@ -58,7 +60,7 @@ func TestTablesAreWritten(t *testing.T) {
 	}
 	var texts [2][]byte
 	for i := range texts {
-		if err := write(t.Context(), file, simulation{1, 1}, io.Discard); err != nil {
+		if err := (document{begin, end, simulation{1, 1}.tables}).write(t.Context(), file, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		texts[i], _ = os.ReadFile(file)
@@ -68,11 +70,42 @@ func TestTablesAreWritten(t *testing.T) {
 		strings.Contains(text, "old") || strings.Count(text, "\n| anynetx-a |") != 4 || strings.Contains(text, "NaN") {
 		t.Errorf("%s", text)
 	}
-	if err := write(t.Context(), "LICENSE", simulation{1, 1}, io.Discard); err == nil {
+	if err := (document{begin, end, simulation{1, 1}.tables}).write(t.Context(), "LICENSE", io.Discard); err == nil {
 		t.Error("tables were written into a document that has no place for them")
 	}
-	document, err := os.ReadFile(filepath.Join("docs", "statistics.md"))
-	if err != nil || strings.Count(string(document), begin) != 1 || strings.Count(string(document), end) != 1 {
-		t.Errorf("docs/statistics.md has no place for the tables, %v", err)
+	for name, lines := range map[string][2]string{"statistics.md": {begin, end}, "search.md": {beginSearch, endSearch}} {
+		text, err := os.ReadFile(filepath.Join("docs", name))
+		if err != nil || strings.Count(string(text), lines[0]) != 1 || strings.Count(string(text), lines[1]) != 1 {
+			t.Errorf("docs/%s has no place for the tables, %v", name, err)
+		}
+	}
+}
+
+// A short form of the benchmark of searches: halving finds better networks for the same trainings.
+func TestSearches(t *testing.T) {
+	t.Chdir(filepath.Join("..", ".."))
+	trained, err := real()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
+	tinydata.Write(t, filepath.Join(dir, "images"), 120)
+	var r replay
+	for _, name := range []string{"anynetx-a", "anynetx-d", "regnetx"} {
+		r.population = append(r.population, trained[name]...)
+	}
+	var sums [2]float64
+	for k, schedule := range []string{study.Random, study.Halving} {
+		for seed := range uint64(4) {
+			s, err := r.search(t.Context(), filepath.Join(dir, "images"), schedule, 20, seed+1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums[k] += s.error / 4
+		}
+	}
+	if t.Logf("%.2f %% and %.2f %%", sums[0], sums[1]); sums[1] > sums[0] {
+		t.Errorf("halving finds errors of %.2f %%, random search of %.2f %%", sums[1], sums[0])
 	}
 }

@@ -3,6 +3,7 @@
 //
 //	go run ./internal/calibrate -o docs/statistics.md              # minutes
 //	go run ./internal/calibrate -runs 100                          # to the terminal
+//	go run ./internal/calibrate -searches -runs 10 -o docs/search.md   # successive halving beside random search
 //
 // The same -runs and -seed give the same tables.
 package main
@@ -24,20 +25,28 @@ import (
 const (
 	begin = "<!-- begin: make calibrate -->\n"
 	end   = "<!-- end: make calibrate -->\n"
+
+	beginSearch = "<!-- begin: make bench-search -->\n"
+	endSearch   = "<!-- end: make bench-search -->\n"
 )
 
 func main() {
 	runs := flag.Int("runs", 600, "simulated populations for each number")
 	seed := flag.Uint64("seed", 1, "of the simulations")
 	output := flag.String("o", "", "document to write the tables into")
+	searches := flag.Bool("searches", false, "successive halving beside random search, in the place of the tables of statistics")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
+	what := document{begin, end, simulation{*runs, *seed}.tables}
+	if *searches {
+		what = document{beginSearch, endSearch, simulation{*runs, *seed}.searches}
+	}
 	if *output != "" {
-		err = write(ctx, *output, simulation{*runs, *seed}, os.Stderr)
+		err = what.write(ctx, *output, os.Stderr)
 	} else {
-		err = simulation{*runs, *seed}.tables(ctx, os.Stdout)
+		err = what.tables(ctx, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "calibrate:", err)
@@ -45,8 +54,15 @@ func main() {
 	}
 }
 
+// document is what stands between two lines of a document.
+type document struct {
+	begin, end string
+	tables     func(ctx context.Context, w io.Writer) error
+}
+
 // write writes the tables into a document, and shows each when it is done.
-func write(ctx context.Context, file string, s simulation, progress io.Writer) error {
+func (d document) write(ctx context.Context, file string, progress io.Writer) error {
+	begin, end := d.begin, d.end
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -57,7 +73,7 @@ func write(ctx context.Context, file string, s simulation, progress io.Writer) e
 		return fmt.Errorf("%s: the tables stand between the lines %s and %s, which are not there", file, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
 	var b bytes.Buffer
-	if err := s.tables(ctx, io.MultiWriter(&b, progress)); err != nil {
+	if err := d.tables(ctx, io.MultiWriter(&b, progress)); err != nil {
 		return err
 	}
 	return atomicfile.WriteFile(file, []byte(head+begin+b.String()+end+tail), 0o644)
