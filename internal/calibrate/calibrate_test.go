@@ -83,7 +83,7 @@ func TestTablesAreWritten(t *testing.T) {
 
 // A short form of the benchmark of searches: halving finds better networks for the same trainings.
 func TestSearches(t *testing.T) {
-	t.Chdir(filepath.Join("..", ".."))
+	t.Chdir(root)
 	trained, err := real()
 	if err != nil {
 		t.Fatal(err)
