@@ -6,6 +6,8 @@
 # make test-export  exported files in ONNX Runtime, PyTorch and torchvision (Debian's packages, npm)
 # make calibrate  what the statistics promise, simulated; writes the tables of docs/statistics.md (a quarter of an hour)
 # make bench-search  successive halving beside random search on real curves; writes the table of docs/search.md
+# make test-images  data sets of 200,000 images: time to open, memory, images/s
+# make bench-data   images/s that are prepared beside images/s that are trained on
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
 #
 # What is missing on the machine is installed first (scripts/need).
@@ -15,7 +17,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study bench-search asan calibrate test-slurm test-export
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study bench-search asan calibrate test-slurm test-export bench-data test-images
 
 need:
 	@scripts/need go compiler onednn
@@ -83,6 +85,16 @@ parity:
 
 bench-pytorch:
 	@scripts/bench_pytorch.sh
+
+# Folders, archives and Parquet files of 200,000 images: time to open, memory, images/s.
+test-images: need
+	NETSPACE_LARGE_SET=200000 go test -timeout 60m -v -run TestLargeSets ./dataset
+
+# Whether images are ready when the engine wants them.
+bench-data: build
+	go test -run '^$$' -bench 'Photographs|Loader' ./dataset
+	bin/netspace bench train RegNetX-400MF --resolution 224 --batch 32
+	bin/netspace bench train RegNetX-400MF --resolution 32
 
 # What a study costs besides training, as it grows.
 bench-study: build

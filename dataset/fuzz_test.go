@@ -189,7 +189,8 @@ func FuzzIndex(f *testing.F) {
 		scan.images = append(scan.images, m)
 	}
 	var b bytes.Buffer
-	if err := writeIndex(&b, indexHeader{Shards: []string{"x.tar"}, Classes: 3}, scan.images, []shardScan{scan}); err != nil {
+	w := newBlockWriter(&b, indexMagic)
+	if err := writeIndex(&w, indexHeader{Shards: []string{"x.tar"}, Classes: 3}, scan.images, []shardScan{scan}); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())

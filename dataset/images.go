@@ -32,13 +32,13 @@ type encoded struct {
 	io.ReadSeeker
 	io.Closer
 	file   string
-	offset int64  // where it begins in file; -1: it is the whole of it
-	name   string // that it has in file, likewise
+	offset int64  // where it begins in file; -1 if that means nothing
+	name   string // that it has in file; "": it is the whole of it
 }
 
 // fault says what is wrong with the image.
 func (e encoded) fault(reason string) *FormatError {
-	if e.offset >= 0 {
+	if e.name != "" {
 		reason = e.name + ": " + reason
 	}
 	return &FormatError{e.file, e.offset, reason}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"netspace/internal/parquet"
 )
@@ -16,7 +17,8 @@ import (
 // An index says where the encoded images of one part lie that are in shards: files with many images each. It
 // is made by one pass over the shards and kept in the cache, a mapped file:
 //
-//	"NSINDEX2"
+//	"NSINDEX3"
+//	images   of large pages that are decompressed as a whole, so that this is done once
 //	entries  n × entry, in the order of the data set
 //	names    of the images in their shards, one after the other
 //	header   JSON
@@ -25,11 +27,15 @@ import (
 // An entry is, little-endian: offset, and as uint32 packed, unpacked, skip and size, of its place (see parquet.Place; in an archive
 // it is as uncompressed), shard, label, height, width, flags; end of the name uint64.
 const (
-	indexMagic = "NSINDEX2"
+	indexMagic = "NSINDEX3"
 	indexEntry = 8 + 9*4 + 8
 
 	indexGray  = 1 << 0 // the image has one channel
+	indexHere  = 1 << 1 // the place is in the index itself
 	indexCodec = 8      // bits from this one on
+
+	// An image is copied into the index if this many times its bytes and some more must be decompressed to have it.
+	spoolTimes, spoolMore = 2, 1 << 18
 )
 
 // indexHeader is what an index knows of itself.
@@ -46,6 +52,7 @@ type indexHeader struct {
 type shardList struct {
 	indexHeader
 	root    string
+	data    []byte // the whole block
 	entries []byte
 	names   []byte
 	ids     []fileID
@@ -73,7 +80,7 @@ type entry struct {
 	shard      uint32
 	label      uint32
 	h, w       uint32
-	gray       bool
+	gray, here bool
 	start, end uint64 // of its name
 }
 
@@ -85,7 +92,7 @@ func (l *shardList) entry(i int) entry {
 			Offset: int64(binary.LittleEndian.Uint64(b)), Packed: word(0), Unpacked: word(1), Skip: word(2), Size: word(3),
 			Codec: parquet.Codec(word(8) >> indexCodec),
 		},
-		shard: word(4), label: word(5), h: word(6), w: word(7), gray: word(8)&indexGray != 0,
+		shard: word(4), label: word(5), h: word(6), w: word(7), gray: word(8)&indexGray != 0, here: word(8)&indexHere != 0,
 		end: binary.LittleEndian.Uint64(b[indexEntry-8:]),
 	}
 	if i > 0 {
@@ -99,6 +106,9 @@ func (e entry) append(dst []byte) []byte {
 	if e.gray {
 		flags |= indexGray
 	}
+	if e.here {
+		flags |= indexHere
+	}
 	p := e.place
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(p.Offset))
 	for _, v := range []uint32{p.Packed, p.Unpacked, p.Skip, p.Size, e.shard, e.label, e.h, e.w, flags} {
@@ -111,7 +121,7 @@ func (e entry) append(dst []byte) []byte {
 func (l *shardList) valid(e entry, name uint64) bool {
 	p := e.place
 	return e.end >= name && e.end <= uint64(len(l.names)) && uint64(e.shard) < uint64(len(l.Shards)) && uint64(e.label) < uint64(l.Classes) &&
-		p.Offset >= 0 && max(p.Packed, p.Unpacked) <= max(parquet.MaxPage, maxPhotoFile) && uint64(p.Skip)+uint64(p.Size) <= uint64(p.Unpacked)
+		p.Offset >= 0 && (!e.here || uint64(p.Offset)+uint64(p.Size) <= uint64(len(l.data))) && max(p.Packed, p.Unpacked) <= max(parquet.MaxPage, maxPhotoFile) && uint64(p.Skip)+uint64(p.Size) <= uint64(p.Unpacked)
 }
 
 func (l *shardList) label(i int) int { return int(l.entry(i).label) }
@@ -129,6 +139,11 @@ func (l *shardList) open(i int) (encoded, error) {
 		return encoded{}, err
 	}
 	in := encoded{Closer: f, file: file, offset: e.place.Offset, name: string(l.names[e.start:e.end])}
+	if e.here {
+		in.offset = -1 // that of the page is not known any more
+		in.ReadSeeker = bytes.NewReader(l.data[e.place.Offset:][:e.place.Size])
+		return in, nil
+	}
 	if e.place.Codec == parquet.Uncompressed {
 		in.ReadSeeker = io.NewSectionReader(f, e.place.Offset, int64(e.place.Size))
 		return in, nil
@@ -148,7 +163,7 @@ func (l *shardList) open(i int) (encoded, error) {
 // parseIndex makes a list of a block.
 func parseIndex(data []byte, source string) (*shardList, error) {
 	fault := func(err error) (*shardList, error) { return nil, fmt.Errorf("index of images: %w", err) }
-	l := &shardList{}
+	l := &shardList{data: data}
 	_, tables, err := parseBlock(data, indexMagic, &l.indexHeader)
 	if err != nil {
 		return fault(err)
@@ -175,6 +190,7 @@ func parseIndex(data []byte, source string) (*shardList, error) {
 type shardImage struct {
 	key    uint64 // see orderKey
 	place  parquet.Place
+	here   bool // in the index
 	shard  uint32
 	label  label
 	head   photoHead
@@ -184,7 +200,7 @@ type shardImage struct {
 }
 
 // writeIndex writes the images of the shards in the order of a data set.
-func writeIndex(w io.Writer, head indexHeader, images []shardImage, scans []shardScan) error {
+func writeIndex(b *blockWriter, head indexHeader, images []shardImage, scans []shardScan) error {
 	slices.SortFunc(images, func(a, b shardImage) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.shard, b.shard), cmp.Compare(a.place.Offset, b.place.Offset))
 	})
@@ -200,12 +216,35 @@ func writeIndex(w io.Writer, head indexHeader, images []shardImage, scans []shar
 			return s.fault(m.place.Offset, fmt.Sprintf("%s: is there twice, first at byte %d", legible(name), images[i-1].place.Offset))
 		}
 		names = append(names, name...)
-		e := entry{place: m.place, shard: m.shard, label: uint32(m.label.class), h: uint32(m.head.h), w: uint32(m.head.w), gray: m.head.gray, end: uint64(len(names))}
+		e := entry{place: m.place, shard: m.shard, label: uint32(m.label.class), h: uint32(m.head.h), w: uint32(m.head.w), gray: m.head.gray, here: m.here, end: uint64(len(names))}
 		if m.head.bad != nil {
 			head.Corrupt[i] = m.head.bad
 		}
 		entries = e.append(entries)
 	}
-	b := newBlockWriter(w, indexMagic)
 	return b.seal(indexMagic, head, entries, names)
+}
+
+// spool is where images are copied to that cost too much where they are.
+type spool struct {
+	mu   sync.Mutex
+	w    *blockWriter
+	left int64 // bytes that may be written yet
+}
+
+// copy takes a copy of an image if that is worth while and there is room, and notes where.
+func (s *spool) copy(m *shardImage, data []byte) error {
+	if int64(m.place.Unpacked) <= spoolTimes*int64(len(data))+spoolMore {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int64(len(data)) > s.left {
+		return nil
+	}
+	s.left -= int64(len(data))
+	size := uint32(len(data))
+	m.here, m.place = true, parquet.Place{Offset: int64(s.w.at), Packed: size, Unpacked: size, Size: size}
+	s.w.write(data)
+	return s.w.err
 }

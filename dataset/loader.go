@@ -15,7 +15,7 @@ type LoaderOptions struct {
 	Seed     uint64  // of order and augmentation
 	Shuffle  bool    // a new order every epoch; else the order of the split
 	Augment  Augment // zero: none
-	Workers  int     // goroutines that prepare batches ahead; 0 means 1
+	Workers  int     // goroutines that prepare a batch each, ahead of use; 0 means 1, which prepares one while another is in use
 	DropLast bool    // leave out a last batch that is not full
 }
 
@@ -273,11 +273,11 @@ type slot struct {
 	err   error
 }
 
-// worker makes every stride-th batch of an epoch. It has two slots: one is with the
+// worker makes every stride-th batch of an epoch. A single one has two slots: one is with the
 // caller or waits for it, the other is being filled.
 type worker struct {
 	l     *Loader
-	slots [2]slot
+	slots []slot
 	full  chan *slot
 	free  chan *slot
 	pcg   rand.PCG
@@ -294,6 +294,10 @@ func newWorker(l *Loader) *worker {
 	w := &worker{l: l}
 	w.rng = rand.New(&w.pcg)
 	size := l.info.Channels * l.info.Height * l.info.Width
+	w.slots = make([]slot, 1)
+	if l.o.Workers == 1 {
+		w.slots = make([]slot, 2)
+	}
 	for i := range w.slots {
 		w.slots[i].batch = Batch{
 			Images: make([]float32, l.o.Batch*size),

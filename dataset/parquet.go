@@ -15,8 +15,8 @@ import (
 
 // scanParquet finds the images of a Parquet file as Hugging Face's data sets have them: a column of images, each with its bytes,
 // and one of labels, whose names the metadata may state.
-func scanParquet(ctx context.Context, s shardScan, f *os.File, u *parquet.Unpacker) (shardScan, error) {
-	err := s.readParquet(ctx, f, u)
+func scanParquet(ctx context.Context, s shardScan, f *os.File, u *parquet.Unpacker, to *spool) (shardScan, error) {
+	err := s.readParquet(ctx, f, u, to)
 	var bad *parquet.Error
 	if errors.As(err, &bad) {
 		err = s.fault(bad.Offset, bad.Reason)
@@ -24,7 +24,7 @@ func scanParquet(ctx context.Context, s shardScan, f *os.File, u *parquet.Unpack
 	return s, err
 }
 
-func (s *shardScan) readParquet(ctx context.Context, f *os.File, u *parquet.Unpacker) error {
+func (s *shardScan) readParquet(ctx context.Context, f *os.File, u *parquet.Unpacker, to *spool) error {
 	st, err := f.Stat()
 	if err != nil {
 		return err
@@ -71,8 +71,12 @@ func (s *shardScan) readParquet(ctx context.Context, f *os.File, u *parquet.Unpa
 				return s.fault(-1, name+": no bytes of an image; images outside the file are not read")
 			}
 			head, err := headOf(bytes.NewReader(value), encoded{file: s.file, offset: at.Offset, name: name})
+			if err != nil {
+				return err
+			}
 			m := shardImage{place: at, head: head, label: labels[len(s.images)-first]}
 			s.setName(&m, name)
+			err = to.copy(&m, value)
 			s.images = append(s.images, m)
 			return err
 		})

@@ -96,6 +96,41 @@ func TestParquetRowsAreTheDataSet(t *testing.T) {
 	}
 }
 
+// Images of large pages that are decompressed as a whole are copied once, as far as there is room.
+func TestImagesOfLargePagesAreCopied(t *testing.T) {
+	var rows []hubRow
+	for i := range 60 {
+		rows = append(rows, hubRow{hubImage{Bytes: rgb(t, 60, 60+i%2, uint64(i))}, int64(i % 3)})
+	}
+	plain := t.TempDir()
+	write(t, plain, "x.parquet", hub(t, rows, nil, parquet.Compression(&parquet.Uncompressed)))
+	o := Options{Val: -1, Resolution: 32, Cache: t.TempDir(), CacheLimit: 20 * 10_000}
+	want := open(t, plain, o)
+	for _, codec := range []parquet.WriterOption{parquet.Compression(&parquet.Zstd), parquet.Compression(&parquet.Gzip)} {
+		file := write(t, t.TempDir(), "x.parquet", hub(t, rows, nil, codec, parquet.PageBufferSize(1<<22)))
+		o.Cache = t.TempDir()
+		sameData(t, "first", open(t, file, o), want)
+		sameData(t, "second", open(t, file, o), want)
+		memory := o
+		memory.NoCache = true
+		sameData(t, "memory", open(t, file, memory), want)
+		spoil(t, file, 20_000, 100_000)
+		d, copied := open(t, file, o), 0
+		for i := range d.Train.Len() {
+			var format *FormatError
+			switch err := d.Train.Image(i, make([]byte, 3*32*32)); {
+			case err == nil:
+				copied++
+			case !errors.As(err, &format):
+				t.Error(err)
+			}
+		}
+		if copied < 15 || copied > 20 {
+			t.Errorf("%d images are copied", copied)
+		}
+	}
+}
+
 func TestParquetLabels(t *testing.T) {
 	type named struct {
 		Img   hubImage `parquet:"img"`

@@ -328,6 +328,7 @@ type indexBuilder struct {
 	files []string
 	given *classes // of the training images; nil: these are they
 	known []string // names of the classes, if they are known
+	spool *spool
 }
 
 // load makes the index, or finds it in the cache.
@@ -351,7 +352,14 @@ func (b *indexBuilder) load(ctx context.Context, o Options) (*shardList, error) 
 	if err != nil {
 		return nil, err
 	}
-	l, err := loadBlock(o, g, func(w io.Writer, source string, _ bool) error { return b.build(ctx, w, source, g.files, unpacker) }, parseIndex)
+	l, err := loadBlock(o, g, func(w io.Writer, source string, memory bool) error {
+		out := newBlockWriter(w, indexMagic)
+		b.spool = &spool{w: &out, left: o.cacheLimit()}
+		if memory {
+			b.spool.left = 0
+		}
+		return b.build(ctx, &out, source, g.files, unpacker)
+	}, parseIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +368,7 @@ func (b *indexBuilder) load(ctx context.Context, o Options) (*shardList, error) 
 }
 
 // build reads all shards and writes the index.
-func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, ids []fileID, unpacker *parquet.Unpacker) error {
+func (b *indexBuilder) build(ctx context.Context, w *blockWriter, source string, ids []fileID, unpacker *parquet.Unpacker) error {
 	classes := &namer{number: map[string]int32{}}
 	scans := make([]shardScan, len(b.files))
 	err := parallel(ctx, len(scans), func(_, i int) error {
@@ -371,7 +379,7 @@ func (b *indexBuilder) build(ctx context.Context, w io.Writer, source string, id
 		defer f.Close()
 		scan := shardScan{file: b.files[i], shard: uint32(i), classes: classes}
 		if isParquet(b.files[i]) {
-			scans[i], err = scanParquet(ctx, scan, f, unpacker)
+			scans[i], err = scanParquet(ctx, scan, f, unpacker, b.spool)
 		} else {
 			scans[i], err = scanTar(ctx, scan, f)
 		}

@@ -41,7 +41,7 @@ func Evaluate(ctx context.Context, e Evaluation) (m Metrics, err error) {
 	if err := weights.Load(prog, e.Graph, e.Weights); err != nil {
 		return Metrics{}, err
 	}
-	return newEvaluator(prog, e.Info, e.Batch).run(ctx, e.Split, engine.Evaluate, e.Progress)
+	return newEvaluator(prog, e.Info, e.Batch, e.Threads).run(ctx, e.Split, engine.Evaluate, e.Progress)
 }
 
 // TrainedWith returns info with the normalisation, and the BN epsilon, that a file of
@@ -73,19 +73,20 @@ type evaluator struct {
 	prog    engine.Program
 	info    dataset.Info
 	batch   int
+	threads int
 	logits  []float32
 	images  []float32 // a last batch, padded with zeros
 	loaders map[dataset.Split]*dataset.Loader
 }
 
-func newEvaluator(p engine.Program, info dataset.Info, batch int) *evaluator {
-	return &evaluator{prog: p, info: info, batch: batch, logits: make([]float32, batch*info.Classes), loaders: map[dataset.Split]*dataset.Loader{}}
+func newEvaluator(p engine.Program, info dataset.Info, batch, threads int) *evaluator {
+	return &evaluator{prog: p, info: info, batch: batch, threads: threads, logits: make([]float32, batch*info.Classes), loaders: map[dataset.Split]*dataset.Loader{}}
 }
 
 func (e *evaluator) loader(split dataset.Split) *dataset.Loader {
 	l := e.loaders[split]
 	if l == nil {
-		l = dataset.NewLoader(split, e.info, dataset.LoaderOptions{Batch: e.batch})
+		l = dataset.NewLoader(split, e.info, dataset.LoaderOptions{Batch: e.batch, Workers: decoders(e.threads)})
 		e.loaders[split] = l
 	}
 	return l

@@ -102,7 +102,7 @@ func newRun(j Job) (*run, error) {
 	}
 	rec := &r.Recipe
 	r.steps = j.Data.Train.Len() / rec.Batch
-	options := dataset.LoaderOptions{Batch: rec.Batch, Seed: j.Seed, Shuffle: rec.Shuffle, Augment: rec.augmentation(j.Data.Info), DropLast: true}
+	options := dataset.LoaderOptions{Batch: rec.Batch, Seed: j.Seed, Shuffle: rec.Shuffle, Augment: rec.augmentation(j.Data.Info), DropLast: true, Workers: decoders(j.Threads)}
 	if err := options.Check(j.Data.Info); err != nil {
 		return nil, &JobError{Reason: err.Error()}
 	}
@@ -127,8 +127,17 @@ func newRun(j Job) (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile for training: %w", err)
 	}
-	r.eval = newEvaluator(r.prog, j.Data.Info, rec.Batch)
+	r.eval = newEvaluator(r.prog, j.Data.Info, rec.Batch, j.Threads)
 	return r, nil
+}
+
+// decoders is how many goroutines prepare the batches of a step that has so many threads: one each, and one whose batch is in
+// use. A single one has two batches.
+func decoders(threads int) int {
+	if threads <= 1 {
+		return 1
+	}
+	return threads + 1
 }
 
 // check finds what does not fit together before anything is compiled.

@@ -47,7 +47,7 @@ func newBenchCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newBenchTrainCmd(a), newBenchInferCmd(a))
+	c.AddCommand(newBenchTrainCmd(a), newBenchInferCmd(a), newBenchDataCmd(a))
 	return c
 }
 
