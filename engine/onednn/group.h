@@ -1,5 +1,5 @@
-// 3×3 convolutions of groups: of 2, 4 or 8 channels that share a block, or of
-// a few whole blocks. For the narrowest oneDNN has nothing but block-diagonal
+// 3×3 convolutions of groups that tile.h does not do: of 2, 4 or 8 channels that share a block, and,
+// on AVX-512, of an odd number of blocks of 8, of which half a vector would be empty. For the narrowest oneDNN has nothing but block-diagonal
 // kernels, which multiply B/width times as much as there is to multiply.
 //
 // Weights are [groups of blocks][out][in][3][3][B in][B out] as in direct.h, zero where
@@ -201,16 +201,16 @@ INLINE void group_product(const ns_shape *s, const float *in, const float *w, fl
 	}
 }
 
-// The weight gradient between an input block x and an output block d: of the places
-// [j0, j0+most) of a group. Here lane l of a sum belongs to input l and output j of its group.
-INLINE void group_gradient(const ns_shape *s, const float *x, const float *d, float *dw, int group, int j0, int most, int stride) {
+// The weight gradient between an input block x and an output block d. Here lane l of a
+// sum belongs to input l and output j of its group.
+INLINE void group_gradient(const ns_shape *s, const float *x, const float *d, float *dw, int group, int stride) {
 	int ih = s->ih, iw = s->iw, oh = s->oh, ow = s->ow, blocks = s->ic / BLOCK;
 	int full = iw < 2 ? 0 : (iw - 2) / stride + 1; // outputs whose last tap is inside
 	if (full > ow) full = ow;
 	for (int kh = 0; kh < 3; kh++) {
 		vf acc[3 * 8];
 #pragma GCC unroll 24
-		for (int i = 0; i < 3 * most; i++) acc[i] = splat(0);
+		for (int i = 0; i < 3 * group; i++) acc[i] = splat(0);
 		for (int n = 0; n < s->n; n += IMAGES) {
 			const float *xm = x + (int64_t)n * blocks * ih * iw * BLOCK, *dm = d + (int64_t)n * blocks * oh * ow * BLOCK;
 			int64_t x_next = (int64_t)blocks * ih * iw * BLOCK, d_next = (int64_t)blocks * oh * ow * BLOCK;
@@ -228,8 +228,8 @@ INLINE void group_gradient(const ns_shape *s, const float *x, const float *d, fl
 					vf x1 = load_apart(p, x_next), x2 = ox < full ? load_apart(p + BLOCK, x_next) : splat(0);
 					vf t = (vf)(counts & (vi)load_apart(q, d_next));
 #pragma GCC unroll 8
-					for (int j = 0; j < most; j++) {
-						vf g = __builtin_shuffle(t, place(group, j0 + j));
+					for (int j = 0; j < group; j++) {
+						vf g = __builtin_shuffle(t, place(group, j));
 						acc[j * 3] += x0 * g, acc[j * 3 + 1] += x1 * g, acc[j * 3 + 2] += x2 * g;
 					}
 					x0 = stride == 1 ? x1 : x2;
@@ -238,10 +238,10 @@ INLINE void group_gradient(const ns_shape *s, const float *x, const float *d, fl
 		}
 		for (int kw = 0; kw < 3; kw++) {
 			float *p = dw + (kh * 3 + kw) * BLOCK * BLOCK;
-			for (int j = 0; j < most; j++)
+			for (int j = 0; j < group; j++)
 				for (int lane = 0; lane < LANES; lane++) {
 					int l = lane % BLOCK;
-					p[l * BLOCK + l / group * group + j0 + j] += acc[j * 3 + kw][lane];
+					p[l * BLOCK + l / group * group + j] += acc[j * 3 + kw][lane];
 				}
 		}
 	}
@@ -254,8 +254,7 @@ INLINE void group_weights(const ns_shape *s, const float *x, const float *d, flo
 		for (int i = 0; i < ins; i++) {
 			const float *xb = x + (int64_t)(o / ins * ins + i) * s->ih * s->iw * BLOCK, *db = d + (int64_t)o * s->oh * s->ow * BLOCK;
 			float *p = dw + (int64_t)(o * ins + i) * 9 * BLOCK * BLOCK;
-			group_gradient(s, xb, db, p, group, 0, group < 8 ? group : 8, stride);
-			if (group > 8) group_gradient(s, xb, db, p, group, 8, 8, stride);
+			group_gradient(s, xb, db, p, group, stride);
 		}
 }
 
@@ -273,9 +272,6 @@ WEIGHTS(2)
 WEIGHTS(4)
 #ifdef __AVX512VL__
 WEIGHTS(8)
-#if BLOCK == 16
-WEIGHTS(16)
-#endif
 #endif
 #undef WEIGHTS
 #undef VARIANT
@@ -287,12 +283,9 @@ static void ns_group(const ns_shape *s, int which, float *src, float *w, float *
 		{group_w1_4, group_w2_4},
 #ifdef __AVX512VL__
 		{group_w1_8, group_w2_8},
-#if BLOCK == 16
-		{group_w1_16, group_w2_16},
-#endif
 #endif
 	};
-	int in_block = s->group < BLOCK ? s->group : BLOCK, size = in_block == 2 ? 0 : in_block == 4 ? 1 : in_block == 8 ? 2 : 3;
+	int in_block = s->group < BLOCK ? s->group : BLOCK, size = in_block == 2 ? 0 : in_block == 4 ? 1 : 2;
 	if (which == 2) weights[size][s->stride - 1](s, src, w, dst);
 	else if (s->stride == 1) group_row1(s, which ? dst : src, w, which ? src : dst, which);
 	else if (which == 0) group_row2(s, src, w, dst);

@@ -171,8 +171,14 @@ func (c convolution) twin(x, w, dy values, oh, ow int) (y, dx, dw values) {
 	return y, dx, dw
 }
 
-// compare runs the convolution forward and backward; it names what ran it: forward, backward data, backward weights.
-func (c convolution) compare(t *testing.T, e *Engine, block int) (kernels []string) {
+// scheduled is a program of one convolution, forward and backward, with its operands.
+type scheduled struct {
+	*handmade
+	g            *graph.Graph
+	x, y, dx, dy *tensor
+}
+
+func (c convolution) schedule(t testing.TB, e *Engine, block int) scheduled {
 	t.Helper()
 	var rec graph.Recorder
 	// Behind a convolution that does not run: the lanes of images are given, those of its output are as the second one wants.
@@ -183,16 +189,24 @@ func (c convolution) compare(t *testing.T, e *Engine, block int) (kernels []stri
 		t.Fatal(err)
 	}
 	h := byHand(e, g, block, c.batch)
-	defer h.Close()
-	x, y, dx, dy := h.newTensor(1, "x"), h.newTensor(2, "y"), h.newTensor(1, "dx"), h.newTensor(2, "dy")
-	k := &conv{node: 2, kind: h.kinds[2], root: &root{node: 1, grad: true, chunk: c.chunk}, raw: y, dz: dy.buf}
+	s := scheduled{h, g, h.newTensor(1, "x"), h.newTensor(2, "y"), h.newTensor(1, "dx"), h.newTensor(2, "dy")}
+	k := &conv{node: 2, kind: h.kinds[2], root: &root{node: 1, grad: true, chunk: c.chunk}, raw: s.y, dz: s.dy.buf}
 	h.convs[2] = k
 	if err := h.makeWeights(h.lowering); err != nil {
 		t.Fatal(err)
 	}
 	h.begin(c.chunk, true)
-	h.convForward(k, x.buf)
-	h.convBackward(k, x.buf, func() *buffer { return dx.buf })
+	h.convForward(k, s.x.buf)
+	h.convBackward(k, s.x.buf, func() *buffer { return s.dx.buf })
+	return s
+}
+
+// compare runs the convolution forward and backward; it names what ran it: forward, backward data, backward weights.
+func (c convolution) compare(t *testing.T, e *Engine, block int) (kernels []string) {
+	t.Helper()
+	h := c.schedule(t, e, block)
+	defer h.Close()
+	g, x, y, dx, dy := h.g, h.x, h.y, h.dx, h.dy
 	r := rand.New(rand.NewPCG(uint64(c.in), uint64(c.h*c.w)))
 	oh, ow := y.h, y.w
 	name, weights := g.Params[1].Name, integers(r, g.Params[1].Size(), 3)
