@@ -1,6 +1,7 @@
 package design
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -15,7 +16,7 @@ import (
 // pilot is how many networks measure the pace first; later batches, which do so better, are up to batchGrowth times as many.
 const (
 	pilot       = 8
-	batchGrowth = 4
+	batchGrowth = 2
 )
 
 // byTheClock begins with a few networks, and with more for as long as the budget lets them be gone on with.
@@ -82,8 +83,10 @@ func (s *search) affordable(networks []study.Trial) (int, error) {
 		return 0, err
 	}
 	mean := work(networks, 1) / float64(len(networks))
+	larger := slices.SortedFunc(slices.Values(networks), func(a, b study.Trial) int { return cmp.Compare(b.Complexity.Flops, a.Complexity.Flops) })[:(len(networks)+1)/2]
+	better := work(larger, 1) / float64(len(larger)) // which go on
 	n := len(networks)
-	for n < maxBegin && float64((n+1-len(networks))*s.epochs[0]+s.cost(s.next(n+1), 1))*mean <= left {
+	for n < maxBegin && float64((n+1-len(networks))*s.epochs[0])*mean+float64(s.cost(s.next(n+1), 1))*better <= left {
 		n++
 	}
 	return n, nil
