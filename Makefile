@@ -9,6 +9,7 @@
 # make test-images  data sets of 200,000 images: time to open, memory, images/s
 # make bench-data   images/s that are prepared beside images/s that are trained on
 # make parity, make bench-pytorch   training against PyTorch (Debian's python3-torch)
+# make bench-onnxruntime   inference against ONNX Runtime (npm)
 #
 # What is missing on the machine is installed first (scripts/need).
 
@@ -17,7 +18,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-study bench-search asan calibrate test-slurm test-export bench-data test-images
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-onnxruntime bench-study bench-search asan calibrate test-slurm test-export bench-data test-images
 
 need:
 	@scripts/need go compiler onednn
@@ -95,6 +96,9 @@ bench-data: build
 	go test -run '^$$' -bench 'Photographs|Loader' ./dataset
 	bin/netspace bench train RegNetX-400MF --resolution 224 --batch 32
 	bin/netspace bench train RegNetX-400MF --resolution 32
+
+bench-onnxruntime:
+	@scripts/bench_onnxruntime.sh
 
 # What a study costs besides training, as it grows.
 bench-study: build
