@@ -171,6 +171,19 @@ func threadCases() []Case {
 			cases = append(cases, c)
 		}
 	}
+	// Every kind of block: threads share the images of a step, whose norms are those of the whole batch.
+	in := arch.Input{Channels: 3, Height: 7, Width: 8, Classes: 10}
+	for _, t := range arch.Blocks() {
+		m := n
+		m.Block, m.Stages = t, []arch.Stage{{Depth: 2, Width: 16, Stride: 2, Bottleneck: 1, GroupWidth: 8}}
+		m.Adjust()
+		c := network(fmt.Sprintf("threads/%s", t), 6, in, m)
+		c.Threads = 3
+		cases = append(cases, c)
+	}
+	c := network("threads/MBConv", 6, in, arch.EffNet{Common: n.Common, Stages: []arch.EffStage{{Depth: 2, Width: 16, Stride: 2, Expand: 4, Kernel: 5}}})
+	c.Threads = 3
+	cases = append(cases, c)
 	return cases
 }
 
