@@ -102,6 +102,7 @@ type Options struct {
 	Batch      int     // images per batch, at least 1
 	Threads    int     // threads for one step; 0 means 1
 	Inference  bool    // only Forward in Evaluate mode will be used: keep no gradients
+	Fold       bool    // with Inference: fold BN into convolutions, fuse what follows them; the same logits to rounding, sooner
 	BNMomentum float64 // weight of a batch in the running statistics of Step; 0 means 0.1
 	// Memory is how many bytes the program may hold; 0: any number. Compile refuses one that would hold more
 	// with a *MemoryError, before it allocates anything.

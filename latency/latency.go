@@ -93,7 +93,7 @@ func (m Engine) Measure(ctx context.Context, t Task) (r Result, err error) {
 	if m.For == 0 {
 		m.For = time.Second
 	}
-	p, err := m.Engine.Compile(t.Graph, engine.Options{Batch: t.Batch, Threads: t.Threads, Inference: true})
+	p, err := m.Engine.Compile(t.Graph, engine.Options{Batch: t.Batch, Threads: t.Threads, Inference: true, Fold: true})
 	if err != nil {
 		return Result{}, err
 	}

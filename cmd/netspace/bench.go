@@ -12,8 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"netspace/arch"
 	"netspace/engine"
 	"netspace/engine/engines"
+	"netspace/graph"
 	"netspace/train"
 )
 
@@ -32,12 +34,59 @@ type benchLine struct {
 	Profile         []engine.Cost `json:"profile,omitempty"`
 }
 
+// benchOptions are what bench train and bench infer are told.
 type benchOptions struct {
 	inputFlags
 	batch, threads int
 	seconds        float64
 	engine         string
 	profile        bool
+}
+
+// add makes the flags; what is measured is called a step or a run.
+func (o *benchOptions) add(c *cobra.Command, what string) {
+	c.Args, c.ValidArgsFunction = cobra.MinimumNArgs(1), completeModels
+	o.inputFlags.add(c)
+	f := c.Flags()
+	f.IntVar(&o.batch, "batch", o.batch, "images per "+what)
+	f.IntVar(&o.threads, "threads", o.threads, "threads of a "+what)
+	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
+	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
+	f.BoolVar(&o.profile, "profile", false, "show where the time of a "+what+" goes")
+}
+
+func (o *benchOptions) check() error {
+	if o.batch < 1 || o.threads < 1 || !(o.seconds > 0) {
+		return usagef("--batch %d, --threads %d, --seconds %g: batch and threads are at least 1, seconds above 0", o.batch, o.threads, o.seconds)
+	}
+	return nil
+}
+
+// each builds the networks, one after the other, for the images that the flags or the models state.
+func (o *benchOptions) each(c *cobra.Command, a *app, models []string, measure func(name string, in arch.Input, g *graph.Graph) error) error {
+	for _, name := range models {
+		m, err := a.resolve(name)
+		if err != nil {
+			return err
+		}
+		in, err := o.input(c, m.Spec)
+		if err != nil {
+			return err
+		}
+		g, err := m.Spec.Graph(in)
+		if err != nil {
+			return usagef("%s: %w", name, err)
+		}
+		if err := measure(name, in, g); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// duration is how long a network is measured for.
+func (o *benchOptions) duration() time.Duration {
+	return time.Duration(o.seconds * float64(time.Second))
 }
 
 func newBenchCmd(a *app) *cobra.Command {
@@ -68,23 +117,15 @@ of operation and for the slowest single ones.
   netspace bench train net.yaml --resolution 28 --channels 1 --classes 10 --batch 128
   netspace bench train --json --threads 2 regnety_004
   netspace bench train --profile net.yaml`,
-		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: completeModels,
 	}
-	o.inputFlags.add(c)
-	f := c.Flags()
-	f.IntVar(&o.batch, "batch", o.batch, "images per step")
-	f.IntVar(&o.threads, "threads", o.threads, "threads of a step")
-	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
-	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
-	f.BoolVar(&o.profile, "profile", false, "show where the time of a step goes")
+	o.add(c, "step")
 	c.RunE = func(c *cobra.Command, args []string) error { return runBenchTrain(c, a, o, args) }
 	return c
 }
 
 func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) error {
-	if o.batch < 1 || o.threads < 1 || !(o.seconds > 0) {
-		return usagef("--batch %d, --threads %d, --seconds %g: batch and threads are at least 1, seconds above 0", o.batch, o.threads, o.seconds)
+	if err := o.check(); err != nil {
+		return err
 	}
 	e, err := openEngine(o.engine)
 	if err != nil {
@@ -96,22 +137,10 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		fmt.Fprintln(table, "model\timages/s\tGFLOP/s\tpeak\tof peak\tcompile\tmemory\t")
 	}
 	var profiles []benchLine
-	for _, name := range models {
-		m, err := a.resolve(name)
+	err = o.each(c, a, models, func(name string, in arch.Input, g *graph.Graph) error {
+		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads}, o.duration(), o.profile)
 		if err != nil {
 			return err
-		}
-		in, err := o.input(c, m.Spec)
-		if err != nil {
-			return err
-		}
-		g, err := m.Spec.Graph(in)
-		if err != nil {
-			return usagef("%s: %w", name, err)
-		}
-		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads}, time.Duration(o.seconds*float64(time.Second)), o.profile)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
 		}
 		peak := float64(unknownAsNaN(e.Peak(o.threads, peakTime)))
 		l := benchLine{
@@ -120,10 +149,7 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 			CompileSeconds: s.Compile.Seconds(), MemoryMiB: float64(s.Memory) / (1 << 20), Profile: s.Profile,
 		}
 		if a.json {
-			if err := a.emit(l); err != nil {
-				return err
-			}
-			continue
+			return a.emit(l)
 		}
 		of, share := "-", "-"
 		if !math.IsNaN(peak) {
@@ -131,9 +157,10 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 		}
 		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%s\t%s\t%.2f s\t%.0f MiB\t\n", name, l.ImagesPerSecond, l.GFLOPS, of, share, l.CompileSeconds, l.MemoryMiB)
 		profiles = append(profiles, l)
-	}
-	if a.json {
 		return nil
+	})
+	if err != nil || a.json {
+		return err
 	}
 	if err := table.Flush(); err != nil || !o.profile {
 		return err

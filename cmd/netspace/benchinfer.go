@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"netspace/arch"
 	"netspace/engine"
-	"netspace/engine/engines"
+	"netspace/graph"
 	"netspace/latency"
 )
 
@@ -27,16 +27,12 @@ type inferLine struct {
 }
 
 type benchInferOptions struct {
-	inputFlags
-	batch, threads int
-	seconds        float64
-	engine         string
-	latency        string
-	profile        bool
+	benchOptions
+	latency string
 }
 
 func newBenchInferCmd(a *app) *cobra.Command {
-	o := benchInferOptions{batch: 1, threads: 1, seconds: 1}
+	o := benchInferOptions{benchOptions: benchOptions{batch: 1, threads: 1, seconds: 1}}
 	c := &cobra.Command{
 		Use:   "infer MODEL…",
 		Short: "Measure inference: how long the logits of a batch take",
@@ -52,17 +48,9 @@ and width as its last arguments, and prints milliseconds (docs/latency.md).
 		Example: `  netspace bench infer RegNetX-200MF
   netspace bench infer net.yaml --batch 64 --resolution 28 --channels 1 --classes 10
   netspace bench infer --json --latency '{command: [ssh, phone, ./measure]}' regnety_004`,
-		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: completeModels,
 	}
-	o.inputFlags.add(c)
-	f := c.Flags()
-	f.IntVar(&o.batch, "batch", o.batch, "images at a time")
-	f.IntVar(&o.threads, "threads", o.threads, "threads of a run")
-	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each network for")
-	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
-	f.StringVar(&o.latency, "latency", "", "a `PROGRAM` that measures in the engine's place: '{command: [program, argument…]}'")
-	f.BoolVar(&o.profile, "profile", false, "show where the time of a run goes")
+	o.add(c, "run")
+	c.Flags().StringVar(&o.latency, "latency", "", "a `PROGRAM` that measures in the engine's place: '{command: [program, argument…]}'")
 	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c, a, args) }
 	return c
 }
@@ -71,7 +59,7 @@ and width as its last arguments, and prints milliseconds (docs/latency.md).
 func (o benchInferOptions) meter(c *cobra.Command) (latency.Meter, error) {
 	if !c.Flags().Changed("latency") {
 		e, err := openEngine(o.engine)
-		return latency.Engine{Engine: e, For: time.Duration(o.seconds * float64(time.Second)), Profile: o.profile}, err
+		return latency.Engine{Engine: e, For: o.duration(), Profile: o.profile}, err
 	}
 	for _, flag := range []string{"engine", "seconds", "profile"} {
 		if c.Flags().Changed(flag) {
@@ -86,8 +74,8 @@ func (o benchInferOptions) meter(c *cobra.Command) (latency.Meter, error) {
 }
 
 func (o benchInferOptions) run(c *cobra.Command, a *app, models []string) error {
-	if o.batch < 1 || o.threads < 1 || !(o.seconds > 0) {
-		return usagef("--batch %d, --threads %d, --seconds %g: batch and threads are at least 1, seconds above 0", o.batch, o.threads, o.seconds)
+	if err := o.check(); err != nil {
+		return err
 	}
 	meter, err := o.meter(c)
 	if err != nil {
@@ -98,22 +86,10 @@ func (o benchInferOptions) run(c *cobra.Command, a *app, models []string) error 
 		fmt.Fprintln(table, "model\tmedian\t95 %\timages/s\truns\tmemory\t")
 	}
 	var lines []inferLine
-	for _, name := range models {
-		m, err := a.resolve(name)
-		if err != nil {
-			return err
-		}
-		in, err := o.input(c, m.Spec)
-		if err != nil {
-			return err
-		}
-		g, err := m.Spec.Graph(in)
-		if err != nil {
-			return usagef("%s: %w", name, err)
-		}
+	err = o.each(c, a, models, func(name string, in arch.Input, g *graph.Graph) error {
 		r, err := meter.Measure(c.Context(), latency.Task{Graph: g, Batch: o.batch, Threads: o.threads})
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		l := inferLine{
 			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
@@ -121,10 +97,7 @@ func (o benchInferOptions) run(c *cobra.Command, a *app, models []string) error 
 			MemoryMiB: unknownAsNaN(float64(r.Memory) / (1 << 20)), Profile: r.Profile,
 		}
 		if a.json {
-			if err := a.emit(l); err != nil {
-				return err
-			}
-			continue
+			return a.emit(l)
 		}
 		memory := "-"
 		if r.Memory > 0 {
@@ -132,6 +105,10 @@ func (o benchInferOptions) run(c *cobra.Command, a *app, models []string) error 
 		}
 		fmt.Fprintf(table, "%s\t%.3f ms\t%.3f ms\t%.0f\t%d\t%s\t\n", name, l.Milliseconds, l.P95, l.ImagesPerSecond, l.Runs, memory)
 		lines = append(lines, l)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := table.Flush(); err != nil || !o.profile {
 		return err

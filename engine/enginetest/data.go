@@ -246,6 +246,9 @@ func record(e engine.Engine, c Case, d *Data) (*recording, error) {
 	if err := r.forward("evaluate", d.Batches[0].Images, engine.Evaluate, 0, c.Batch); err != nil {
 		return nil, err
 	}
+	if err := r.folded(e, c, d); err != nil {
+		return nil, err
+	}
 	if err := r.train(c, d); err != nil {
 		return nil, err
 	}
@@ -263,6 +266,22 @@ func record(e engine.Engine, c Case, d *Data) (*recording, error) {
 		return nil, err
 	}
 	return r, r.forward("evaluate after calibration", last, engine.Evaluate, 0, c.Batch)
+}
+
+// folded evaluates with a program that is compiled for that alone.
+func (r *recording) folded(e engine.Engine, c Case, d *Data) error {
+	p, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Threads: c.Threads, Inference: true, Fold: true})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := load(p, c.Graph, d); err != nil {
+		return err
+	}
+	trained := r.p
+	r.p = p
+	defer func() { r.p = trained }()
+	return r.forward("evaluate folded", d.Batches[0].Images, engine.Evaluate, 0, c.Batch)
 }
 
 func (r *recording) train(c Case, d *Data) error {

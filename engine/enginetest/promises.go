@@ -28,6 +28,7 @@ func RunPromises(t *testing.T, e engine.Engine, unit float64) {
 		{"resume", testResume},
 		{"given-gradients", testGivenGradients},
 		{"inference", testInference},
+		{"folded", testFolded},
 		{"evaluation-changes-nothing", testEvaluationChangesNothing},
 		{"one-by-one", testOneByOne},
 		{"batch-norm", testBatchNorm},
@@ -302,6 +303,88 @@ func testInference(t *testing.T, e engine.Engine, unit float64) {
 	}
 	if _, err := infer.Update(engine.Update{LR: 1}); err == nil {
 		t.Error("Update on a program for inference: no error")
+	}
+}
+
+// testFolded: a program that is compiled to be folded gives what the training program evaluates to, image by
+// image and many at a time, for every block, stem, head and family; and keeps its tensors as they were set.
+func testFolded(t *testing.T, e engine.Engine, unit float64) {
+	const many = 64
+	in := arch.Input{Channels: 3, Height: 9, Width: 8, Classes: 5}
+	nets := map[string]arch.Network{
+		"regnet": arch.RegNet{Depth: 3, W0: 8, WA: 8, WM: 2, GroupWidth: 4, Bottleneck: 1, Stride: 2, Common: arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: graph.ReLU, SE: 0.25}},
+		"effnet": arch.EffNet{
+			Common: arch.Common{Stem: arch.Stem{Type: arch.SimpleStem, Width: 8}, SE: 0.25, Activation: graph.SiLU, HeadWidth: 12, DropPath: 0.3, Dropout: 0.2},
+			Stages: []arch.EffStage{{Depth: 2, Width: 8, Stride: 1, Expand: 2, Kernel: 3}, {Depth: 1, Width: 12, Stride: 2, Expand: 3, Kernel: 5}},
+		},
+	}
+	for i, b := range arch.Blocks() {
+		n := arch.AnyNet{Block: b, Common: arch.Common{Stem: arch.Stem{Type: []arch.StemType{arch.CIFARStem, arch.SimpleStem, arch.ResNetStem}[i%3], Width: 8}, Activation: graph.ReLU}, Stages: []arch.Stage{
+			{Depth: 2, Width: 8, Stride: 1, Bottleneck: 1, GroupWidth: 4}, {Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4},
+		}}
+		if i%2 == 1 {
+			n.HeadWidth, n.SE, n.DropPath, n.Activation = 16, 0.25, 0.2, graph.SiLU
+		}
+		n.Adjust()
+		nets[b.String()] = n
+	}
+	for name, net := range nets {
+		g, err := arch.Spec{Network: net}.Graph(in)
+		must(t, err)
+		c := Case{Name: name, Graph: g, Batch: many}
+		d := NewData(c, 1)
+		images, classes := d.Batches[0].Images, c.Graph.Output().C
+		compile := func(o engine.Options) engine.Program {
+			p := mustCompile(t, e, c.Graph, o)
+			must(t, load(p, c.Graph, d))
+			return p
+		}
+		trained := compile(engine.Options{Batch: many})
+		all := compile(engine.Options{Batch: many, Inference: true, Fold: true})
+		one := compile(engine.Options{Batch: 1, Inference: true, Fold: true})
+		check := func(what string, got, want []float32) {
+			t.Helper()
+			for k, w := range want {
+				if v := got[k]; !(math.Abs(float64(v-w)) <= 2000*unit*(1+math.Abs(float64(w)))) {
+					t.Fatalf("%s, %s: logit %d is %g, evaluated by the training program %g", name, what, k, v, w)
+				}
+			}
+		}
+		want, got := make([]float32, many*classes), make([]float32, many*classes)
+		must(t, trained.Forward(images, want, engine.Evaluate, 0))
+		must(t, all.Forward(images, got, engine.Evaluate, 0))
+		check("together", got, want)
+		for _, i := range []int{0, many - 1} {
+			must(t, one.Forward(images[i*len(images)/many:(i+1)*len(images)/many], got[:classes], engine.Evaluate, 0))
+			check("alone", got[:classes], want[i*classes:(i+1)*classes])
+		}
+		// Other tensors are folded anew, and the moving average has its own.
+		for i, p := range c.Graph.Params {
+			if p.Role != graph.Gamma {
+				continue
+			}
+			half := clone(d.Params[i])
+			for k := range half {
+				half[k] /= 2
+			}
+			for _, p2 := range []engine.Program{trained, all} {
+				must(t, p2.Set(engine.EMAParams, p.Name, half))
+			}
+		}
+		must(t, trained.Forward(images, want, engine.EvaluateEMA, 0))
+		must(t, all.Forward(images, got, engine.EvaluateEMA, 0))
+		check("the moving average", got, want)
+		must(t, trained.Forward(images, want, engine.Evaluate, 0))
+		must(t, all.Forward(images, got, engine.Evaluate, 0))
+		check("and back", got, want)
+		for i, p := range c.Graph.Params {
+			if v := get(t, all, engine.Params, p.Name, p.Size()); !slices.Equal(v, d.Params[i]) {
+				t.Fatalf("%s: %s is not as it was set", name, p.Name)
+			}
+		}
+		if _, err := all.Step(d.Batches[0], nil); err == nil {
+			t.Errorf("%s: Step on a program for inference: no error", name)
+		}
 	}
 }
 

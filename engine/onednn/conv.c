@@ -25,6 +25,7 @@ struct ns_conv {
 	int direct[3]; // run by direct.h or group.h
 	int tiled;     // all by tile.h, without anything of oneDNN
 	char tile[3][24];
+	dnnl_memory_t *bias; // of a fused kernel, one per thread
 };
 
 ns_engine *ns_engine_new(int *status) {
@@ -94,6 +95,33 @@ static void describe_tiles(struct ns_conv *c, const int *wanted, ns_conv_info *i
 	info->scratch = ns_tile_scratch(s);
 }
 
+// A forward kernel that adds the bias, adds what is there and applies the activation, if oneDNN has a fast one.
+static int describe_fused(struct ns_conv *c, const dnnl_memory_desc_t *src, const dnnl_memory_desc_t *w, const dnnl_memory_desc_t *dst,
+	dnnl_dims_t strides, dnnl_dims_t lo, dnnl_dims_t hi, ns_conv_info *info) {
+	static const dnnl_alg_kind_t activations[] = {dnnl_alg_kind_undef, dnnl_eltwise_relu, dnnl_eltwise_swish, dnnl_eltwise_logistic};
+	const ns_shape *s = &c->shape;
+	dnnl_primitive_attr_t attr = NULL;
+	dnnl_post_ops_t ops = NULL;
+	dnnl_convolution_desc_t d;
+	dnnl_memory_desc_t bias;
+	dnnl_dims_t dims = {s->oc};
+	float one = s->act == NS_SILU; // its slope
+	int ok = !dnnl.primitive_attr_create(&attr) && !dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) &&
+		!dnnl.post_ops_create(&ops) && (!s->sum || !dnnl.post_ops_append_sum(ops, 1)) &&
+		(!s->act || !dnnl.post_ops_append_eltwise(ops, 1, activations[s->act], one, 0)) && !dnnl.primitive_attr_set_post_ops(attr, ops) &&
+		!dnnl.memory_desc_init_by_tag(&bias, 1, dims, dnnl_f32, dnnl_a) &&
+		!dnnl.convolution_forward_desc_init(&d, dnnl_forward_inference, dnnl_convolution_direct, src, w, s->bias ? &bias : NULL, dst, strides, lo, hi) &&
+		!dnnl.primitive_desc_create(&c->pd[FWD], &d, attr, c->engine, NULL);
+	if (ok) {
+		dnnl.primitive_desc_query(c->pd[FWD], dnnl_query_impl_info_str, 0, &info->impl[FWD]);
+		ok = strncmp(info->impl[FWD], "jit", 3) == 0;
+		if (!ok) dnnl.primitive_desc_destroy(c->pd[FWD]), c->pd[FWD] = NULL;
+	}
+	if (ops) dnnl.post_ops_destroy(ops);
+	if (attr) dnnl.primitive_attr_destroy(attr);
+	return ok;
+}
+
 // Lets oneDNN choose kernels and the layouts of their weights; where it has only
 // scalar reference code, direct.h takes over.
 static void describe(struct ns_conv *c, const dnnl_memory_desc_t *src, const dnnl_memory_desc_t *w, const dnnl_memory_desc_t *dst,
@@ -103,8 +131,11 @@ static void describe(struct ns_conv *c, const dnnl_memory_desc_t *src, const dnn
 	dnnl_primitive_attr_t attr = NULL;
 	TRY("attributes", dnnl.primitive_attr_create(&attr));
 	TRY("attributes", dnnl.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
-	TRY("forward", dnnl.convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, src, w, NULL, dst, strides, lo, hi));
-	TRY("forward", dnnl.primitive_desc_create(&c->pd[FWD], &d, attr, c->engine, NULL));
+	info->fused = s->fuse && describe_fused(c, src, w, dst, strides, lo, hi, info);
+	if (!info->fused) {
+		TRY("forward", dnnl.convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, src, w, NULL, dst, strides, lo, hi));
+		TRY("forward", dnnl.primitive_desc_create(&c->pd[FWD], &d, attr, c->engine, NULL));
+	}
 	if (s->backward >= 1) {
 		TRY("backward weights", dnnl.convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, src, w, NULL, dst, strides, lo, hi));
 		TRY("backward weights", dnnl.primitive_desc_create(&c->pd[BWD_W], &d, attr, c->engine, c->pd[FWD]));
@@ -135,6 +166,7 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	c->threads = s->threads;
 	c->shape = *s;
 	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
+	info->fused = 0;
 	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
 	if (ns_tiled(s)) {
 		describe_tiles(c, wanted, info);
@@ -185,6 +217,14 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		TRY("memory", dnnl.memory_create(&c->src[t], &src, e->engine, DNNL_MEMORY_NONE));
 		TRY("memory", dnnl.memory_create(&c->dst[t], &dst, e->engine, DNNL_MEMORY_NONE));
 	}
+	if (info->fused && s->bias) {
+		dnnl_memory_desc_t bias;
+		dnnl_dims_t dims = {s->oc};
+		TRY("memory", dnnl.memory_desc_init_by_tag(&bias, 1, dims, dnnl_f32, dnnl_a));
+		c->bias = ns_calloc(n, sizeof *c->bias);
+		TRY("memory", c->bias ? dnnl_success : dnnl_out_of_memory);
+		for (size_t t = 0; t < n; t++) TRY("memory", dnnl.memory_create(&c->bias[t], &bias, e->engine, DNNL_MEMORY_NONE));
+	}
 	static const char *const names[] = {"forward", "backward data", "backward weights"};
 	for (int k = 0; k < 3; k++) {
 		if (!wanted[k]) continue;
@@ -222,6 +262,7 @@ void ns_conv_free(struct ns_conv *c) {
 	for (int t = 0; t < c->threads; t++) {
 		if (c->src && c->src[t]) dnnl.memory_destroy(c->src[t]);
 		if (c->dst && c->dst[t]) dnnl.memory_destroy(c->dst[t]);
+		if (c->bias && c->bias[t]) dnnl.memory_destroy(c->bias[t]);
 		for (int k = 0; k < 3; k++) {
 			if (c->w[k] && c->w[k][t]) dnnl.memory_destroy(c->w[k][t]);
 			if (c->scratch[k] && c->scratch[k][t]) dnnl.memory_destroy(c->scratch[k][t]);
@@ -238,6 +279,7 @@ void ns_conv_free(struct ns_conv *c) {
 	if (c->reorder_w) dnnl.primitive_destroy(c->reorder_w);
 	free(c->src);
 	free(c->dst);
+	free(c->bias);
 	free(c->stream);
 	free(c);
 }
@@ -306,4 +348,18 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	args[2] = (dnnl_exec_arg_t){which == BWD_W ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, c->w[which][t]};
 	args[3] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, c->scratch[which][t]};
 	return dnnl.primitive_execute(c->prim[which], st, 4, args);
+}
+
+int ns_conv_fused(struct ns_conv *c, int t, void *x, void *w, void *bias, void *y, void *scratch) {
+	dnnl_stream_t st = c->stream[t];
+	dnnl.memory_set_data_handle_v2(c->src[t], x, st);
+	dnnl.memory_set_data_handle_v2(c->dst[t], y, st);
+	dnnl.memory_set_data_handle_v2(c->w[FWD][t], w, st);
+	dnnl.memory_set_data_handle_v2(c->scratch[FWD][t], scratch, st);
+	dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, c->src[t]}, {DNNL_ARG_DST, c->dst[t]}, {DNNL_ARG_WEIGHTS, c->w[FWD][t]}, {DNNL_ARG_SCRATCHPAD, c->scratch[FWD][t]}};
+	if (bias) {
+		dnnl.memory_set_data_handle_v2(c->bias[t], bias, st);
+		args[4] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, c->bias[t]};
+	}
+	return dnnl.primitive_execute(c->prim[FWD], st, bias ? 5 : 4, args);
 }

@@ -16,8 +16,13 @@
 	F(memory_desc_init_by_tag) \
 	F(memory_destroy) \
 	F(memory_set_data_handle_v2) \
+	F(post_ops_append_eltwise) \
+	F(post_ops_append_sum) \
+	F(post_ops_create) \
+	F(post_ops_destroy) \
 	F(primitive_attr_create) \
 	F(primitive_attr_destroy) \
+	F(primitive_attr_set_post_ops) \
 	F(primitive_attr_set_scratchpad_mode) \
 	F(primitive_create) \
 	F(primitive_desc_create) \

@@ -47,6 +47,8 @@ type conv struct {
 	dz     *buffer
 	dzMask *buffer // per-image factor of dz: drop-path
 	weight *weight
+
+	epilogue epilogue // without gradients
 }
 
 // expr computes a value from stored tensors.

@@ -41,6 +41,7 @@ enum ns_kind {
 	NS_UNFOLD,      // its gradient: every part of y is g1
 	NS_SOFTMAX_F,   // y = softmax of x over the parts
 	NS_SOFTMAX_B,   // y = gradient of x from gradient g1 and the value r
+	NS_CONV_E,      // y = act(conv(x, w) + t), or act(conv(x, w) + t + y)
 	NS_LOSS,        // softmax cross-entropy of x against targets r; gradient to y
 	// once per loop, before or after its chunks
 	NS_FIN_STATS,   // batch statistics -> s, t, running statistics
@@ -168,6 +169,7 @@ typedef struct {
 	int32_t backward;   // 0: forward only; 1: weights; 2: weights and data
 	int32_t threads;
 	int32_t vectors, images; // tests: of the tile to use; 0: as the rule says
+	int32_t fuse, bias, act, sum; // forward only, if there is a kernel for that: see NS_CONV_E
 } ns_shape;
 typedef struct {
 	int64_t wf, wd, ww;
@@ -175,6 +177,7 @@ typedef struct {
 	int32_t same_d, same_w; // those layouts equal the forward one
 	int32_t adds;           // the weight gradient can be added to what is there: NS_WEIGHTS_ADD
 	const char *impl[3];
+	int32_t fused;         // ns_conv_fused is there
 } ns_conv_info;
 typedef struct ns_engine ns_engine;
 // Loads oneDNN: "", or why that fails. Nothing else may be called before it.
@@ -190,6 +193,8 @@ int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack);
 enum { NS_FORWARD, NS_DATA, NS_WEIGHTS, NS_TURN, NS_RELAYOUT, NS_WEIGHTS_ADD };
 int ns_conv_adds(const struct ns_conv *c);
 int ns_conv_exec(struct ns_conv *c, int which, int thread, void *a, void *b, void *d, void *scratch);
+// y = act(conv(x, w) + bias), with + y where the shape says sum; bias may be NULL where it says none.
+int ns_conv_fused(struct ns_conv *c, int thread, void *x, void *w, void *bias, void *y, void *scratch);
 void ns_version(int *major, int *minor, int *patch, int *isa);
 const char *ns_status(int status);
 

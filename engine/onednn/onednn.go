@@ -108,6 +108,9 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 		return nil, fmt.Errorf("onednn: batch %d and %d threads: both are at least 1", o.Batch, o.Threads)
 	}
 	o.Threads = min(o.Threads, o.Batch)
+	if o.Inference && o.Fold {
+		return e.compileFolded(g, o)
+	}
 	return e.compile(g, o)
 }
 

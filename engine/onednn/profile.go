@@ -17,7 +17,7 @@ var _ engine.Profiler = (*program)(nil)
 
 // kindNames are what a profile calls the ops.
 var kindNames = map[C.int32_t]string{
-	C.NS_CONV_F: "convolution forward", C.NS_GEMM_F: "convolution forward",
+	C.NS_CONV_F: "convolution forward", C.NS_CONV_E: "convolution forward", C.NS_GEMM_F: "convolution forward",
 	C.NS_CONV_D: "convolution backward data", C.NS_GEMM_D: "convolution backward data", C.NS_REORDER_D: "convolution backward data",
 	C.NS_CONV_W: "convolution backward weights", C.NS_GEMM_W: "convolution backward weights", C.NS_FIN_DW: "convolution backward weights",
 	C.NS_APPLY_U: "norm and activation forward", C.NS_APPLY_A: "addition forward",
@@ -56,7 +56,7 @@ func (p *program) Costs() []engine.Cost {
 			c.Shape = fmt.Sprintf("%dx%dx%d -> %dx%dx%d, kernel %d, %d groups", in.C, in.H, in.W, n.C, n.H, n.W, max(1, n.Kernel), max(1, n.Groups))
 			which := -1
 			switch o.kind {
-			case C.NS_CONV_F, C.NS_GEMM_F:
+			case C.NS_CONV_F, C.NS_CONV_E, C.NS_GEMM_F:
 				which = 0
 			case C.NS_CONV_D, C.NS_GEMM_D:
 				which = 1

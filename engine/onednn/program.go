@@ -119,6 +119,8 @@ type program struct {
 	laneMasks                     []laneMask
 	tables                        []table
 	masksClear                    bool // all masks are 1
+	fused                         bool // convolutions do what follows them: see fuse.go
+	joined                        []joined
 }
 
 // laneMask is 1 in the lanes that hold a channel.
@@ -188,6 +190,9 @@ func (p *program) build() error {
 	}
 	if err := l.lower(); err != nil {
 		return err
+	}
+	if p.fused {
+		p.joined = l.fuse()
 	}
 	s := &scheduler{lowering: l, p: p, softmaxes: map[int]*buffer{}}
 	if p.plainInput {

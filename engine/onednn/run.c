@@ -95,6 +95,7 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	case NS_SOFTMAX_F: k->softmax_f(o, ar, x, y, n); return 0;
 	case NS_SOFTMAX_B: k->softmax_b(o, ar, r, q.g1, y, n); return 0;
 	case NS_CONV_F: return ns_conv_exec(o->conv, NS_FORWARD, w->thread, x.p, ar + o->weight, y.p, opscratch);
+	case NS_CONV_E: return ns_conv_fused(o->conv, w->thread, x.p, ar + o->weight, o->t < 0 ? NULL : ar + o->t, y.p, opscratch);
 	case NS_CONV_D: return ns_conv_exec(o->conv, NS_DATA, w->thread, x.p, ar + o->weight, y.p, opscratch);
 	case NS_CONV_W: {
 		float *dw = ar + o->dw + w->thread * o->dw_stride;

@@ -329,8 +329,16 @@ func (s *scheduler) convOp(kind C.int32_t, gemm C.int32_t, c *conv) *op {
 }
 
 func (s *scheduler) convForward(c *conv, x *buffer) {
+	if c.epilogue.on {
+		s.fusedForward(c, x)
+		return
+	}
+	s.plainForward(c, x, c.raw.buf)
+}
+
+func (s *scheduler) plainForward(c *conv, x, y *buffer) {
 	o := s.convOp(C.NS_CONV_F, C.NS_GEMM_F, c)
-	o.x, o.y = x, c.raw.buf
+	o.x, o.y = x, y
 	s.add(o)
 }
 

@@ -125,7 +125,7 @@ func (p *program) execute() error {
 			shape += fmt.Sprintf(", matrix product %d -> %d", g.in, g.out)
 		}
 		switch p.ops[i].kind {
-		case C.NS_CONV_F, C.NS_GEMM_F:
+		case C.NS_CONV_F, C.NS_CONV_E, C.NS_GEMM_F:
 			name = "forward"
 		case C.NS_CONV_D, C.NS_GEMM_D:
 			name = "backward data"

@@ -94,6 +94,15 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 		shape.plain_src = 1
 		shape.ic = C.int32_t(plainChannels)
 	}
+	if e := &c.epilogue; e.on {
+		shape.fuse, shape.act = 1, C.int32_t(e.act)
+		if e.bias != nil {
+			shape.bias = 1
+		}
+		if e.sum {
+			shape.sum = 1
+		}
+	}
 	if !p.opt.Inference {
 		shape.backward = 1
 		if c.root.grad {
