@@ -21,8 +21,8 @@ import (
 	"netspace/trial"
 )
 
-// rerunNoise is the standard deviation of the error of one network from seed to seed that searches are simulated with, percentage points: about what reruns of
-// such networks show.
+// rerunNoise is the standard deviation of the error of one network from seed to seed that searches are simulated with, percentage points: assumed,
+// as the kept population has no reruns.
 const rerunNoise = 0.35
 
 // replay is a trainer that gives the curves of real networks: each network of a search is one of these, drawn by its spec.
