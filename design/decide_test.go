@@ -10,12 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"netspace/arch"
 	"netspace/engine"
+	"netspace/executor"
 	"netspace/internal/tinydata"
 	"netspace/stats"
 	"netspace/study"
@@ -68,41 +68,6 @@ func (m made) Train(ctx context.Context, t trial.Task, _ string, report func(tra
 	return res, nil
 }
 
-// workers is an executor of goroutines.
-type workers struct {
-	n       int
-	trainer trial.Trainer
-}
-
-func (x workers) Execute(ctx context.Context, run *study.Run) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	for slot := range x.n {
-		all.Go(func() {
-			var w study.Worker
-			defer w.Close()
-			for ctx.Err() == nil {
-				task, ok, err := run.Next(ctx)
-				if err == nil && !ok {
-					return
-				}
-				if err == nil {
-					err = w.Work(ctx, task, x.trainer, func(study.Event) {})
-				}
-				if err == nil {
-					_, _, err = run.Ended(slot, task, nil)
-				}
-				if err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	return context.Cause(ctx)
-}
-
 func newStudy(t *testing.T, decide string) study.Request {
 	t.Helper()
 	dir := t.TempDir()
@@ -137,8 +102,10 @@ func decide(t *testing.T, req study.Request, n int, worse float64, every int64) 
 		}}
 		var looks []Look
 		d, err := Decide(ctx, req, Options{
-			Train: func(ctx context.Context, run *study.Run) error { return run.Execute(ctx, workers{n, m}, nil) },
-			Look:  func(l Look) { looks = append(looks, l) },
+			Train: func(ctx context.Context, run *study.Run) error {
+				return run.Execute(ctx, executor.Goroutines{Workers: n, Trainer: m}, nil)
+			},
+			Look: func(l Look) { looks = append(looks, l) },
 		})
 		stopped := ctx.Err() != nil
 		cancel()

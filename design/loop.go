@@ -225,14 +225,19 @@ func (l *loop) spent() time.Duration { return l.before + time.Since(l.began) }
 // save writes the log.
 func (l *loop) save() error {
 	l.ladder.Seconds = l.spent().Seconds()
-	text, err := json.MarshalIndent(l.ladder, "", "  ")
+	return saveLog(l.dir, logName, l.ladder)
+}
+
+// saveLog writes a log into the folder of its study, once there is one.
+func saveLog(dir, name string, log any) error {
+	text, err := json.MarshalIndent(log, "", "  ")
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(l.dir); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing has begun
 	}
-	return atomicfile.WriteFile(filepath.Join(l.dir, logName), append(text, '\n'), 0o644)
+	return atomicfile.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o644)
 }
 
 // choice is the next rule.

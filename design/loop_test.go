@@ -15,6 +15,7 @@ import (
 
 	"netspace/analysis"
 	"netspace/engine"
+	"netspace/executor"
 	"netspace/study"
 	"netspace/train"
 	"netspace/trial"
@@ -82,7 +83,7 @@ func runLoop(t *testing.T, req study.Request, workersAtOnce int, every int64) (l
 			}
 		}}
 		l, err := Loop(ctx, req, LoopOptions{Train: func(ctx context.Context, run *study.Run) error {
-			return run.Execute(ctx, workers{workersAtOnce, m}, nil)
+			return run.Execute(ctx, executor.Goroutines{Workers: workersAtOnce, Trainer: m}, nil)
 		}})
 		stopped := ctx.Err() != nil
 		cancel()

@@ -3,7 +3,6 @@ package design
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -687,12 +686,5 @@ func (s *search) spent() time.Duration {
 // save writes the log.
 func (s *search) save() error {
 	s.log.Seconds = s.spent().Seconds()
-	text, err := json.MarshalIndent(s.log, "", "  ")
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing has begun
-	}
-	return atomicfile.WriteFile(filepath.Join(s.dir, analysis.SearchFile), append(text, '\n'), 0o644)
+	return saveLog(s.dir, analysis.SearchFile, s.log)
 }

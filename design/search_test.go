@@ -20,6 +20,7 @@ import (
 	"netspace/analysis"
 	"netspace/engine"
 	"netspace/engine/reference"
+	"netspace/executor"
 	"netspace/internal/tinydata"
 	"netspace/latency"
 	"netspace/study"
@@ -135,7 +136,7 @@ func runSearchWith(t *testing.T, req study.Request, workersAtOnce int, every int
 		}
 		o := SearchOptions{
 			Train: func(ctx context.Context, run *study.Run) error {
-				return run.Execute(ctx, workers{workersAtOnce, p}, nil)
+				return run.Execute(ctx, executor.Goroutines{Workers: workersAtOnce, Trainer: p}, nil)
 			},
 			Trainer: p,
 			Meter:   meter,

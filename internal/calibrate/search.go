@@ -10,10 +10,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"netspace/design"
 	"netspace/engine"
+	"netspace/executor"
 	"netspace/internal/tinydata"
 	"netspace/stats"
 	"netspace/study"
@@ -77,41 +77,6 @@ type searched struct {
 	stated, regret float64 // what the search says of it
 }
 
-// goroutines is an executor of so many.
-type goroutines struct {
-	n       int
-	trainer trial.Trainer
-}
-
-func (x goroutines) Execute(ctx context.Context, run *study.Run) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	for slot := range x.n {
-		all.Go(func() {
-			var w study.Worker
-			defer w.Close()
-			for ctx.Err() == nil {
-				task, ok, err := run.Next(ctx)
-				if err == nil && !ok {
-					return
-				}
-				if err == nil {
-					err = w.Work(ctx, task, x.trainer, func(study.Event) {})
-				}
-				if err == nil {
-					_, _, err = run.Ended(slot, task, nil)
-				}
-				if err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	return context.Cause(ctx)
-}
-
 // search runs a search on real curves.
 func (r replay) search(ctx context.Context, images, schedule string, trainings int, seed uint64) (s searched, err error) {
 	dir, err := os.MkdirTemp("", "netspace-search")
@@ -122,7 +87,9 @@ func (r replay) search(ctx context.Context, images, schedule string, trainings i
 	l, err := design.Search(ctx, study.Request{
 		File: "search", Text: fmt.Appendf(nil, searchStudy, images, seed, trainings, schedule), Dir: filepath.Join(dir, "out"), Trainer: r,
 	}, design.SearchOptions{
-		Train:   func(ctx context.Context, run *study.Run) error { return run.Execute(ctx, goroutines{2, r}, nil) },
+		Train: func(ctx context.Context, run *study.Run) error {
+			return run.Execute(ctx, executor.Goroutines{Workers: 2, Trainer: r}, nil)
+		},
 		Trainer: r,
 	})
 	if err != nil {
