@@ -64,12 +64,14 @@ type SearchBound struct {
 type Latencies struct {
 	Device   string          `json:"device"`   // that measured
 	Measured map[int]float64 `json:"measured"` // milliseconds by network
-	// Late are networks that were measured after their training: a model of what was measured before had said enough.
-	Late map[int]bool `json:"late,omitempty"`
-	// Predicted is how many networks a model kept or rejected, of Fitted networks at last; Model is the standard deviation of the logarithm of what it
-	// predicts for networks that it has not seen.
+	// Modelled are networks that a model of what was measured before them kept or rejected. Of those that it kept, the ones that were trained wholly were measured then.
+	Modelled map[int]bool `json:"modelled"`
+	// Predicted is how many these are. The model, at last of Fitted networks, errs on networks that it has not seen by the share Median, of nine in ten by no more
+	// than P90; Model is the standard deviation of the logarithm. Median and P90 are 0 in logs of before they were kept.
 	Predicted int     `json:"predicted"`
 	Fitted    int     `json:"fitted"`
+	Median    float64 `json:"model_median"`
+	P90       float64 `json:"model_p90"`
 	Model     float64 `json:"model_error"`
 }
 
@@ -182,7 +184,35 @@ func ReadSearchLog(dir string) (s SearchLog, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("%s: %w", file, err)
 	}
+	if t := s.Latency; t != nil && t.Modelled == nil {
+		if t.Modelled, err = s.modelled(text); err != nil {
+			return s, fmt.Errorf("%s: %w", file, err)
+		}
+	}
 	return s, nil
+}
+
+// modelled are the networks that a model decided on in a log of before it named them: they were looked at and not measured, or late, and those of the first round
+// were kept.
+func (s SearchLog) modelled(text []byte) (map[int]bool, error) {
+	var earlier struct {
+		Latency struct {
+			Late map[int]bool `json:"late"`
+		} `json:"latency"`
+	}
+	if err := json.Unmarshal(text, &earlier); err != nil {
+		return nil, err
+	}
+	all := map[int]bool{}
+	if len(s.Rungs) == 0 {
+		return all, nil
+	}
+	for i := range s.Drawn {
+		if _, measured := s.Latency.Measured[i]; !measured || earlier.Latency.Late[i] {
+			all[i] = slices.Contains(s.Rungs[0].Networks, i)
+		}
+	}
+	return all, nil
 }
 
 // BoundsOf lists bounds that are set.

@@ -2,12 +2,7 @@ package design
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
-	"slices"
-
-	"gonum.org/v1/gonum/mat"
 
 	"netspace/analysis"
 	"netspace/latency"
@@ -15,51 +10,76 @@ import (
 	"netspace/study"
 )
 
-// Before a model of latency is asked, so many networks are measured.
-const modelledFrom = 16
-
 // latencies measures networks, and tells of the others by what was measured.
 type latencies struct {
 	within metric.Range // milliseconds
 	meter  latency.Meter
-	graph  func(t study.Trial) (latency.Task, error)
+	task   func(t study.Trial) (latency.Task, error)
 	log    *analysis.Latencies
 	save   func() error
+
+	looked  int              // so many networks were looked at
+	samples []latency.Sample // of them
+	model   *latency.Model   // of so many samples; nil: of too few
+	fitted  int
 }
 
-// keeps tells whether the latency of a network is within a range, by networks before it in the sample alone: so that a search that is run again comes to the same
-// answers. Where a model of these says so clearly, by two standard errors, the network is not measured.
+// keeps tells whether the latency of a network is within a range, by networks before it in the sample alone. Where a model of these says so clearly, the network
+// is not measured. What a model said is in the log and holds when the search is run again.
 func (l *latencies) keeps(ctx context.Context, t study.Trial, known []study.Trial) (bool, error) {
-	r := l.within
-	if ms, ok := l.log.Measured[t.Index]; ok && !l.log.Late[t.Index] {
-		return r.Contains(ms), nil
+	if kept, ok := l.log.Modelled[t.Index]; ok {
+		return kept, nil
 	}
-	var x []study.Trial
-	var y []float64
-	for _, n := range known[:t.Index] {
-		if ms, ok := l.log.Measured[n.Index]; ok && !l.log.Late[n.Index] {
-			x, y = append(x, n), append(y, ms)
-		}
+	if ms, ok := l.log.Measured[t.Index]; ok {
+		return l.within.Contains(ms), nil
 	}
-	if len(x) >= modelledFrom {
-		m, err := fitLatency(x, y)
+	if err := l.fit(known[:t.Index]); err != nil {
+		return false, err
+	}
+	if l.model != nil {
+		task, err := l.task(t)
 		if err != nil {
 			return false, err
 		}
-		l.log.Model, l.log.Fitted = m.deviation, len(x)
-		ms := m.predict(t)
-		low, high := ms*math.Exp(-2*m.deviation), ms*math.Exp(2*m.deviation)
-		switch {
-		case high < r.Min || low > r.Max:
-			l.log.Predicted++
-			return false, nil
-		case low >= r.Min && high <= r.Max:
-			l.log.Predicted++
-			return true, nil
+		low, high, err := l.model.Interval(task)
+		if err != nil {
+			return false, err
+		}
+		if kept := l.within.Contains(low) && l.within.Contains(high); kept || high < l.within.Min || low > l.within.Max {
+			l.log.Modelled[t.Index] = kept
+			l.log.Predicted = len(l.log.Modelled)
+			return kept, nil
 		}
 	}
 	ms, err := l.measure(ctx, t)
-	return r.Contains(ms), err
+	return l.within.Contains(ms), err
+}
+
+// fit fits the model to what was measured of networks when the search looked at them, if there is more of that than before. What was measured later, of networks
+// that a model had decided on, is left out.
+func (l *latencies) fit(networks []study.Trial) (err error) {
+	for ; l.looked < len(networks); l.looked++ {
+		t := networks[l.looked]
+		ms, measured := l.log.Measured[t.Index]
+		if _, late := l.log.Modelled[t.Index]; !measured || late {
+			continue
+		}
+		task, err := l.task(t)
+		if err != nil {
+			return err
+		}
+		l.samples = append(l.samples, latency.Sample{Task: task, Milliseconds: ms})
+	}
+	if len(l.samples) == l.fitted || len(l.samples) < latency.MinSamples {
+		return nil
+	}
+	if l.model, err = latency.Fit(l.samples); err != nil {
+		return err
+	}
+	l.fitted = len(l.samples)
+	e := l.model.Errors()
+	l.log.Fitted, l.log.Model, l.log.Median, l.log.P90 = l.fitted, e.Deviation, e.Median, e.P90
+	return nil
 }
 
 // measure measures a network and takes note of it.
@@ -67,7 +87,7 @@ func (l *latencies) measure(ctx context.Context, t study.Trial) (float64, error)
 	if ms, ok := l.log.Measured[t.Index]; ok {
 		return ms, nil
 	}
-	task, err := l.graph(t)
+	task, err := l.task(t)
 	if err != nil {
 		return 0, err
 	}
@@ -78,60 +98,3 @@ func (l *latencies) measure(ctx context.Context, t study.Trial) (float64, error)
 	l.log.Measured[t.Index] = r.Milliseconds
 	return r.Milliseconds, l.save()
 }
-
-// latencyModel tells the logarithm of a latency by a linear model of what is known of a network.
-type latencyModel struct {
-	weights   []float64
-	deviation float64 // of the logarithm, of networks that it was not fitted to: by leaving each out
-}
-
-// latencyFeatures are logarithms, since what an op costs grows with its size: of multiply-adds, parameters, activations and blocks.
-func latencyFeatures(t study.Trial) []float64 {
-	blocks := 1.0
-	if n, ok := t.Spec.AnyNet(); ok {
-		blocks = float64(n.Depth())
-	}
-	c := t.Complexity
-	return []float64{1, math.Log(float64(c.Flops)), math.Log(float64(c.Params)), math.Log(float64(c.Acts)), math.Log(blocks)}
-}
-
-// fitLatency fits the model; a little ridge keeps it whole where features go along.
-func fitLatency(networks []study.Trial, ms []float64) (m latencyModel, err error) {
-	rows, cols := len(networks), len(latencyFeatures(networks[0]))
-	x, y := mat.NewDense(rows, cols, nil), mat.NewVecDense(rows, nil)
-	for i, t := range networks {
-		x.SetRow(i, latencyFeatures(t))
-		y.SetVec(i, math.Log(ms[i]))
-	}
-	var square, inverse mat.Dense
-	square.Mul(x.T(), x)
-	for k := 1; k < cols; k++ {
-		square.Set(k, k, square.At(k, k)+1e-3)
-	}
-	var condition mat.Condition
-	if err := inverse.Inverse(&square); err != nil && !errors.As(err, &condition) {
-		return m, fmt.Errorf("the model of latency: %w", err)
-	}
-	var right, weights mat.VecDense
-	right.MulVec(x.T(), y)
-	weights.MulVec(&inverse, &right)
-	m.weights = slices.Clone(weights.RawVector().Data)
-	sum := 0.0
-	for i, t := range networks {
-		f := mat.NewVecDense(cols, latencyFeatures(t))
-		leverage := mat.Inner(f, &inverse, f)
-		rest := (y.AtVec(i) - m.log(t)) / math.Max(0.05, 1-leverage)
-		sum += rest * rest
-	}
-	m.deviation = math.Sqrt(sum / float64(rows))
-	return m, nil
-}
-
-func (m latencyModel) log(t study.Trial) (v float64) {
-	for k, f := range latencyFeatures(t) {
-		v += m.weights[k] * f
-	}
-	return v
-}
-
-func (m latencyModel) predict(t study.Trial) float64 { return math.Exp(m.log(t)) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -157,14 +156,18 @@ func (s *search) measuring() error {
 	if err != nil {
 		return &study.RequestError{Err: err}
 	}
-	log := &analysis.Latencies{Device: device, Measured: map[int]float64{}, Late: map[int]bool{}}
-	if old := s.before.Latency; old != nil {
-		maps.Copy(log.Measured, old.Measured)
-		maps.Copy(log.Late, old.Late)
+	log := &analysis.Latencies{Measured: map[int]float64{}, Modelled: map[int]bool{}}
+	if s.before.Latency != nil {
+		log = s.before.Latency
 	}
+	log.Device = device
 	s.log.Latency = log
-	s.log.Bounds = append(s.log.Bounds, analysis.SearchBound{Metric: "latency", Unit: "milliseconds", Range: q.Latency.String()})
-	s.times = &latencies{within: q.Latency, meter: meter, log: log, save: s.save, graph: func(t study.Trial) (latency.Task, error) {
+	bound := analysis.SearchBound{Metric: "latency", Unit: "milliseconds", Range: q.Latency.String()}
+	if !slices.Contains(s.before.Bounds, bound) {
+		clear(log.Modelled) // which were about another one
+	}
+	s.log.Bounds = append(s.log.Bounds, bound)
+	s.times = &latencies{within: q.Latency, meter: meter, log: log, save: s.save, task: func(t study.Trial) (latency.Task, error) {
 		g, err := t.Spec.Graph(s.input)
 		return latency.Task{Graph: g, Batch: 1, Threads: 1}, err
 	}}
@@ -457,9 +460,6 @@ func (s *search) measured(ctx context.Context, networks []study.Trial) (kept []s
 		return networks, nil
 	}
 	for _, t := range networks {
-		if _, known := s.log.Latency.Measured[t.Index]; !known {
-			s.log.Latency.Late[t.Index] = true
-		}
 		ms, err := s.times.measure(ctx, t)
 		if err != nil {
 			return nil, err

@@ -1,5 +1,6 @@
 // Package latency tells how long networks take: measured on an engine of this
-// process or by a program of the user's on any other device.
+// process or by a program of the user's on any other device, and by a model of
+// what was measured there.
 //
 //	m := latency.Engine{Engine: e}
 //	r, err := m.Measure(ctx, latency.Task{Graph: g, Batch: 1, Threads: 1})

@@ -151,7 +151,12 @@ func searchWords(l analysis.SearchLog) (words []string) {
 	if t := l.Latency; t != nil && win.Latency != nil {
 		text := fmt.Sprintf("One image takes %.3g ms as measured on %s.", *win.Latency, t.Device)
 		if t.Fitted > 0 {
-			text += fmt.Sprintf(" %d networks were measured; for %d a model of these was sure enough, which errs on networks that it has not seen by %.0f %%.", len(t.Measured), t.Predicted, 100*(math.Exp(t.Model)-1))
+			text += fmt.Sprintf(" %d networks were measured; for %d a model of these was sure enough, which errs on networks that it has not seen by ", len(t.Measured), t.Predicted)
+			if t.Median > 0 {
+				text += fmt.Sprintf("%.1f %% in the median, on nine in ten by at most %.0f %%.", 100*t.Median, 100*t.P90)
+			} else { // a log of before these were kept
+				text += fmt.Sprintf("%.0f %%.", 100*(math.Exp(t.Model)-1))
+			}
 		}
 		words = append(words, text)
 	}
