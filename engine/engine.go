@@ -104,6 +104,9 @@ type Options struct {
 	Inference  bool    // only Forward in Evaluate mode will be used: keep no gradients
 	Fold       bool    // with Inference: fold BN into convolutions, fuse what follows them; the same logits to rounding, sooner
 	BNMomentum float64 // weight of a batch in the running statistics of Step; 0 means 0.1
+	// FixedNorms are nodes of BNs that normalise by their running statistics in every pass, as in an evaluation. The
+	// statistics and their average stay as they are, and gradients pass as through a constant scale and shift.
+	FixedNorms []int
 	// Memory is how many bytes the program may hold; 0: any number. Compile refuses one that would hold more
 	// with a *MemoryError, before it allocates anything.
 	Memory int64
@@ -128,6 +131,18 @@ func (e *MemoryError) Error() string {
 }
 
 func (e *MemoryError) Unwrap() error { return ErrMemory }
+
+// Fixed says of every node of g whether it is among FixedNorms. It is an error if one of these is no BN.
+func (o Options) Fixed(g *graph.Graph) ([]bool, error) {
+	fixed := make([]bool, len(g.Nodes))
+	for _, i := range o.FixedNorms {
+		if i < 0 || i >= len(g.Nodes) || g.Nodes[i].Op != graph.OpBatchNorm {
+			return nil, fmt.Errorf("fixed norms: node %d of %d is no batch normalisation", i, len(g.Nodes))
+		}
+		fixed[i] = true
+	}
+	return fixed, nil
+}
 
 // WithDefaults replaces zero values by their meaning.
 func (o Options) WithDefaults() Options {
@@ -187,12 +202,12 @@ type Update struct {
 	Step      int     // number of this update from 1, for Adam's bias correction
 	// Weight decay of convolution and linear weights, of BN gamma and beta, and of biases.
 	WeightDecay, BNWeightDecay, BiasWeightDecay float64
-	// ClipNorm scales all gradients so that their joint L2 norm is at most this; 0 means no clipping.
+	// ClipNorm scales all gradients so that the joint L2 norm of those of parameters that move is at most this; 0 means no clipping.
 	ClipNorm float64
 	// Rates, if not nil, has a factor of LR for each of Graph.Params, in their order. A parameter whose factor is 0
 	// stays as it is, with its moments and its average.
 	Rates []float64
-	// EMADecay d > 0: after the update ema = d*ema + (1-d)*value, for parameters and buffers.
+	// EMADecay d > 0: after the update ema = d*ema + (1-d)*value, for parameters and buffers, but those of Options.FixedNorms.
 	EMADecay float64
 }
 

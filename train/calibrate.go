@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"netspace/engine"
 	"netspace/weights"
@@ -66,7 +67,7 @@ func (r *run) calibrateParams(ctx context.Context, to engine.Set) error {
 			return fmt.Errorf("BN statistics: %w", err)
 		}
 		for i := range r.Graph.Nodes {
-			pair := r.Graph.Nodes[i].Buffers
+			pair := r.calibrated(i)
 			if len(pair) == 0 {
 				continue
 			}
@@ -87,7 +88,7 @@ func (r *run) calibrateParams(ctx context.Context, to engine.Set) error {
 		r.report(Calibrating, k+1, batches, nil)
 	}
 	for i := range r.Graph.Nodes {
-		pair := r.Graph.Nodes[i].Buffers
+		pair := r.calibrated(i)
 		if len(pair) == 0 {
 			continue
 		}
@@ -102,4 +103,12 @@ func (r *run) calibrateParams(ctx context.Context, to engine.Set) error {
 		}
 	}
 	return nil
+}
+
+// calibrated is the mean's and the variance's buffer of a node whose statistics are recomputed; nil for others.
+func (r *run) calibrated(node int) []int {
+	if slices.Contains(r.fixed, node) {
+		return nil
+	}
+	return r.Graph.Nodes[node].Buffers
 }

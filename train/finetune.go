@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"netspace/engine"
 	"netspace/graph"
 )
 
@@ -88,49 +87,44 @@ func partsOf(g *graph.Graph) []int {
 	return parts
 }
 
-// frozenStatistics lists the buffers of BNs whose scale and shift have the rate 0.
-func frozenStatistics(g *graph.Graph, rates []float64) []graph.Buffer {
-	var frozen []graph.Buffer
+// fixedNorms lists the BNs whose scale and shift have the rate 0: nothing of them is trained, so they normalise as in
+// an evaluation, and keep their statistics.
+func fixedNorms(g *graph.Graph, rates []float64) []int {
+	var fixed []int
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		if rates != nil && n.Op == graph.OpBatchNorm && rates[n.Params[0]] == 0 && rates[n.Params[1]] == 0 {
-			for _, b := range n.Buffers {
-				frozen = append(frozen, g.Buffers[b])
-			}
+			fixed = append(fixed, i)
 		}
 	}
-	return frozen
+	return fixed
 }
 
-// hold notes the statistics that stay as they are.
-func (r *run) hold() error {
-	for _, b := range frozenStatistics(r.Graph, r.rates) {
-		v := make([]float32, b.Size())
-		if err := r.prog.Get(engine.Buffers, b.Name, v); err != nil {
-			return err
-		}
-		r.held = append(r.held, heldBuffer{b.Name, v})
+// freezes says whether the recipe keeps any tensor as it is.
+func (r *Recipe) freezes() bool {
+	return len(r.Freeze) > 0 || slices.ContainsFunc(r.LayerRates, func(text string) bool {
+		_, factor, err := layerRate(text)
+		return err == nil && factor == 0
+	})
+}
+
+// Frozen lists the tensors of g that a training keeps as they are: parameters, and the statistics of BNs whose scale and
+// shift are among them. A pattern that matches nothing is an error.
+func (r *Recipe) Frozen(g *graph.Graph) ([]string, error) {
+	rates, err := r.rates(g)
+	if err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// heldBuffer is a statistic that stays as it is.
-type heldBuffer struct {
-	name   string
-	values []float32
-}
-
-// restore sets the statistics that stay as they are: a step moved them.
-func (r *run) restore() error {
-	for _, b := range r.held {
-		if err := r.prog.Set(engine.Buffers, b.name, b.values); err != nil {
-			return err
-		}
-		if r.Recipe.EMA > 0 {
-			if err := r.prog.Set(engine.EMABuffers, b.name, b.values); err != nil {
-				return err
-			}
+	var names []string
+	for i, rate := range rates {
+		if rate == 0 {
+			names = append(names, g.Params[i].Name)
 		}
 	}
-	return nil
+	for _, i := range fixedNorms(g, rates) {
+		for _, b := range g.Nodes[i].Buffers {
+			names = append(names, g.Buffers[b].Name)
+		}
+	}
+	return names, nil
 }

@@ -184,8 +184,14 @@ func (r Recipe) Hash() string {
 // are always stated. A field that came later carries the tag
 // `identity:"omitdefault"` and is stated only where it differs from
 // DefaultRecipe, so that it leaves the identities of all recipes without it as they were.
+//
+// A recipe that freezes tensors says besides how frozen BNs normalise, since they did it by the batch before.
 func (r Recipe) Identity() []byte {
-	return canonical(reflect.ValueOf(r), reflect.ValueOf(DefaultRecipe()))
+	b := canonical(reflect.ValueOf(r), reflect.ValueOf(DefaultRecipe()))
+	if r.freezes() {
+		b = append(b[:len(b)-1], `,"frozen_bn":"running"}`...)
+	}
+	return b
 }
 
 // canonical encodes a struct as Identity says; def holds its defaults.

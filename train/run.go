@@ -59,7 +59,7 @@ type run struct {
 	steps   int   // per epoch
 	stochas []int // the graph's drop-path and dropout nodes
 	rates   []float64
-	held    []heldBuffer
+	fixed   []int // the graph's BNs that keep their statistics
 
 	// What a checkpoint holds beside the tensors.
 	at    position
@@ -121,8 +121,9 @@ func newRun(j Job) (*run, error) {
 	if r.rates, err = rec.rates(j.Graph); err != nil {
 		return nil, &JobError{Reason: err.Error()}
 	}
+	r.fixed = fixedNorms(j.Graph, r.rates)
 	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
-		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum, Memory: j.Memory,
+		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum, FixedNorms: r.fixed, Memory: j.Memory,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compile for training: %w", err)
@@ -172,7 +173,7 @@ func (r *run) begin() error {
 			return err
 		}
 		if found {
-			return r.hold()
+			return nil
 		}
 	}
 	if err := weights.Initialize(r.prog, r.Graph, r.Seed, r.Recipe.ZeroGamma); err != nil {
@@ -182,9 +183,6 @@ func (r *run) begin() error {
 		if err := weights.Load(r.prog, r.Graph, r.Init); err != nil {
 			return err
 		}
-	}
-	if err := r.hold(); err != nil {
-		return err
 	}
 	if r.Recipe.EMA > 0 {
 		if err := r.copySets(engine.EMAParams, engine.Params, engine.EMABuffers, engine.Buffers); err != nil {
@@ -298,9 +296,6 @@ func (r *run) step(b *dataset.Batch) error {
 	u := rec.update(lr, number)
 	u.Rates = r.rates
 	norm, err := r.prog.Update(u)
-	if err == nil {
-		err = r.restore()
-	}
 	if err != nil {
 		return fmt.Errorf("epoch %d, step %d: update: %w", r.at.Epoch+1, number, err)
 	}

@@ -99,9 +99,6 @@ func (r *Recipe) faults() []strict.Fault {
 			fault("freeze", strconv.Quote(pattern), "must be a pattern of names of tensors, such as s1.*")
 		}
 	}
-	if len(r.Freeze) > 0 && r.PreciseBN > 0 {
-		fault("freeze", nil, "does not go with precise_bn, which recomputes all statistics")
-	}
 	for _, text := range r.LayerRates {
 		if _, _, err := layerRate(text); err != nil {
 			fault("layer_rates", strconv.Quote(text), err.Error())

@@ -16,6 +16,8 @@ type Case struct {
 	Batch int
 	// Threads of a step; 0 means 1.
 	Threads int
+	// Fixed are nodes of BNs that keep their running statistics.
+	Fixed []int
 	// NoMasks gives a network with drop-path or dropout no masks.
 	NoMasks bool
 	// Updates are the optimizer steps, each after a Step on a batch of its own;
@@ -234,7 +236,7 @@ func clone(v []float32) []float32 { return append([]float32(nil), v...) }
 // record runs a whole short life of a network on an engine: evaluation,
 // steps and updates, evaluation, calibration, evaluation.
 func record(e engine.Engine, c Case, d *Data) (*recording, error) {
-	p, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Threads: c.Threads})
+	p, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Threads: c.Threads, FixedNorms: c.Fixed})
 	if err != nil {
 		return nil, err
 	}

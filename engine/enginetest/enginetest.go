@@ -34,5 +34,5 @@ func Run(t *testing.T, e engine.Engine, unit float64) {
 
 // Cases are all networks on which Run compares an engine with the reference.
 func Cases() []Case {
-	return slices.Concat(convCases(), widthCases(), opCases(), blockCases(), networkCases(), optimizerCases(), largeCases(), threadCases(), randomCases(40))
+	return slices.Concat(convCases(), widthCases(), opCases(), blockCases(), networkCases(), optimizerCases(), largeCases(), threadCases(), fixedCases(), randomCases(40))
 }

@@ -187,6 +187,48 @@ func threadCases() []Case {
 	return cases
 }
 
+// normsOf lists the BNs of a graph.
+func normsOf(g *graph.Graph) []int {
+	var norms []int
+	for i := range g.Nodes {
+		if g.Nodes[i].Op == graph.OpBatchNorm {
+			norms = append(norms, i)
+		}
+	}
+	return norms
+}
+
+// fixedCases are networks some of whose BNs keep their running statistics, one kind of block each, and graphs that no
+// family has.
+func fixedCases() []Case {
+	common := arch.Common{Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, Activation: graph.SiLU, SE: 0.25, DropPath: 0.3}
+	in := arch.Input{Channels: 3, Height: 7, Width: 8, Classes: 10}
+	u := engine.Update{LR: 0.05, Momentum: 0.9, WeightDecay: 1e-2, EMADecay: 0.7}
+	var cases []Case
+	for i, t := range arch.Blocks() {
+		n := arch.AnyNet{Block: t, Common: common, Stages: []arch.Stage{{Depth: 2, Width: 16, Stride: 2, Bottleneck: 1, GroupWidth: 8}}}
+		n.Adjust()
+		c := network(fmt.Sprintf("fixed/%s", t), 5, in, n)
+		c.Threads, c.Updates = 1+i%2*2, []engine.Update{u, u}
+		for k, norm := range normsOf(c.Graph) {
+			if (k+i)%2 == 0 {
+				c.Fixed = append(c.Fixed, norm)
+			}
+		}
+		cases = append(cases, c)
+	}
+	for i, c := range randomCases(8) {
+		c.Name, c.Updates = "fixed/"+c.Name, []engine.Update{u, u}
+		for k, norm := range normsOf(c.Graph) {
+			if i == 0 || (k+i)%3 > 0 {
+				c.Fixed = append(c.Fixed, norm)
+			}
+		}
+		cases = append(cases, c)
+	}
+	return cases
+}
+
 // optimizerCases train one small network with every rule of Update.
 func optimizerCases() []Case {
 	n := arch.AnyNet{Common: arch.Common{Activation: graph.ReLU, Stem: arch.Stem{Type: arch.CIFARStem, Width: 8}, SE: 0.25}, Stages: []arch.Stage{{Depth: 2, Width: 12, Stride: 2, Bottleneck: 1, GroupWidth: 4}}}

@@ -32,6 +32,7 @@ func RunPromises(t *testing.T, e engine.Engine, unit float64) {
 		{"evaluation-changes-nothing", testEvaluationChangesNothing},
 		{"one-by-one", testOneByOne},
 		{"batch-norm", testBatchNorm},
+		{"fixed-norms", testFixedNorms},
 		{"memory", testMemory},
 		{"errors", testErrors},
 		{"not-finite", testNotFinite},
@@ -481,6 +482,55 @@ func testBatchNorm(t *testing.T, e engine.Engine, unit float64) {
 	// 2/√(1+3) = 1, and SiLU.
 	if want := 1 / (1 + math.Exp(-1)); math.Abs(float64(logits[0])-want) > 200*unit {
 		t.Errorf("with an epsilon of 3 the logit is %g, want %g", logits[0], want)
+	}
+}
+
+// testFixedNorms: where all norms are fixed a training step computes what an evaluation does, and no statistic moves by a
+// bit, nor an average of one; only nodes of norms can be fixed.
+func testFixedNorms(t *testing.T, e engine.Engine, unit float64) {
+	c := smallCase()
+	c.NoMasks = true
+	d := NewData(c, 1)
+	p := mustCompile(t, e, c.Graph, engine.Options{Batch: c.Batch, FixedNorms: normsOf(c.Graph)})
+	must(t, load(p, c.Graph, d))
+	classes := c.Graph.Output().C
+	stepped, evaluated := make([]float32, c.Batch*classes), make([]float32, c.Batch*classes)
+	averages := map[string][]float32{}
+	for k, u := range c.Updates {
+		b := d.Batches[k]
+		b.Masks = nil
+		must(t, p.Forward(b.Images, evaluated, engine.Evaluate, 0))
+		_, err := p.Step(b, stepped)
+		must(t, err)
+		for i, v := range evaluated {
+			if math.Abs(float64(stepped[i]-v)) > 200*unit*(1+math.Abs(float64(v))) {
+				t.Fatalf("step %d, logit %d: %g, evaluated %g", k, i, stepped[i], v)
+			}
+		}
+		_, err = p.Update(u)
+		must(t, err)
+		must(t, p.Forward(b.Images, stepped, engine.Calibrate, 1))
+		for i, buffer := range c.Graph.Buffers {
+			if v := get(t, p, engine.Buffers, buffer.Name, buffer.Size()); !slices.Equal(v, d.Buffers[i]) {
+				t.Fatalf("step %d: %s moved", k, buffer.Name)
+			}
+			v := get(t, p, engine.EMABuffers, buffer.Name, buffer.Size())
+			if k == 0 {
+				for c := range v { // another value than the statistic's, so that a copy would be seen
+					v[c]++
+				}
+				averages[buffer.Name] = v
+				must(t, p.Set(engine.EMABuffers, buffer.Name, v))
+			} else if !slices.Equal(v, averages[buffer.Name]) {
+				t.Fatalf("step %d: the average of %s moved", k, buffer.Name)
+			}
+		}
+	}
+	for _, bad := range [][]int{{-1}, {len(c.Graph.Nodes)}, {0}} {
+		if p, err := e.Compile(c.Graph, engine.Options{Batch: 2, FixedNorms: bad}); err == nil {
+			p.Close()
+			t.Errorf("Compile with fixed norms %v: no error", bad)
+		}
 	}
 }
 

@@ -72,10 +72,11 @@ typedef struct {
 } ns_conv_w; // NS_CONV_W
 typedef struct {
 	int32_t chunk; // images that were added up at a time
+	int32_t fixed; // the running statistics, whatever the pass
 	double epsilon; // added to the variance
 } ns_fin_stats; // NS_FIN_STATS
 typedef struct {
-	double count; // elements per channel in a batch
+	double count; // elements per channel in a batch; infinite where the statistics are fixed, and do not move with one
 } ns_fin_grad; // NS_FIN_GRAD
 typedef struct {
 	int64_t size;        // floats of a thread's weight gradient

@@ -107,6 +107,9 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 	if o.Batch < 1 || o.Threads < 1 {
 		return nil, fmt.Errorf("onednn: batch %d and %d threads: both are at least 1", o.Batch, o.Threads)
 	}
+	if _, err := o.Fixed(g); err != nil {
+		return nil, fmt.Errorf("onednn: %w", err)
+	}
 	o.Threads = min(o.Threads, o.Batch)
 	if o.Inference && o.Fold {
 		return e.compileFolded(g, o)

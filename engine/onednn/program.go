@@ -109,6 +109,7 @@ type program struct {
 	params, grads, stats          *buffer
 	paramSize, weightEnd, normEnd int64 // floats: weights, then BN gamma and beta, then biases
 	bufferSize                    int64
+	averaged                      []span // of the running statistics: all but those of fixed norms
 	plainInput                    bool
 	block                         int // channels side by side
 	images, targets               *buffer

@@ -124,7 +124,7 @@ static void fin_stats(const ns_program *p, const ns_run_args *a, const ns_op *o,
 	}
 	for (int64_t k = 0; k < c; k++) {
 		double mean, var;
-		if (a->stats) {
+		if (a->stats && !o->of.fin_stats.fixed) {
 			// Join the threads' sums about their own pivots (Chan et al.).
 			double n = 0, m2 = 0;
 			mean = 0;

@@ -6,6 +6,8 @@ package onednn
 import "C"
 
 import (
+	"math"
+	"slices"
 	"unsafe"
 
 	"netspace/graph"
@@ -214,12 +216,18 @@ func (s *scheduler) forwardRoot(r *root) {
 				s.convForward(c, x)
 			}
 			if c.norm != nil && !c.norm.bias {
-				o := s.newOp(C.NS_STATS, c.raw)
-				o.x, o.c.acc = c.raw.buf, s.sumsFor(c.raw, 3)
-				s.add(o)
 				f := s.newOp(C.NS_FIN_STATS, c.raw)
-				f.finish, f.c.acc = c.norm, o.c.acc
-				*(*C.ns_fin_stats)(f.of()) = C.ns_fin_stats{C.int32_t(r.chunk), C.double(s.g.Nodes[c.norm.node].Epsilon)}
+				f.finish = c.norm
+				stats := (*C.ns_fin_stats)(f.of())
+				*stats = C.ns_fin_stats{chunk: C.int32_t(r.chunk), epsilon: C.double(s.g.Nodes[c.norm.node].Epsilon)}
+				if s.fixed(c.norm) {
+					stats.fixed = 1
+				} else {
+					o := s.newOp(C.NS_STATS, c.raw)
+					o.x, o.c.acc = c.raw.buf, s.sumsFor(c.raw, 3)
+					s.add(o)
+					f.c.acc = o.c.acc
+				}
 				s.after(f)
 			}
 		}
@@ -250,6 +258,9 @@ func (s *scheduler) forwardRoot(r *root) {
 	}
 	s.end()
 }
+
+// fixed says that a batch norm's statistics are the running ones in every pass.
+func (s *scheduler) fixed(n *norm) bool { return slices.Contains(s.p.opt.FixedNorms, n.node) }
 
 func (s *scheduler) windowOp(kind C.int32_t, r, m *root) *op {
 	o := s.newOp(kind, r.expr.x)
@@ -607,7 +618,11 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 func (s *scheduler) finishGrad(n *norm, t *tensor, acc C.int64_t) {
 	o := s.newOp(C.NS_FIN_GRAD, t)
 	o.finish, o.c.acc = n, acc
-	(*C.ns_fin_grad)(o.of()).count = C.double(float64(s.plan.batch) * float64(t.area()))
+	count := float64(s.plan.batch) * float64(t.area())
+	if !n.bias && s.fixed(n) {
+		count = math.Inf(1)
+	}
+	(*C.ns_fin_grad)(o.of()).count = C.double(count)
 	s.after(o)
 }
 

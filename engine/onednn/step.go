@@ -228,7 +228,19 @@ func (p *program) Update(u engine.Update) (float64, error) {
 	averaging := u.EMADecay > 0 && p.emaParams.used
 	norm := 0.0
 	if u.ClipNorm > 0 {
-		norm = math.Sqrt(float64(C.ns_norm2((*C.float)(unsafe.Pointer(&grads[0])), C.int64_t(p.paramSize))))
+		squares := func(from, to int64) float64 {
+			return float64(C.ns_norm2((*C.float)(unsafe.Pointer(&grads[from])), C.int64_t(to-from)))
+		}
+		if !slices.Contains(u.Rates, 0) {
+			norm = squares(0, p.paramSize)
+		} else {
+			for i, rate := range u.Rates {
+				if rate != 0 {
+					norm += squares(p.span(p.g.Params[i].Name))
+				}
+			}
+		}
+		norm = math.Sqrt(norm)
 		args.scale = C.double(min(1, u.ClipNorm/(norm+1e-6)))
 	}
 	part := func(from, to int64, decay float64) {
@@ -268,8 +280,10 @@ func (p *program) Update(u engine.Update) (float64, error) {
 	if u.EMADecay > 0 && !averaging {
 		p.needEMA() // the average begins with the updated values
 	}
-	if averaging && p.bufferSize > 0 {
-		C.ns_ema((*C.float)(p.emaBuffers.p), (*C.float)(unsafe.Pointer(&p.area(p.stats)[0])), C.int64_t(p.bufferSize), C.double(u.EMADecay))
+	if averaging {
+		for _, s := range p.averaged {
+			C.ns_ema((*C.float)(unsafe.Pointer(&p.emaBuffers.floats()[s.from])), (*C.float)(unsafe.Pointer(&p.area(p.stats)[s.from])), C.int64_t(s.to-s.from), C.double(u.EMADecay))
+		}
 	}
 	return norm, nil
 }

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"netspace/graph"
@@ -175,6 +176,13 @@ func (p *program) makeWeights(l *lowering) error {
 		p.paramSize += 2 * a.size
 		a.runMean, a.runVar = p.bufferSize, p.bufferSize+a.size
 		p.bufferSize += 2 * a.size
+		if !slices.Contains(p.opt.FixedNorms, c.norm.node) {
+			if last := len(p.averaged) - 1; last >= 0 && p.averaged[last].to == a.runMean {
+				p.averaged[last].to = p.bufferSize
+			} else {
+				p.averaged = append(p.averaged, span{a.runMean, p.bufferSize})
+			}
+		}
 		a.work = l.plan.pin("norm", 7*a.size)
 		p.vectors[l.g.Params[n.Params[0]].Name] = vectorAt{a.gamma, a.channels}
 		p.vectors[l.g.Params[n.Params[1]].Name] = vectorAt{a.beta, a.channels}
@@ -199,6 +207,9 @@ func (p *program) makeWeights(l *lowering) error {
 	}
 	return nil
 }
+
+// span is a part of an area, in floats.
+type span struct{ from, to int64 }
 
 // vectorAt is a per-channel tensor within an area.
 type vectorAt struct {

@@ -32,6 +32,7 @@ type request struct {
 	Batch     int            `json:"batch,omitempty"`
 	Inference bool           `json:"inference"`
 	Momentum  float64        `json:"momentum"`
+	Fixed     []int          `json:"fixed"` // batch norms that normalise by their running statistics, by layer
 
 	Logits bool        `json:"logits"`
 	Update *update     `json:"update,omitempty"`

@@ -43,8 +43,11 @@ def batch_norm(x, gamma, beta, mean, variance, momentum, epsilon):
 class Program:
     """A network with its parameters and optimizer state: engine.Program of netspace."""
 
-    def __init__(self, device, half, layers, tensors, batch, inference, momentum):
+    def __init__(self, device, half, layers, tensors, batch, inference, momentum, fixed):
         self.device, self.half, self.layers, self.inference, self.momentum = device, half, layers, inference, momentum
+        for i in fixed or ():
+            layers[i]["fixed"] = True
+        self.still = {name for i in fixed or () for name in layers[i]["tensors"][2:]}  # statistics that stay as they are
         last = {k: i for i, layer in enumerate(layers) for k in layer["in"]}
         for i, layer in enumerate(layers):
             layer["done"] = [k for k in layer["in"] if last[k] == i]  # values that nothing needs any more
@@ -76,7 +79,7 @@ class Program:
         return values.view(self.shape).to(self.device).contiguous(memory_format=torch.channels_last)
 
     def network(self, x, tensors, momentum=None, masks=()):
-        """Logits [N,classes]. With a momentum BN uses the batch's statistics, of that weight in the running ones."""
+        """Logits [N,classes]. With a momentum BN that is not fixed uses the batch's statistics, of that weight in the running ones."""
         values, masks = [None] * len(self.layers), iter(masks)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half, cache_enabled=False):
             for i, layer in enumerate(self.layers):
@@ -96,7 +99,7 @@ class Program:
         if op == "linear":
             return F.linear(x.flatten(1), *tensors)[:, :, None, None]
         if op == "batch-norm":
-            return batch_norm(x, *tensors, momentum, layer["epsilon"])
+            return batch_norm(x, *tensors, None if layer.get("fixed") else momentum, layer["epsilon"])
         if op == "activation":
             return ACTIVATIONS[layer["activation"]](x)
         if op == "max-pool":
@@ -190,15 +193,16 @@ class Program:
         if self.inference:
             raise ValueError("the program was compiled for inference only")
         norm, gradients = 0.0, self.sets[GRADIENTS]
+        rates = dict(zip(self.sets[PARAMS], u["rates"])) if u["rates"] else {}
         if u["clip_norm"] > 0:
-            norm = torch.stack([g.double().square().sum() for g in gradients.values()]).sum().sqrt().item()
+            moving = [g.double().square().sum() for name, g in gradients.items() if rates.get(name, 1)]
+            norm = torch.stack(moving).sum().sqrt().item() if moving else 0.0
             if norm + 1e-6 > u["clip_norm"]:  # all others stay as they are
                 gradients = dict(zip(gradients, torch._foreach_mul(list(gradients.values()), u["clip_norm"] / (norm + 1e-6))))
         if u["momentum"] or u["optimizer"] != SGD:
             self.create(MOMENT1)
         if u["optimizer"] != SGD:
             self.create(MOMENT2)
-        rates = dict(zip(self.sets[PARAMS], u["rates"])) if u["rates"] else {}
         for group, members in self.groups.items():
             for rate in dict.fromkeys(rates.get(name, 1) for name in members):
                 names = [name for name in members if rates.get(name, 1) == rate]
@@ -206,7 +210,7 @@ class Program:
                     pick = lambda values: [values[name] for name in names]  # noqa: B023, E731
                     self.update_group(u, u["lr"] * rate, u["decay"][group], pick(self.sets[PARAMS]), pick(gradients), pick)
         if u["ema_decay"] > 0:
-            self.average(u["ema_decay"], {name for name, rate in rates.items() if not rate})
+            self.average(u["ema_decay"], self.still | {name for name, rate in rates.items() if not rate})
         return norm
 
     def update_group(self, u, lr, decay, params, gradients, pick):
@@ -292,7 +296,7 @@ class Server:
         if torch.get_num_threads() != message["threads"]:
             torch.set_num_threads(message["threads"])
         if op == "compile":
-            self.programs[number] = Program(self.device, self.precision == "bf16", *(message[k] for k in ("layers", "tensors", "batch", "inference", "momentum")))
+            self.programs[number] = Program(self.device, self.precision == "bf16", *(message[k] for k in ("layers", "tensors", "batch", "inference", "momentum", "fixed")))
             return {}, None
         if op == "close":
             del self.programs[number]

@@ -114,7 +114,11 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 	if len(g.Nodes) < 2 || g.Input().Op != graph.OpInput || g.Output().H != 1 || g.Output().W != 1 {
 		return nil, errors.New("pytorch: the graph does not lead from images to logits of C×1×1")
 	}
-	if err := o.Fits(e.holds(g, o)); err != nil {
+	_, err := o.Fixed(g)
+	if err == nil {
+		err = o.Fits(e.holds(g, o))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}
 	in := g.Input()
@@ -151,8 +155,8 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 	e.number++
 	p.process, p.number = e.process, e.number
 	net := g.Network()
-	_, err := p.process.call(request{Op: "compile", Program: p.number, Threads: p.threads, Layers: net.Layers, Tensors: net.Tensors,
-		Batch: o.Batch, Inference: o.Inference, Momentum: o.BNMomentum}, nil, nil)
+	_, err = p.process.call(request{Op: "compile", Program: p.number, Threads: p.threads, Layers: net.Layers, Tensors: net.Tensors,
+		Batch: o.Batch, Inference: o.Inference, Momentum: o.BNMomentum, Fixed: o.FixedNorms}, nil, nil)
 	if err != nil {
 		e.end.Reset(idle)
 		return nil, err

@@ -114,7 +114,7 @@ func (p *Program) normForward(i int, f pass) {
 	copy(mean, runMean)
 	variance := inv // until its root is taken
 	copy(variance, runVar)
-	if f.batchStats {
+	if f.batchStats && !p.fixed[i] {
 		for c := range n.C {
 			sum, squares := 0.0, 0.0
 			p.channel(i, c, func(k int) { sum += x[k] })
@@ -151,8 +151,12 @@ func (p *Program) normBackward(i int) {
 	p.round(dbeta, count)
 	for c := range n.C {
 		p.channel(i, c, func(k int) {
-			xhat := (x[k] - mean[c]) * inv[c]
-			dx[k] += gamma[c] * inv[c] * (dy[k] - (dbeta[c]+xhat*dgamma[c])/float64(count))
+			d := dy[k]
+			if !p.fixed[i] { // the statistics move with x
+				xhat := (x[k] - mean[c]) * inv[c]
+				d -= (dbeta[c] + xhat*dgamma[c]) / float64(count)
+			}
+			dx[k] += gamma[c] * inv[c] * d
 		})
 	}
 }

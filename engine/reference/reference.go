@@ -72,6 +72,7 @@ type Program struct {
 	val, grad tensors // per node, [N,C,H,W]: its output, and the derivative of the loss by it
 	mean, inv tensors // per BN node, [C]: the mean used and 1/√(variance+ε)
 	winner    [][]int // per max-pool node and output element: the input element taken
+	fixed     []bool  // per node: a BN of Options.FixedNorms
 	mask      []int   // per node: its index in Batch.Masks
 	kink      float64 // see Kink
 	rounding  Engine  // see WithRounding
@@ -89,7 +90,11 @@ func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error
 	if len(g.Nodes) < 2 || g.Input().Op != graph.OpInput || g.Output().H != 1 || g.Output().W != 1 {
 		return nil, errors.New("reference: the graph does not lead from images to logits of C×1×1")
 	}
-	if err := o.Fits(holds(g, o)); err != nil {
+	fixed, err := o.Fixed(g)
+	if err == nil {
+		err = o.Fits(holds(g, o))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reference: %w", err)
 	}
 	nodes := len(g.Nodes)
@@ -97,7 +102,7 @@ func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error
 		g: g, o: o, rounding: e,
 		val: make(tensors, nodes), grad: make(tensors, nodes),
 		mean: make(tensors, nodes), inv: make(tensors, nodes),
-		winner: make([][]int, nodes), mask: make([]int, nodes),
+		winner: make([][]int, nodes), fixed: fixed, mask: make([]int, nodes),
 	}
 	for k, i := range g.Stochastic() {
 		p.mask[i] = k

@@ -24,7 +24,10 @@ func (p *Program) Update(u engine.Update) (float64, error) {
 	grads := p.sets[engine.Gradients]
 	norm, scale := 0.0, 1.0
 	if u.ClipNorm > 0 {
-		for _, g := range grads {
+		for i, g := range grads {
+			if rate(u, i) == 0 {
+				continue
+			}
 			for _, v := range g {
 				norm += v * v
 			}
@@ -95,7 +98,7 @@ func (p *Program) average(u engine.Update) {
 	}
 	for _, s := range [][2]engine.Set{{engine.EMAParams, engine.Params}, {engine.EMABuffers, engine.Buffers}} {
 		for i, ema := range p.sets[s[0]] {
-			if s[0] == engine.EMAParams && rate(u, i) == 0 {
+			if s[0] == engine.EMAParams && rate(u, i) == 0 || s[0] == engine.EMABuffers && p.fixed[p.g.Buffers[i].Node] {
 				continue
 			}
 			for k, v := range p.sets[s[1]][i] {
