@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"netspace/train"
+	"netspace/weights"
+	"netspace/weights/safetensors"
 )
 
 // Finding is what came of one check of a program.
@@ -34,6 +36,7 @@ func Check(ctx context.Context, c Command, t Task, dir string, tell func(Finding
 		{"stops within a second when it is asked to", k.stops},
 		{"goes on from its checkpoint, to the same result", k.resumes},
 		{"a training that cannot succeed ends with failed or a result", k.diverges},
+		{"frozen tensors are in the final weights as they were in the initial ones, or the task is refused", k.freezes},
 	} {
 		began := time.Now()
 		err := check.do()
@@ -176,6 +179,29 @@ func (k *checker) resumes() error {
 		return fmt.Errorf("it began anew, though %d epochs were done and resume is true", k.stoppedAt)
 	}
 	return k.same(r)
+}
+
+func (k *checker) freezes() error {
+	data, err := k.task.openData(k.ctx)
+	if err != nil {
+		return err
+	}
+	g, err := k.task.Graph(data.Info)
+	if err := errors.Join(err, data.Close()); err != nil {
+		return err
+	}
+	t := k.task
+	t.Init, t.Weights = filepath.Join(k.dir, "initial.safetensors"), filepath.Join(k.dir, "final.safetensors")
+	t.Recipe.Freeze = []string{"stem.*"}
+	if err := safetensors.WriteFile(t.Init, weights.Initial(g, t.Seed, false)); err != nil {
+		return err
+	}
+	_, _, err = k.train(k.ctx, t, "fifth", nil)
+	var failure *Failure
+	if errors.As(err, &failure) && failure.Cause == Refused {
+		return nil
+	}
+	return err
 }
 
 func (k *checker) diverges() error {

@@ -131,7 +131,7 @@ func (c Command) Train(ctx context.Context, t Task, dir string, report func(trai
 	if err != nil {
 		return res, err
 	}
-	doc, err := t.describe(data, dir)
+	g, doc, err := t.describe(data, dir)
 	if err := errors.Join(err, data.Close()); err != nil {
 		return res, &Failure{Err: err, Cause: Refused}
 	}
@@ -169,6 +169,9 @@ func (c Command) Train(ctx context.Context, t Task, dir string, report func(trai
 		return res, s.failure
 	case s.result != nil:
 		// A program that ends badly after its result has nothing more to say.
+		if err := t.keptFrozen(g, doc.Frozen); err != nil {
+			return res, fmt.Errorf("trainer %s: %w", c.Argv[0], err)
+		}
 		return *s.result, nil
 	case ctx.Err() != nil:
 		return res, fmt.Errorf("trainer %s: %w", c.Argv[0], ctx.Err())

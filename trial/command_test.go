@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"netspace/arch"
 	"netspace/internal/tinydata"
 	"netspace/train"
+	"netspace/weights/safetensors"
 )
 
 // The test program is also the programs of the trainers that are tested.
@@ -45,6 +47,8 @@ func asTrainer(behaviour string) int {
 			Epochs int
 			LR     float64
 		}
+		Init, Weights string
+		Frozen        []string
 	}
 	if err := json.NewDecoder(os.Stdin).Decode(&task); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -104,11 +108,31 @@ func asTrainer(behaviour string) int {
 			return 75
 		}
 	}
+	if task.Weights != "" && behaviour != "weightless" {
+		if err := finalWeights(task.Init, task.Weights, task.Frozen, behaviour == "thaws"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 9
+		}
+	}
 	say(`{"event":"result","error":%v}`, last)
 	if behaviour == "falls over" {
 		return 1
 	}
 	return 0
+}
+
+// finalWeights writes weights that were trained as it were, from initial ones.
+func finalWeights(from, to string, frozen []string, thaw bool) error {
+	f, err := safetensors.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	for _, x := range f.Tensors {
+		if thaw || !slices.Contains(frozen, x.Name) {
+			x.Data[0] ^= 1 // of the first number's least significant byte
+		}
+	}
+	return safetensors.WriteFile(to, f)
 }
 
 // behaving is the trainer of a behaviour.
@@ -135,10 +159,12 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	task := tinyTask(t)
 	for behaviour, faults := range map[string]string{
 		"works": "", "garbage": "", "falls over": "",
-		"random":    "2 4",
-		"forgetful": "4",
-		"crash":     "1 2 3 4 5",
-		"wrong":     "1 2 3 4 5",
+		"random":     "2 4",
+		"forgetful":  "4",
+		"crash":      "1 2 3 4 5 6",
+		"wrong":      "1 2 3 4 5 6",
+		"thaws":      "6",
+		"weightless": "6",
 	} {
 		var found []string
 		n := 0
@@ -152,7 +178,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 				t.Errorf("%+v does not tell the last words", f)
 			}
 		})
-		if err != nil || n != 5 || strings.Join(found, " ") != faults {
+		if err != nil || n != 6 || strings.Join(found, " ") != faults {
 			t.Errorf("%s: %d checks, %v; faults %v, want %s", behaviour, n, err, found, faults)
 		}
 	}
@@ -222,7 +248,8 @@ func TestDocumentsFitTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer data.Close()
-	doc, err := task.describe(data, "/checkpoints")
+	task.Recipe.Freeze = []string{"stem.*"}
+	_, doc, err := task.describe(data, "/checkpoints")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,6 +258,9 @@ func TestDocumentsFitTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(text)
+	if want := []string{"stem.conv.weight", "stem.bn.weight", "stem.bn.bias", "stem.bn.running_mean", "stem.bn.running_var"}; !slices.Equal(doc.Frozen, want) {
+		t.Errorf("frozen are %v, not %v", doc.Frozen, want)
+	}
 	last := doc.Network.Layers[len(doc.Network.Layers)-1]
 	if len(doc.LearningRates) != 16 || doc.Data.Train != 64 || last.Out != [3]int{tinydata.Classes, 1, 1} || last.Op != "linear" {
 		t.Errorf("%d learning rates, %d training images, last layer %+v", len(doc.LearningRates), doc.Data.Train, last)

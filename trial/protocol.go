@@ -40,6 +40,8 @@ type document struct {
 	Final       bool   `json:"final"`             // evaluate the test images, too
 	Threads     int    `json:"threads"`           // that the program should use
 	Memory      int64  `json:"memory,omitempty"`  // bytes that it may take, with all that it starts, or it is ended
+	// Frozen are the tensors that the recipe's freeze and layer_rates keep as they are.
+	Frozen []string `json:"frozen,omitempty"`
 }
 
 // network is the expanded network.
@@ -64,11 +66,15 @@ type images struct {
 	Test       int       `json:"test,omitempty"`
 }
 
-// describe makes the document of a task for its images.
-func (t Task) describe(data *dataset.Data, dir string) (document, error) {
+// describe makes the document of a task for its images, and the network that it describes.
+func (t Task) describe(data *dataset.Data, dir string) (*graph.Graph, document, error) {
 	g, err := t.Graph(data.Info)
 	if err != nil {
-		return document{}, err
+		return nil, document{}, err
+	}
+	frozen, err := t.Recipe.Frozen(g)
+	if err != nil {
+		return nil, document{}, err
 	}
 	info := data.Info
 	d := document{
@@ -76,7 +82,7 @@ func (t Task) describe(data *dataset.Data, dir string) (document, error) {
 		StepsPerEpoch: data.Train.Len() / t.Recipe.Batch,
 		Data: images{Data: t.Data, Path: dataset.Path(t.Data.Name), Channels: info.Channels, Height: info.Height, Width: info.Width, Classes: info.Classes,
 			Mean: info.Mean, Std: info.Std, Train: data.Train.Len(), Test: data.TestImages},
-		Checkpoints: dir, Resume: dir != "" && !t.Fresh, Init: t.Init, Weights: t.Weights, Steps: t.Steps, Final: t.Final, Threads: max(1, t.Threads), Memory: t.Memory,
+		Checkpoints: dir, Resume: dir != "" && !t.Fresh, Init: t.Init, Weights: t.Weights, Steps: t.Steps, Final: t.Final, Threads: max(1, t.Threads), Memory: t.Memory, Frozen: frozen,
 	}
 	if data.Val != nil {
 		d.Data.Validation = data.Val.Len()
@@ -90,7 +96,7 @@ func (t Task) describe(data *dataset.Data, dir string) (document, error) {
 			d.LearningRates = append(d.LearningRates, t.Recipe.StepLR(epoch, step, steps))
 		}
 	}
-	return d, nil
+	return g, d, nil
 }
 
 // said is a line of what a program says on its standard output: a JSON object with a member "event". Other lines are ignored.

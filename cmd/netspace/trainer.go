@@ -53,7 +53,7 @@ func newTrainerCheckCmd(a *app) *cobra.Command {
 		Use:   "check -- COMMAND [ARGUMENT…]",
 		Short: "Find out whether a program keeps to the trainer protocol",
 		Long: `Have a program train a small network as a study would, several times; interrupt it,
-let it go on, give it a task that cannot succeed; and say what it does wrong.
+let it go on, give it a task that cannot succeed, and one that freezes tensors; and say what it does wrong.
 docs/trainers.md describes the protocol. Without --data the images are made up:
 1×8×8, four classes.
 
@@ -109,9 +109,9 @@ func (o trainerCheckOptions) run(ctx context.Context, a *app, argv []string) (er
 	if _, err := task.Graph(data.Info); err != nil {
 		return usage(err)
 	}
-	wrong := 0
+	wrong, all := 0, 0
 	err = trial.Check(ctx, trial.Command{Argv: argv}, task, filepath.Join(base, "checkpoints"), func(f trial.Finding) {
-		if !f.OK {
+		if all++; !f.OK {
 			wrong++
 		}
 		if a.json {
@@ -134,7 +134,7 @@ func (o trainerCheckOptions) run(ctx context.Context, a *app, argv []string) (er
 	case err != nil:
 		return err
 	case wrong > 0:
-		return fmt.Errorf("the program does not keep to the protocol in %d of 5 checks (docs/trainers.md)", wrong)
+		return fmt.Errorf("the program does not keep to the protocol in %d of %d checks (docs/trainers.md)", wrong, all)
 	}
 	return nil
 }
