@@ -23,9 +23,6 @@ import (
 type Options struct {
 	// Decide is the question; nil: that of the study file. Its Between are spaces of the study.
 	Decide *study.Decide
-	// Futility ends the comparison, undecided, as soon as it is unlikely that B will be found not to be worse: for those to whom undecided and
-	// worse are one (see stats.Sequential).
-	Futility bool
 	// Train trains what a run has started: one batch.
 	Train func(ctx context.Context, run *study.Run) error
 	// Look is told of every look, from the first, also of those at what was there before; nil: nobody.
@@ -55,7 +52,7 @@ func Decide(ctx context.Context, req study.Request, o Options) (Decision, error)
 		}
 	}
 	options := stats.CourseOptions{
-		Sequential: stats.Sequential{Delta: q.Delta, Alpha: q.Alpha, Power: q.Power, Futility: o.Futility},
+		Sequential: stats.Sequential{Delta: q.Delta, Alpha: q.Alpha, Power: q.Power, Futility: q.Futility},
 		EMax:       q.EMax, Most: q.MaxSamples, Batch: q.Batch, Epochs: config.Recipe.Epochs, ShortEpochs: q.ShortEpochs,
 	}
 	if q.ShortEpochs == study.AllEpochs {

@@ -119,8 +119,8 @@ func (l *loop) run(ctx context.Context) error {
 		l.req.Spaces = append(l.req.Spaces, next)
 		decision, err := Decide(ctx, l.req, Options{
 			Decide: &study.Decide{Between: [2]string{name, next.Name}, Delta: q.Delta, Alpha: rung.Alpha, Power: q.Power,
-				MaxSamples: q.MaxSamples, EMax: q.EMax, ShortEpochs: q.ShortEpochs},
-			Futility: true, Train: l.within, Look: l.Look,
+				MaxSamples: q.MaxSamples, EMax: q.EMax, ShortEpochs: q.ShortEpochs, Futility: true},
+			Train: l.within, Look: l.Look,
 		})
 		if err != nil {
 			return err

@@ -40,8 +40,14 @@ func features(ctx context.Context, s *study.Study, q *study.Decide) (known [2][]
 	return known, nil
 }
 
-// Features are what is known of a network before it is trained and may tell how good it will be: its complexities and, if it is made of stages, how many blocks
-// it has, the widths of the first and the last stage, the narrowest width within its blocks, and the geometric means of its bottleneck ratios and group widths.
+// Features are what is known of a network before it is trained and may tell how good it will be: its complexities and, if it is made of stages,
+//
+//   - params per block, blocks, those of the last stage,
+//   - the widths of the first and the last stage, the mean width of blocks, how far widths fall from stage to stage (sum of logarithms),
+//   - the narrowest width within blocks, and that of the last stage's,
+//   - the geometric means, over the stages, of bottleneck ratios, of group widths and of the weights of 3×3 convolutions.
+//
+// The regression of a decision takes those that help; of what tells nothing it loses little.
 func Features(t study.Trial) []float64 {
 	c := t.Complexity
 	all := []float64{float64(c.Flops), float64(c.Params), float64(c.Acts)}
@@ -49,14 +55,25 @@ func Features(t study.Trial) []float64 {
 	if !ok {
 		return all
 	}
-	narrowest, ratio, group := math.Inf(1), 0.0, 0.0
-	for _, s := range n.Stages {
-		b, g := cmp.Or(s.Bottleneck, 1), cmp.Or(float64(s.GroupWidth), 1)
-		narrowest = math.Min(narrowest, float64(s.Width)/b)
-		ratio += math.Log(b) / float64(len(n.Stages))
-		group += math.Log(g) / float64(len(n.Stages))
+	var widths, fall, ratio, group, weights float64
+	narrowest, inner, depth := math.Inf(1), 0.0, float64(n.Depth())
+	for i, s := range n.Stages {
+		b := cmp.Or(s.Bottleneck, 1)
+		inner = float64(s.Width) / b
+		g := cmp.Or(float64(s.GroupWidth), inner)
+		narrowest = math.Min(narrowest, inner)
+		widths += float64(s.Depth * s.Width)
+		if i > 0 {
+			fall += math.Max(0, math.Log(float64(n.Stages[i-1].Width)/float64(s.Width)))
+		}
+		ratio += math.Log(b)
+		group += math.Log(g)
+		weights += math.Log(float64(s.Depth) * inner * g)
 	}
-	return append(all, float64(n.Depth()), float64(n.Stages[0].Width), float64(n.Stages[len(n.Stages)-1].Width), narrowest, ratio, group)
+	stages := float64(len(n.Stages))
+	first, last := n.Stages[0], n.Stages[len(n.Stages)-1]
+	return append(all, float64(c.Params)/depth, depth, float64(last.Depth), float64(first.Width), float64(last.Width), widths/depth, fall,
+		narrowest, inner, ratio/stages, group/stages, weights/stages)
 }
 
 // trained gives what a look asks for; ok is false if it is not all there.

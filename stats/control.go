@@ -175,19 +175,34 @@ type regression struct {
 	left  [2][]float64 // what is left of each value when it is predicted from the others
 }
 
-// regress regresses y on the features x by ridge regression, with the penalty that predicts best.
-func regress(x [2][][]float64, y [2][]float64) regression {
-	var r regression
-	best := math.Inf(1)
-	features := len(x[0][0])
+// regress regresses y on the features x by ridge regression, with the penalty that predicts best. What is left of a network is by
+// the penalty that predicts the others best: if its own had a say, the least of several would look less than it is.
+func regress(x [2][][]float64, y [2][]float64) (r regression) {
+	var fits []regression
+	var sums []float64
 	for _, penalty := range [...]float64{0.01, 0.1, 1, math.Inf(1)} { // relative to the spread of the features; the last one means no regression
-		slope, left, ok := ridge(x, y, features, penalty)
-		if !ok {
-			continue
+		if slope, left, ok := ridge(x, y, len(x[0][0]), penalty); ok {
+			fits = append(fits, regression{slope, left})
+			sums = append(sums, dot(left[0], left[0])+dot(left[1], left[1]))
 		}
-		sum := dot(left[0], left[0]) + dot(left[1], left[1])
-		if sum < best {
-			best, r = sum, regression{slope, left}
+	}
+	best := func(sum func(fit int) float64) regression {
+		k := 0
+		for i := range fits {
+			if sum(i) < sum(k) {
+				k = i
+			}
+		}
+		return fits[k]
+	}
+	r.slope = best(func(fit int) float64 { return sums[fit] }).slope
+	for space := range y {
+		for i := range y[space] {
+			others := best(func(fit int) float64 {
+				own := fits[fit].left[space][i]
+				return sums[fit] - own*own
+			})
+			r.left[space] = append(r.left[space], others.left[space][i])
 		}
 	}
 	return r

@@ -60,6 +60,9 @@ const firstLook = 10
 // Between two looks the networks grow by this factor: a decision then costs at most that much more than one network earlier.
 const growth = 1.15
 
+// enough is how far the last look aims beyond the information that the design uses: variances are estimated, and another look for the last hundredth would cost more.
+const enough = 1.02
+
 // worthwhile is the share of the cost that short trainings must save to be used: what they save is itself an estimate.
 const worthwhile = 0.9
 
@@ -138,7 +141,9 @@ func (c *Course) Look(a, b Trained) (Step, error) {
 			return Step{}, err
 		}
 	}
-	full := min(c.Most, max(c.goal.Full+max(1, c.Batch), int(math.Ceil(growth*float64(c.goal.Full)))))
+	// The last look comes when there will be as much information as the design uses, and not up to 15 % later.
+	grown := math.Min(growth, enough*controlled.Variance*c.monitor.most)
+	full := min(c.Most, max(c.goal.Full+max(1, c.Batch), int(math.Ceil(grown*float64(c.goal.Full)))))
 	next := Goal{Full: full, Short: full, Epochs: epochs}
 	if epochs > 0 {
 		known := controlled

@@ -20,6 +20,8 @@ type Decide struct {
 	EMax       float64   `json:"emax"`        // errors beyond count as this, percent; 0: chosen at the first look
 	// ShortEpochs is the length of short trainings; 0: what pays most, AllEpochs: none.
 	ShortEpochs int `json:"short_epochs"`
+	// Futility ends the comparison, undecided, as soon as it is unlikely that B will be found not to be worse (see stats.Sequential).
+	Futility bool `json:"futility"`
 }
 
 // AllEpochs as the length of short trainings says that there are none.
@@ -80,6 +82,7 @@ func readDecide(doc *strict.Doc, f *strict.Fields, d Decide, spaces []string, ep
 	readQuestion(doc, f, &question{&d.Delta, &d.Alpha, &d.Power, &d.EMax, &d.ShortEpochs}, epochs)
 	whole(doc, f, "max_samples", &d.MaxSamples, 2, maxSamples)
 	whole(doc, f, "batch", &d.Batch, 1, maxSamples)
+	f.Bool("futility", &d.Futility)
 	f.Finish()
 	return &d
 }

@@ -144,8 +144,8 @@ func TestDecideOfAStudyFile(t *testing.T) {
 	parse := func(decide string) (Config, error) {
 		return ParseConfig([]byte("name: x\ndata: {name: fashion-mnist}\nrecipe: {epochs: 4}\nspaces: [anynetx-c, anynetx-d]\n"+decide), "study.yaml")
 	}
-	c, err := parse("decide: {between: [anynetx-c, anynetx-d], delta: 1, short_epochs: 2, max_samples: 60, batch: 8, emax: 30, power: 0.9, alpha: 0.01}")
-	want := Decide{Between: [2]string{"anynetx-c", "anynetx-d"}, Delta: 1, Alpha: 0.01, Power: 0.9, MaxSamples: 60, Batch: 8, EMax: 30, ShortEpochs: 2}
+	c, err := parse("decide: {between: [anynetx-c, anynetx-d], delta: 1, short_epochs: 2, max_samples: 60, batch: 8, emax: 30, power: 0.9, alpha: 0.01, futility: true}")
+	want := Decide{Between: [2]string{"anynetx-c", "anynetx-d"}, Delta: 1, Alpha: 0.01, Power: 0.9, MaxSamples: 60, Batch: 8, EMax: 30, ShortEpochs: 2, Futility: true}
 	if err != nil || *c.Decide != want || c.Samples != 0 {
 		t.Errorf("%+v, %v", c.Decide, err)
 	}

@@ -24,6 +24,7 @@ type decideOptions struct {
 
 func newDecideCmd(a *app) *cobra.Command {
 	o := decideOptions{values: map[string]*string{}}
+	var futility *bool
 	c := &cobra.Command{
 		Use:   "decide FILE|DIR",
 		Short: "Train two spaces of a study until it is certain whether one may take the place of the other",
@@ -43,9 +44,12 @@ count with the error of chance), 130 interrupted, 75 stopped by a scheduler (SIG
 the study or the question is wrong.`,
 		Example: `  netspace decide out/demo --between anynetx-a,regnetx
   netspace decide study.yaml --delta 0.3 --power 0.9
+  netspace decide study.yaml --futility
   netspace decide out/demo --between anynetx-a,regnetx --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			text := strconv.FormatBool(*futility)
+			o.flags, o.values["futility"] = append(o.flags, "futility"), &text
 			for _, name := range o.flags {
 				if !c.Flags().Changed(name) {
 					delete(o.values, name)
@@ -68,6 +72,7 @@ the study or the question is wrong.`,
 		o.flags = append(o.flags, flag[0])
 		o.values[flag[0]] = f.String(flag[0], "", flag[1])
 	}
+	futility = f.Bool("futility", false, "end, undecided, as soon as it is unlikely that B will be found not to be worse")
 	o.add(f)
 	return c
 }

@@ -41,6 +41,7 @@ func TestDecide(t *testing.T) {
 		"--delta=-1":          "--delta: -1: must be from 0 to 100",
 		"--short-epochs=2":    "below recipe.epochs",
 		"--max-samples=many":  "--max-samples",
+		"--futility=perhaps":  "--futility",
 	} {
 		if _, said, status := netspace(t, "decide", dir, "--engine", "reference", flag); status != exitUsage || !strings.Contains(said, want) {
 			t.Errorf("%s: status %d: %s", flag, status, said)

@@ -35,7 +35,7 @@ func TestDecisionsOfRealPopulations(t *testing.T) {
 	for _, c := range []struct {
 		d, accepted, most float64 // at least, of the simulations; networks of each space on average
 	}{{-1, 0.95, 30}, {0, 0.65, 80}, {delta, 0, 80}, {1, 0, 40}} {
-		got, err := s.decide(t.Context(), a, b.shifted(a, emax, c.d), emax, c.d, true)
+		got, err := s.decide(t.Context(), a, b.shifted(a, emax, c.d), emax, c.d, design5, true)
 		if err != nil {
 			t.Fatal(err)
 		}

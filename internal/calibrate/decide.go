@@ -119,9 +119,10 @@ func (s simulation) decisions(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "**Decide.** δ = %g, α = 5 %%, power 80 %%, up to 500 networks of each space, resampled from 150 trained ones; D is how much worse B is made. *Wrong* is what `decide` found wrongly: worse or better if D = 0, not worse or better if D ≥ δ, worse if D < 0. "+
-		"*Accepted* is not worse or better. *Cost* is in whole trainings of each space, a short one by its epochs; *fixed* is how many the formula for the same power gives, and *at 100* is what the test of `compare` accepts with 100 networks of each. *Covered*: by the interval that `decide` gives.\n\n", delta)
-	fmt.Fprintln(w, "| A and B | D | wrong % | accepted % | worse % | undecided % | covered % | cost | fixed | cost / fixed | without regression | at 100, accepted % |")
-	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+		"*Accepted* is not worse or better. *Cost* is in whole trainings of each space, a short one by its epochs; *fixed* is how many the formula for the same power gives, and *at 100* is what the test of `compare` accepts with 100 networks of each. *Covered*: by the interval that `decide` gives. "+
+		"*Futility*: the same with `futility: true`.\n\n", delta)
+	fmt.Fprintln(w, "| A and B | D | wrong % | accepted % | worse % | undecided % | covered % | cost | fixed | cost / fixed | without regression | futility: accepted % | cost / fixed | at 100, accepted % |")
+	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 	nothing := made(20000, 0)
 	for _, c := range []struct {
 		name string
@@ -149,18 +150,25 @@ func (s simulation) decisions(ctx context.Context, w io.Writer) error {
 			if err != nil {
 				return err
 			}
-			with, err := s.decide(ctx, c.a, b, emax, d, true)
+			with, err := s.decide(ctx, c.a, b, emax, d, design5, true)
 			if err != nil {
 				return err
 			}
-			without, err := s.decide(ctx, c.a, b, emax, d, false)
+			without, err := s.decide(ctx, c.a, b, emax, d, design5, false)
 			if err != nil {
 				return err
 			}
-			share := func(what string) float64 { return 100 * with[what] / float64(s.runs) }
-			cost := with["cost"] / float64(s.runs)
-			fmt.Fprintf(w, "| %s | %g | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %d | %.2f | %.2f | %.1f |\n", c.name, d, share("wrong"), share("accepted"), share("worse"), share("undecided"),
-				share("covered"), cost, needed, cost/float64(needed), without["cost"]/float64(s.runs)/float64(needed), share("at 100"))
+			futility := design5
+			futility.Futility = true
+			futile, err := s.decide(ctx, c.a, b, emax, d, futility, true)
+			if err != nil {
+				return err
+			}
+			share := func(of map[string]float64, what string) float64 { return 100 * of[what] / float64(s.runs) }
+			cost := func(of map[string]float64) float64 { return of["cost"] / float64(s.runs) }
+			fixed := float64(needed)
+			fmt.Fprintf(w, "| %s | %g | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %d | %.2f | %.2f | %.1f | %.2f | %.1f |\n", c.name, d, share(with, "wrong"), share(with, "accepted"), share(with, "worse"), share(with, "undecided"),
+				share(with, "covered"), cost(with), needed, cost(with)/fixed, cost(without)/fixed, share(futile, "accepted"), cost(futile)/fixed, share(with, "at 100"))
 		}
 	}
 	fmt.Fprintln(w)
@@ -168,9 +176,9 @@ func (s simulation) decisions(ctx context.Context, w io.Writer) error {
 }
 
 // decide simulates decisions between two spaces, of which one is worse by d, with or without the regressions.
-func (s simulation) decide(ctx context.Context, a, b population, emax, d float64, regression bool) (map[string]float64, error) {
+func (s simulation) decide(ctx context.Context, a, b population, emax, d float64, question stats.Sequential, regression bool) (map[string]float64, error) {
 	const most, drawn = 500, 2000
-	o := stats.CourseOptions{Sequential: design5, EMax: emax, Most: most, Epochs: len(a[0].Curve)}
+	o := stats.CourseOptions{Sequential: question, EMax: emax, Most: most, Epochs: len(a[0].Curve)}
 	if !regression {
 		o.ShortEpochs = o.Epochs
 	}
