@@ -190,6 +190,7 @@ func (s *search) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			study.DropCheckpoints(s.dir, networks[n:]) // with a larger budget some may go on yet, from their beginning
 			if networks, err = s.trained(ctx, networks[:n], epochs, 0); err != nil {
 				return err
 			}

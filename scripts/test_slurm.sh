@@ -17,6 +17,7 @@ group executor executor.test '^TestSlurmConformance$'
 group executor executor.test '^TestSlurm(Stops|Refuses|OneSubmits)$'
 group executor executor.test '^TestSlurm(NodeLost|SubmitterGoes)$'
 group cmd/netspace netspace.test '^TestStudyOnSlurm$'
+group cmd/netspace netspace.test '^TestSearchOnSlurm$'
 
 status=0
 for pid in "${groups[@]}"; do wait "$pid" || status=1; done

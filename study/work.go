@@ -211,6 +211,14 @@ func removeCheckpoints(dir, trial string) {
 	_ = os.RemoveAll(gone)
 }
 
+// DropCheckpoints removes the checkpoints of trials in a study folder that nobody means to go on with. One that is gone on with after all is trained from its
+// beginning, to the same result. None of them may be at work. What cannot be removed, or is left by a crash, is for the next call.
+func DropCheckpoints(dir string, trials []Trial) {
+	for _, t := range trials {
+		removeCheckpoints(dir, t.ID)
+	}
+}
+
 func epochOf(e train.EpochStats) Epoch {
 	return Epoch{Epoch: e.Epoch, TrainLoss: e.TrainLoss, TrainError: e.TrainError, Evaluated: e.Evaluated, ValLoss: e.ValLoss, ValError: e.ValError}
 }

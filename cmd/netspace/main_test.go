@@ -17,6 +17,9 @@ import (
 // The test program is also the program: netspace and netspaceCmd start it
 // again as a process of its own, with its workers.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "as-trainer" {
+		os.Exit(asTrainer())
+	}
 	switch os.Getenv("NETSPACE_TEST_PROGRAM") {
 	case "1":
 		main()

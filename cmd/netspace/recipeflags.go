@@ -45,13 +45,13 @@ func (f *recipeFlag) Set(text string) error {
 	return nil
 }
 
-// add defines the flags, of some fields if any are named. The key bn_weight_decay becomes --bn-weight-decay.
-func (r *recipeFlags) add(c *cobra.Command, only ...string) {
+// add defines the flags, but for fields that a command has flags of other meanings for. The key bn_weight_decay becomes --bn-weight-decay.
+func (r *recipeFlags) add(c *cobra.Command, except ...string) {
 	flags := c.Flags()
 	flags.StringVar(&r.file, "recipe", "", "recipe by `NAME` ("+strings.Join(train.Named(), ", ")+"), or from a file (YAML); flags change what it states")
 	_ = c.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(train.Named(), cobra.ShellCompDirectiveDefault))
 	for _, o := range train.Options() {
-		if len(only) > 0 && !slices.Contains(only, o.Key) {
+		if slices.Contains(except, o.Key) {
 			continue
 		}
 		f := &recipeFlag{option: o}
@@ -60,9 +60,6 @@ func (r *recipeFlags) add(c *cobra.Command, only ...string) {
 		if o.Switch {
 			flag.NoOptDefVal = "true"
 		}
-	}
-	if len(only) > 0 {
-		return
 	}
 	flags.BoolVar(&r.noAug, "no-augment", false, "the same as --augment=false")
 	flags.BoolVar(&r.noShuf, "no-shuffle", false, "the same as --shuffle=false: the training images in file order")

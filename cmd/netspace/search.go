@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,7 @@ type searchOptions struct {
 		recipe          string
 	}
 	latency, meter string
+	by             string   // trainer, as a study file states it
 	composing      []string // flags that state a search, in the place of a file
 }
 
@@ -120,12 +122,20 @@ what was asked for is wrong.`,
 	f.IntVar(&o.images.validation, "val-images", 0, "compare networks on `N` images; 0: a tenth of the training images, at most 10000, or half of the data set's own validation images")
 	f.IntVar(&o.block.Estimate, "estimate-images", -1, "estimate the error of the winner by `N` further images; 0: not at all, -1: as many as --val-images")
 	f.IntVar(&o.final.epochs, "final-epochs", 0, fmt.Sprintf("of the last training; 0: %d times those of the search", study.DefaultFinalFactor))
-	f.StringVar(&o.final.recipe, "final-recipe", "", "recipe of the last training from `FILE`, where it is another one than that of the search")
+	f.StringVar(&o.final.recipe, "final-recipe", "", "recipe of the last training by `NAME` or from a file, where it is another one than that of the search")
 	f.IntVar(&o.final.threads, "threads", 1, "threads of the last training")
+	f.StringVar(&o.by, "trainer", "builtin", "that trains all networks: "+trainerHelp)
 	f.Uint64Var(&o.seed, "seed", 0, "of the networks that are drawn and of all other chance")
 	f.StringVarP(&o.dir, "out", "o", "", "folder of the search")
 	had := map[string]bool{"data": true, "out": true}
-	o.recipe.add(c, "epochs", "batch", "lr", "weight_decay")
+	o.recipe.add(c, "schedule")
+	for _, field := range o.recipe.fields { // the flags of train, of which help shows the first few
+		if !slices.Contains([]string{"epochs", "batch", "lr", "weight_decay"}, field.option.Key) {
+			f.Lookup(flagName(field.option.Key)).Hidden = true
+		}
+	}
+	f.Lookup("no-augment").Hidden, f.Lookup("no-shuffle").Hidden = true, true
+	f.Lookup("recipe").Usage += ". Those of netspace train for single fields work here, too"
 	f.VisitAll(func(flag *pflag.Flag) {
 		if !had[flag.Name] {
 			o.composing = append(o.composing, flag.Name)
@@ -243,6 +253,10 @@ func (o *searchOptions) compose(ctx context.Context, c *cobra.Command) ([]byte, 
 	if side <= small && o.sampled.stem == "" && o.sampled.network.Stages == 0 && o.sampled.strides == nil {
 		cfg.Network.Stem, cfg.Network.Stages = space.Stem{Type: "cifar", Width: 16}, 3
 	}
+	trainer, err := o.statedTrainer()
+	if err != nil {
+		return nil, err
+	}
 	regime := map[string]any{}
 	for _, m := range metric.Counted() {
 		if r := cfg.Regime.Bounds[m.ID]; !r.IsZero() {
@@ -258,9 +272,24 @@ func (o *searchOptions) compose(ctx context.Context, c *cobra.Command) ([]byte, 
 		Network space.Template `yaml:"network,omitempty"`
 		Regime  map[string]any `yaml:"regime,omitempty"`
 		Recipe  map[string]any `yaml:"recipe"`
+		Trainer any            `yaml:"trainer,omitempty"`
 		Seed    uint64         `yaml:"seed"`
 		Search  searchBlock    `yaml:"search"`
-	}{studyName(o.dir), images, cfg.Network, regime, stated, o.seed, b})
+	}{studyName(o.dir), images, cfg.Network, regime, stated, trainer, o.seed, b})
+}
+
+// statedTrainer is the trainer as the study file is to state it; nil: the built-in one.
+func (o *searchOptions) statedTrainer() (stated any, err error) {
+	if _, err := study.ParseTrainer(o.by); err != nil {
+		return nil, usagef("--trainer: %w", err)
+	}
+	if err := yaml.Unmarshal([]byte(o.by), &stated); err != nil {
+		return nil, usagef("--trainer: %w", err)
+	}
+	if stated == "builtin" {
+		return nil, nil
+	}
+	return stated, nil
 }
 
 // studyName names a study by its folder.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The command line of a study on a cluster: its submitter is killed, interrupted, cancelled, and the study gives the
@@ -76,6 +78,43 @@ func TestStudyOnSlurm(t *testing.T) {
 	}
 	if a, b := export(t, local), export(t, dir); a != b {
 		t.Fatalf("on a cluster:\n%s\nnot\n%s", b, a)
+	}
+}
+
+// A search whose networks a cluster trains, killed on its way, comes to the same end as on this machine.
+func TestSearchOnSlurm(t *testing.T) {
+	if os.Getenv("SLURM_TEST_DIR") == "" {
+		t.Skip("no Slurm to test with: make test-slurm")
+	}
+	flags := searchFlags(t, "--engine", "reference")
+	local, dir := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "out")
+	if _, errs, status := netspace(t, append(flags, "--out", local, "--executor", "local")...); status != exitOK {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	flags = append(flags, "--out", dir, "--executor", "slurm", "--job-memory", "100MB", "--time", "10m")
+	c := netspaceCmd(t, flags...)
+	said := &watched{text: make(chan string, 1000)}
+	c.Stderr = said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(time.Minute)
+	for errs := ""; !strings.Contains(errs, "submitted 2 jobs"); {
+		select {
+		case part := <-said.text:
+			errs += part
+		case <-deadline:
+			t.Fatalf("no jobs: %s", errs)
+		}
+	}
+	_ = c.Process.Kill()
+	_ = c.Wait()
+	if _, errs, status := netspace(t, flags...); status != exitOK {
+		jobs, _ := exec.Command("squeue", "--states=all").CombinedOutput()
+		t.Fatalf("status %d: %s%s", status, errs, jobs)
+	}
+	if want, got := searchOutcome(t, local), searchOutcome(t, dir); got != want {
+		t.Fatalf("on a cluster:\n%s", cmp.Diff(want, got))
 	}
 }
 

@@ -24,6 +24,9 @@ import (
 	"netspace/weights"
 )
 
+// trainerHelp says what a trainer may be.
+const trainerHelp = "builtin; pytorch, in the place of an engine of ours; or as a study file states it: '{pytorch: {device: cpu}}', '{command: [python3, train.py]}'"
+
 type trainOptions struct {
 	model     string
 	data      dataFlags
@@ -71,7 +74,7 @@ gives the same bits as one that was not interrupted.`,
 	f.StringVarP(&o.out, "out", "o", "", "keep the results and the checkpoint in `DIR`; without it nothing is kept")
 	f.Uint64Var(&o.seed, "seed", 0, "of the initial weights, the order of the images and all other chance")
 	f.StringVar(&o.engine, "engine", engines.Default, engines.Help())
-	f.StringVar(&o.trainer, "trainer", "builtin", "builtin; pytorch, in the place of an engine of ours; or as a study file states it: '{pytorch: {device: cpu}}', '{command: [python3, train.py]}'")
+	f.StringVar(&o.trainer, "trainer", "builtin", trainerHelp)
 	f.IntVar(&o.threads, "threads", 1, "threads for one training step")
 	f.BoolVar(&o.resume, "resume", false, "continue from the checkpoint in DIR, if there is one")
 	f.BoolVar(&o.restart, "restart", false, "begin anew where DIR holds an unfinished training")
