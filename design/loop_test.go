@@ -142,6 +142,7 @@ func TestLoop(t *testing.T) {
 	if _, err := study.Start(t.Context(), req); !errors.As(err, &request) || !strings.Contains(err.Error(), "netspace design") {
 		t.Errorf("study run of a design: %v", err)
 	}
+	joins(t, req)
 }
 
 // A loop whose budget is spent says so, and goes on with a larger one.
@@ -161,4 +162,17 @@ func TestBudget(t *testing.T) {
 	if l, _ := runLoop(t, req, 2, 0); len(l.Rungs) == 0 {
 		t.Errorf("%+v", l)
 	}
+}
+
+// joins checks that a job of a cluster may join in what the folder asks for, and tells how much is left of that: of a loop what its budget had no room for.
+func joins(t *testing.T, req study.Request) (pending int) {
+	t.Helper()
+	run, err := study.Start(t.Context(), study.Request{Dir: req.Dir, Trainer: req.Trainer, Joins: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Close(); err != nil {
+		t.Error(err)
+	}
+	return run.Pending()
 }

@@ -239,6 +239,9 @@ func TestSearch(t *testing.T) {
 	if _, err := study.Start(t.Context(), req); !errors.As(err, &request) || !strings.Contains(err.Error(), "netspace search") {
 		t.Errorf("study run of a search: %v", err)
 	}
+	if n := joins(t, req); n > 0 {
+		t.Errorf("a job would train %d networks", n)
+	}
 }
 
 func compare(a, b float64) int {

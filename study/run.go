@@ -150,10 +150,11 @@ func Start(ctx context.Context, req Request) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config.Design != nil && req.Goals == nil {
+	alone := req.Goals == nil && !req.Joins // of a run that joins the goals are in the folder
+	if config.Design != nil && alone {
 		return nil, &RequestError{fmt.Errorf("study %s is one of a design loop, which says what is trained: netspace design goes on with it", config.Name)}
 	}
-	if config.Search != nil && req.Goals == nil {
+	if config.Search != nil && alone {
 		return nil, &RequestError{fmt.Errorf("study %s is a search, which says what is trained: netspace search goes on with it", config.Name)}
 	}
 	if req.Engine != engines.Default {
