@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ImageReader brings JPEG and PNG files into the form in which a network takes images, as an
+// ImageReader brings JPEG, PNG and WebP files into the form in which a network takes images, as an
 // evaluation on a folder of them does. It is not safe for concurrent use.
 type ImageReader struct {
 	info   Info
@@ -52,7 +52,7 @@ func (r *ImageReader) Read(ctx context.Context, file string, dst []float32) erro
 	return nil
 }
 
-// WalkImages calls do with the JPEG and PNG files (by their names) in dir and the folders below, one after the
+// WalkImages calls do with the JPEG, PNG and WebP files (by their names) in dir and the folders below, one after the
 // other in the order of names; hidden ones are left out, and links to folders. It ends at do's first error.
 func WalkImages(ctx context.Context, dir string, do func(file string) error) error {
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -76,7 +76,7 @@ func WalkImages(ctx context.Context, dir string, do func(file string) error) err
 // hasImageName says whether a file is taken for an image.
 func hasImageName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".jpg", ".jpeg", ".png":
+	case ".jpg", ".jpeg", ".png", ".webp":
 		return true
 	}
 	return false

@@ -78,9 +78,9 @@ func folderSource(root string) *imageSource {
 		case err != nil:
 			return nil, nil, err
 		case given == nil && len(names) < 2:
-			return nil, nil, &FormatError{root, -1, fmt.Sprintf("not a data set: there are no IDX files, no CIFAR binary files, and %d folders with JPEG or PNG images, of which there must be one per class", len(names))}
+			return nil, nil, &FormatError{root, -1, fmt.Sprintf("not a data set: there are no IDX files, no CIFAR binary files, and %d folders with JPEG, PNG or WebP images, of which there must be one per class", len(names))}
 		case images.len() == 0:
-			return nil, nil, &FormatError{root, -1, "there are no JPEG or PNG images in its folders"}
+			return nil, nil, &FormatError{root, -1, "there are no JPEG, PNG or WebP images in its folders"}
 		}
 		return images, &classes{len(names), names}, nil
 	}}
@@ -98,6 +98,7 @@ func openImages(ctx context.Context, name string, from imageSources, o Options) 
 		return nil, err
 	}
 	p := &parts{classes: classes.n, labels: classes.names}
+	_, p.shards = train.images.(*shardList)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())

@@ -282,7 +282,7 @@ func TestCorruptImages(t *testing.T) {
 	want := map[string]string{
 		write(t, dir, "a/cut.png", cut):                        "not enough pixel data",
 		write(t, dir, "b/empty.jpg", nil):                      "the file is empty",
-		write(t, dir, "b/text.jpg", []byte("<html>")):          "neither JPEG nor PNG",
+		write(t, dir, "b/text.jpg", []byte("<html>")):          "neither JPEG, PNG nor WebP",
 		write(t, dir, "c d/short.jpeg", photo[:len(photo)/2]):  "truncated image",
 		write(t, dir, "c d/header.jpeg", photo[:10]):           "truncated image",
 		write(t, dir, "c d/bits.png", append(good[:40], 1, 2)): "",
@@ -402,9 +402,9 @@ func TestFolderErrors(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ dir, want string }{
-		{one, "1 folders with JPEG or PNG images"},
-		{none, "0 folders with JPEG or PNG images"},
-		{empty, "0 folders with JPEG or PNG images"},
+		{one, "1 folders with JPEG, PNG or WebP images"},
+		{none, "0 folders with JPEG, PNG or WebP images"},
+		{empty, "0 folders with JPEG, PNG or WebP images"},
 	} {
 		_, err := Open(c.dir, Options{NoCache: true})
 		var format *FormatError

@@ -79,6 +79,9 @@ func FuzzPhoto(f *testing.F) {
 		f.Add(j.Bytes())
 		f.Add(j.Bytes()[:j.Len()/2])
 	}
+	for _, s := range webpSamples(f) {
+		f.Add(s.data)
+	}
 	f.Add([]byte("GIF89a"))
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -17,7 +17,7 @@ import (
 // An index says where the encoded images of one part lie that are in shards: files with many images each. It
 // is made by one pass over the shards and kept in the cache, a mapped file:
 //
-//	"NSINDEX3"
+//	"NSINDEX4"
 //	images   of large pages that are decompressed as a whole, so that this is done once
 //	entries  n × entry, in the order of the data set
 //	names    of the images in their shards, one after the other
@@ -27,7 +27,7 @@ import (
 // An entry is, little-endian: offset, and as uint32 packed, unpacked, skip and size, of its place (see parquet.Place; in an archive
 // it is as uncompressed), shard, label, height, width, flags; end of the name uint64.
 const (
-	indexMagic = "NSINDEX3"
+	indexMagic = "NSINDEX4"
 	indexEntry = 8 + 9*4 + 8
 
 	indexGray  = 1 << 0 // the image has one channel
@@ -56,6 +56,7 @@ type shardList struct {
 	entries []byte
 	names   []byte
 	ids     []fileID
+	how     string // what labels follow from besides the files
 	// unpacker is for images in compressed pages.
 	unpacker *parquet.Unpacker
 	unmap    func() error
@@ -63,7 +64,7 @@ type shardList struct {
 
 func (l *shardList) len() int                  { return l.Images }
 func (l *shardList) mapped(unmap func() error) { l.unmap = unmap }
-func (l *shardList) sources() []fileID         { return l.ids }
+func (l *shardList) sources() []fileID         { return append(slices.Clone(l.ids), fileID{name: l.how}) }
 
 func (l *shardList) close() error {
 	u := l.unmap

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"netspace/internal/atomicfile"
@@ -34,6 +35,9 @@ type Options struct {
 	// MaxCorrupt is the share of unreadable images of a folder, in (0,1], above which
 	// Open fails. 0 means 0.01; a negative number means that none is accepted.
 	MaxCorrupt float64
+	// Labels says where shards state the classes of their images: the column of Parquet files, or the member of the .json of
+	// tar archives, with dots for one within another. "" means label, and the .cls of archives.
+	Labels string
 	// NoTest leaves Data.Test nil, and the test images of a folder undecoded.
 	NoTest bool
 	// Cache is the folder for decoded images; "" means DefaultCache(). Where it cannot
@@ -111,7 +115,7 @@ func Path(nameOrPath string) string {
 }
 
 // Open reads the data set of that name, or in that folder: IDX files (plain or gzip),
-// CIFAR-10 or CIFAR-100 binary files, folders of JPEG and PNG images, one per class, or
+// CIFAR-10 or CIFAR-100 binary files, folders of JPEG, PNG and WebP images, one per class, or
 // tar archives or Parquet files of such (shards), of which a pattern, name-{000..146}.tar, may be given.
 // For a folder that holds several IDX data sets (EMNIST), give the path of the file of
 // training images.
@@ -168,6 +172,10 @@ func OpenContext(ctx context.Context, nameOrPath string, o Options) (*Data, erro
 	if err != nil {
 		return nil, err
 	}
+	if o.Labels != "" && !p.shards {
+		err := &OptionError{name, "labels", strconv.Quote(o.Labels), "it has no choice of them, as Parquet files and tar archives with .json have"}
+		return nil, errors.Join(err, p.close())
+	}
 	if len(labels) == p.classes {
 		p.labels = labels
 	}
@@ -184,7 +192,7 @@ func sameName(a, b string) bool {
 }
 
 func missingHint() string {
-	return "give the path of a folder with IDX files, CIFAR binary files, .tar or .parquet files of images, or one folder of JPEG or PNG images per class, or a name: " +
+	return "give the path of a folder with IDX files, CIFAR binary files, .tar or .parquet files of images, or one folder of JPEG, PNG or WebP images per class, or a name: " +
 		strings.Join(Names(), ", ")
 }
 
@@ -214,6 +222,7 @@ type parts struct {
 	tests            int    // test images that were not read
 	classes          int
 	labels           []string // names of the classes or nil
+	shards           bool
 	photos           bool
 	side             int // see Info.Side
 	height, width    int // of what the splits hand out

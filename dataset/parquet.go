@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,7 +101,7 @@ func (s *shardScan) columns(f *parquet.File) (image, class int, err error) {
 				image = i
 			}
 		}
-		if c.Path == "label" {
+		if c.Path == cmp.Or(s.labels, defaultLabels) {
 			class = i
 		}
 	}
@@ -108,7 +109,13 @@ func (s *shardScan) columns(f *parquet.File) (image, class int, err error) {
 	case image < 0 || len(images) > 1 && !strings.HasPrefix(f.Columns[image].Path, "image"):
 		err = s.fault(-1, fmt.Sprintf("no column of images: there must be image.bytes, or one other column with bytes; there are %s", strings.Join(names, ", ")))
 	case class < 0:
-		err = s.fault(-1, fmt.Sprintf("no column of classes: there must be label; there are %s", strings.Join(names, ", ")))
+		need := "there must be label, or another one must be named (labels)"
+		if s.labels != "" {
+			need = fmt.Sprintf("labels are to be %q", s.labels)
+		}
+		err = s.fault(-1, fmt.Sprintf("no column of classes: %s; there are %s", need, strings.Join(names, ", ")))
+	case class == image:
+		err = s.fault(-1, fmt.Sprintf("labels are to be %q, which has the images", s.labels))
 	}
 	return image, class, err
 }

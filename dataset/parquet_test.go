@@ -203,7 +203,7 @@ func TestDamagedParquet(t *testing.T) {
 		{"brotli", hub(t, rows, nil, parquet.Compression(&parquet.Brotli)), "compressed with Brotli: none, Snappy"},
 		{"other columns", hub(t, []other{{}}, nil), "no column of images: there must be image.bytes, or one other column with bytes; there are picture, label"},
 		{"two columns", hub(t, []two{{}}, nil), "no column of images"},
-		{"no classes", hub(t, []unlabeled{{}}, nil), "no column of classes: there must be label; there are image.bytes, image.path, fine_label"},
+		{"no classes", hub(t, []unlabeled{{}}, nil), "no column of classes: there must be label, or another one must be named (labels); there are image.bytes, image.path, fine_label"},
 		{"real classes", hub(t, []real{{}}, nil), "column label: a list, or of a type that is not read"},
 		{"no bytes", with(func(r []hubRow) { r[4].Image.Bytes = nil }), "row 4: no bytes of an image"},
 		{"no class", with(func(r []hubRow) { r[4].Label = -1 }), "row 4: no class"},
@@ -216,7 +216,7 @@ func TestDamagedParquet(t *testing.T) {
 		{"large", with(func(r []hubRow) { r[4].Label = 1 << 40 }), "row 4: class 1099511627776"},
 		{"fewer names", hub(t, rows, []string{"a", "b"}), "class 2, but there are 2 classes"},
 		{"names twice", hub(t, rows, []string{"a", "b", "a"}), `states "a" as the name of a class`},
-		{"no rows", hub(t, rows[:0], nil), "there are no JPEG or PNG images"},
+		{"no rows", hub(t, rows[:0], nil), "there are no JPEG, PNG or WebP images"},
 	} {
 		dir := t.TempDir()
 		write(t, dir, "x.parquet", c.data)

@@ -169,8 +169,11 @@ func pixelBytes(c image.Config) int {
 // decodingBytes is about what the decoders hold at most of an image; start is the beginning of its file.
 func decodingBytes(c image.Config, start []byte) int64 {
 	pixels := int64(c.Width) * int64(c.Height)
-	if isJPEG(start) {
+	switch {
+	case isJPEG(start):
 		return jpegBytes(start, pixels)
+	case isWebP(start):
+		return webpBytes(c, pixels)
 	}
 	bytes := pixels * int64(pixelBytes(c))
 	if len(start) > pngInterlace && start[pngInterlace] != 0 {
@@ -212,7 +215,7 @@ func jpegBytes(start []byte, pixels int64) int64 {
 	return worst
 }
 
-var errNotImage = errors.New("neither JPEG nor PNG")
+var errNotImage = errors.New("neither JPEG, PNG nor WebP")
 
 func isJPEG(start []byte) bool { return bytes.HasPrefix(start, []byte("\xff\xd8")) }
 func isPNG(start []byte) bool  { return bytes.HasPrefix(start, []byte("\x89PNG\r\n\x1a\n")) }
@@ -223,6 +226,8 @@ func decodeConfig(r io.Reader, start []byte) (image.Config, error) {
 		return jpeg.DecodeConfig(r)
 	case isPNG(start):
 		return png.DecodeConfig(r)
+	case isWebP(start):
+		return webpConfig(r, start)
 	case len(start) == 0:
 		return image.Config{}, errors.New("the file is empty")
 	}
@@ -333,8 +338,11 @@ func decodePhoto(ctx context.Context, in encoded, plan photoPlan, memory *semaph
 		defer runtime.GC()
 	}
 	decode := png.Decode
-	if isJPEG(start) {
+	switch {
+	case isJPEG(start):
 		decode = jpeg.Decode
+	case isWebP(start):
+		decode = decodeWebP
 	}
 	img, err := decode(b.in)
 	if err != nil {
@@ -366,6 +374,10 @@ func planarLine(dst []byte, img image.Image, y, channels int) {
 		for x := range r {
 			j, k := m.YOffset(at.X+x, y), m.COffset(at.X+x, y)
 			r[x], g[x], b[x] = color.YCbCrToRGB(m.Y[j], m.Cb[k], m.Cr[k])
+		}
+	case video:
+		for x := range r {
+			r[x], g[x], b[x] = m.rgb(at.X+x, y)
 		}
 	case *image.Gray:
 		copy(r, m.Pix[m.PixOffset(at.X, y):])

@@ -243,6 +243,9 @@ func readClassFile(dir string) ([]string, error) {
 	return nil, nil
 }
 
+// defaultLabels is what Options.Labels says if it says nothing.
+const defaultLabels = "label"
+
 // label is the class of an image as it is found in a shard.
 type label struct {
 	kind  labelKind
@@ -283,6 +286,7 @@ type shardScan struct {
 	shard   uint32
 	classes *namer
 	known   []string // names of the classes that the shard states
+	labels  string   // Options.Labels
 	images  []shardImage
 	names   []byte // of the images
 }
@@ -329,6 +333,8 @@ type indexBuilder struct {
 	given *classes // of the training images; nil: these are they
 	known []string // names of the classes, if they are known
 	spool *spool
+
+	labels string // Options.Labels
 }
 
 // load makes the index, or finds it in the cache.
@@ -336,6 +342,9 @@ func (b *indexBuilder) load(ctx context.Context, o Options) (*shardList, error) 
 	g := origin{path: b.files[0], how: fmt.Sprintf("index %q", b.known)}
 	if b.given != nil {
 		g.how += fmt.Sprintf(" of %d classes", b.given.n)
+	}
+	if o.Labels != "" {
+		g.how += fmt.Sprintf(" by %q", o.Labels)
 	}
 	for _, file := range b.files {
 		st, err := os.Stat(file)
@@ -358,12 +367,13 @@ func (b *indexBuilder) load(ctx context.Context, o Options) (*shardList, error) 
 		if memory {
 			b.spool.left = 0
 		}
+		b.labels = o.Labels
 		return b.build(ctx, &out, source, g.files, unpacker)
 	}, parseIndex)
 	if err != nil {
 		return nil, err
 	}
-	l.root, l.ids, l.unpacker = b.dir, g.files, unpacker
+	l.root, l.ids, l.how, l.unpacker = b.dir, g.files, g.how, unpacker
 	return l, nil
 }
 
@@ -377,7 +387,7 @@ func (b *indexBuilder) build(ctx context.Context, w *blockWriter, source string,
 			return err
 		}
 		defer f.Close()
-		scan := shardScan{file: b.files[i], shard: uint32(i), classes: classes}
+		scan := shardScan{file: b.files[i], shard: uint32(i), classes: classes, labels: b.labels}
 		if isParquet(b.files[i]) {
 			scans[i], err = scanParquet(ctx, scan, f, unpacker, b.spool)
 		} else {
@@ -454,7 +464,7 @@ func (b *indexBuilder) label(head *indexHeader, images []shardImage, scans []sha
 			m := &images[i]
 			folder, _, ok := strings.Cut(scans[m.shard].nameOf(m), "/")
 			if !ok {
-				return nil, &unlabeledError{fault(m, "no class: neither a .cls nor a .json with a label belongs to it, and it is in no folder")}
+				return nil, &unlabeledError{fault(m, "no class: %s, and it is in no folder", b.lacking())}
 			}
 			var err error
 			if m.label, err = scans[m.shard].named(folder, folder, m.place.Offset); err != nil {
@@ -466,16 +476,16 @@ func (b *indexBuilder) label(head *indexHeader, images []shardImage, scans []sha
 		images = slices.DeleteFunc(images, func(m shardImage) bool { return m.loose })
 	}
 	if len(images) == 0 {
-		return nil, &FormatError{b.files[0], -1, fmt.Sprintf("there are no JPEG or PNG images in it or the other shards, %d in all", len(b.files))}
+		return nil, &FormatError{b.files[0], -1, fmt.Sprintf("there are no JPEG, PNG or WebP images in it or the other shards, %d in all", len(b.files))}
 	}
 	if kind == hidden && !slices.ContainsFunc(images, func(m shardImage) bool { return m.label.kind != hidden }) {
 		return nil, &unlabeledError{fault(&images[0], "no class: none of the images has one")}
 	}
 	for i := range images {
 		if m := &images[i]; m.label.kind == hidden {
-			return nil, fault(m, "no class: label is -1 or missing")
+			return nil, fault(m, "no class: %s is -1 or missing", cmp.Or(b.labels, defaultLabels))
 		} else if m.label.kind == unlabeled {
-			return nil, fault(m, "no class: neither a .cls nor a .json with a label belongs to it, but to others")
+			return nil, fault(m, "no class: %s, but to others", b.lacking())
 		} else if m.label.kind != kind {
 			return nil, fault(m, "its class is a number or a name, and that of others is not")
 		}
@@ -498,6 +508,14 @@ func (b *indexBuilder) label(head *indexHeader, images []shardImage, scans []sha
 		}
 	}
 	return images, b.several(head)
+}
+
+// lacking says of an image of an archive why it has no class.
+func (b *indexBuilder) lacking() string {
+	if b.labels != "" {
+		return fmt.Sprintf("no .json with %s belongs to it", b.labels)
+	}
+	return "neither a .cls nor a .json with a label belongs to it"
 }
 
 // nameClasses numbers the classes by their names, in the order of those that are known, else sorted.

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -124,16 +125,13 @@ func (t *tarScan) member(h *tar.Header, at int64) error {
 	base := path.Base(name)
 	stem, ext, _ := strings.Cut(base, ".")
 	ext = strings.ToLower(ext)
-	isImage := ext == "jpg" || ext == "jpeg" || ext == "png"
+	isImage := !strings.Contains(ext, ".") && hasImageName(base)
 	loose := !isImage && hasImageName(base)
-	if !isImage && !loose && ext != "cls" && ext != "json" && ext != "webp" {
+	if !isImage && !loose && ext != "cls" && ext != "json" {
 		return nil
 	}
 	if h.Typeflag != tar.TypeReg || isSparse(h) {
 		return t.fault(at, fmt.Sprintf("%s: %s, not a file", legible(h.Name), memberKind(h)))
-	}
-	if ext == "webp" {
-		return t.fault(at, legible(name)+": WebP is not read, but JPEG and PNG")
 	}
 	if key := path.Join(path.Dir(name), stem); key != t.sample.key {
 		if err := t.flush(); err != nil {
@@ -144,6 +142,9 @@ func (t *tarScan) member(h *tar.Header, at int64) error {
 	var err error
 	switch ext {
 	case "cls":
+		if t.labels != "" {
+			return nil // another label is wanted
+		}
 		t.sample.labeled = true
 		t.sample.cls, err = t.number(name, at)
 	case "json":
@@ -205,26 +206,27 @@ func (t *tarScan) fromJSON(name string, at int64) (label, error) {
 	if len(b) > maxJSONFile {
 		return label{}, t.fault(at, fmt.Sprintf("%s: of more than %d KiB", legible(name), maxJSONFile>>10))
 	}
-	var fields struct {
-		Label json.RawMessage `json:"label"`
-	}
-	if err := json.Unmarshal(b, &fields); err != nil {
-		return label{}, t.fault(at, fmt.Sprintf("%s: %v", legible(name), err))
-	}
-	if fields.Label == nil || string(fields.Label) == "null" {
-		return label{}, nil
+	value, member := json.RawMessage(b), cmp.Or(t.labels, defaultLabels)
+	for _, key := range strings.Split(member, ".") {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(value, &fields); err != nil {
+			return label{}, t.fault(at, fmt.Sprintf("%s: %v", legible(name), err))
+		}
+		if value = fields[key]; value == nil || string(value) == "null" {
+			return label{}, nil
+		}
 	}
 	var (
 		n    int64
 		text string
 	)
-	if json.Unmarshal(fields.Label, &n) == nil {
+	if json.Unmarshal(value, &n) == nil {
 		return t.numbered(n, name, at)
 	}
-	if json.Unmarshal(fields.Label, &text) == nil {
+	if json.Unmarshal(value, &text) == nil {
 		return t.named(text, name, at)
 	}
-	return label{}, t.fault(at, legible(name)+": label is neither the number nor the name of a class")
+	return label{}, t.fault(at, fmt.Sprintf("%s: %s is neither the number nor the name of a class", legible(name), member))
 }
 
 // flush ends the sample.
@@ -246,7 +248,7 @@ func (t *tarScan) flush() error {
 	case own > 1 && l.kind != unlabeled:
 		return t.fault(s.at, legible(s.key)+": a sample of several images")
 	case own == 0 && s.labeled:
-		return t.fault(s.at, legible(s.key)+": a sample with a class and without an image (.jpg, .jpeg, .png)")
+		return t.fault(s.at, legible(s.key)+": a sample with a class and without an image (.jpg, .jpeg, .png, .webp)")
 	}
 	*s = tarSample{images: s.images[:0]}
 	return nil

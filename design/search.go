@@ -278,7 +278,7 @@ func (s *search) beyond(ctx context.Context) (*dataset.Data, error) {
 	if err := seen.Close(); err != nil {
 		return nil, err
 	}
-	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: train, Val: val + s.question.Estimate, ValBeyond: val, NoTest: true, Resolution: d.Resolution, MaxCorrupt: d.MaxCorrupt})
+	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: train, Val: val + s.question.Estimate, ValBeyond: val, NoTest: true, Resolution: d.Resolution, Labels: d.Labels, MaxCorrupt: d.MaxCorrupt})
 }
 
 // round takes note of a round that is over.

@@ -269,6 +269,7 @@ func readData(doc *strict.Doc, f *strict.Fields, to *trial.Data) {
 	whole(doc, f, "train", &to.Train, 1, 1<<31)
 	whole(doc, f, "validation", &to.Validation, 1, 1<<31)
 	whole(doc, f, "resolution", &to.Resolution, 1, 4096)
+	f.String("labels", &to.Labels)
 	f.Finish()
 }
 

@@ -86,6 +86,7 @@ type Data struct {
 	Train      int    `json:"train"`                // training images; 0: all that validation leaves
 	Validation int    `json:"validation"`           // images held out of them; 0: the data set's default, -1: none, of a final training
 	Resolution int    `json:"resolution,omitempty"` // pixels; 0: as the images are
+	Labels     string `json:"labels,omitempty"`     // see dataset.Options; "": the usual ones
 	// MaxCorrupt is the share of damaged images that is left out silently; 0: the
 	// default of package dataset, negative: none.
 	MaxCorrupt float64 `json:"max_corrupt,omitempty"`
@@ -94,7 +95,7 @@ type Data struct {
 // Open opens the images, those of the test set only for a final evaluation. Close them when they are not
 // needed any more.
 func (d Data) Open(ctx context.Context, final bool) (*dataset.Data, error) {
-	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: d.Train, Val: d.Validation, NoTest: !final, Resolution: d.Resolution, MaxCorrupt: d.MaxCorrupt})
+	return dataset.OpenContext(ctx, d.Name, dataset.Options{Train: d.Train, Val: d.Validation, NoTest: !final, Resolution: d.Resolution, Labels: d.Labels, MaxCorrupt: d.MaxCorrupt})
 }
 
 // Graph builds the task's network for images as they are.

@@ -28,7 +28,7 @@ type benchDataLine struct {
 type benchDataOptions struct {
 	resolution, batch, threads int
 	seconds                    float64
-	recipe                     string
+	recipe, labels             string
 	decode                     bool
 }
 
@@ -56,6 +56,7 @@ kept decoded.`,
 	f.IntVar(&o.batch, "batch", o.batch, "images per batch")
 	f.IntVar(&o.threads, "threads", o.threads, "threads of the training that is prepared for")
 	f.Float64Var(&o.seconds, "seconds", o.seconds, "seconds to measure each data set for")
+	f.StringVar(&o.labels, "labels", "", "the `COLUMN` of Parquet files, or member of the .json in tar archives, that has the classes (default label)")
 	f.StringVar(&o.recipe, "recipe", "", "read the recipe, which augments images, from `FILE` (YAML)")
 	f.BoolVar(&o.decode, "decode", false, "decode photographs each time, as of a set that is too large to be kept decoded")
 	c.RunE = func(c *cobra.Command, args []string) error { return runBenchData(c, a, o, args) }
@@ -99,7 +100,7 @@ func runBenchData(c *cobra.Command, a *app, o benchDataOptions, paths []string) 
 
 func benchData(c *cobra.Command, a *app, o benchDataOptions, r train.Recipe, path string) (l benchDataLine, err error) {
 	start := time.Now()
-	options := dataset.Options{Val: -1, Resolution: o.resolution, NoTest: true}
+	options := dataset.Options{Val: -1, Resolution: o.resolution, Labels: o.labels, NoTest: true}
 	if o.decode {
 		options.CacheLimit = 1
 	}

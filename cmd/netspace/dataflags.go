@@ -20,6 +20,7 @@ type dataFlags struct {
 	name       string
 	train, val int
 	resolution int
+	labels     string
 	maxCorrupt float64
 }
 
@@ -29,12 +30,13 @@ func (d *dataFlags) add(c *cobra.Command) {
 	f.IntVar(&d.train, "train-images", 0, "use the first `N` training images; 0: all that validation leaves")
 	f.IntVar(&d.val, "val-images", 0, "validate on `N` images; 0: a tenth of the training images, or the data set's own validation images")
 	f.IntVar(&d.resolution, "resolution", 0, "resize images to this many `PIXELS`; 0: what the model's file states, else as they are")
+	f.StringVar(&d.labels, "labels", "", "the `COLUMN` of Parquet files, or member of the .json in tar archives, that has the classes (default label)")
 	f.Float64Var(&d.maxCorrupt, "max-corrupt", 0.01, "leave out damaged images of a folder up to this `SHARE` of all")
 }
 
 // of is what the flags say for a network.
 func (d *dataFlags) of(s arch.Spec) trial.Data {
-	t := trial.Data{Name: d.name, Train: d.train, Validation: d.val, Resolution: d.resolution, MaxCorrupt: d.maxCorrupt}
+	t := trial.Data{Name: d.name, Train: d.train, Validation: d.val, Resolution: d.resolution, Labels: d.labels, MaxCorrupt: d.maxCorrupt}
 	if t.MaxCorrupt == 0 {
 		t.MaxCorrupt = -1 // none; 0 would be the default
 	}

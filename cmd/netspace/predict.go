@@ -36,7 +36,7 @@ func newPredictCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "predict MODEL --weights FILE IMAGE…|FOLDER…",
 		Short: "Say what is on images",
-		Long: `Run a trained network on image files (JPEG, PNG), or on all in folders and the
+		Long: `Run a trained network on image files (JPEG, PNG, WebP), or on all in folders and the
 folders below, and print the most probable classes of each.
 
 Images are resized, cropped and normalised as they were for an evaluation of the
@@ -137,7 +137,7 @@ func runPredict(ctx context.Context, a *app, o predictOptions) (err error) {
 	}
 	switch {
 	case p.done == 0 && p.damaged == 0:
-		return usagef("%s: there are no JPEG or PNG images", strings.Join(o.images, ", "))
+		return usagef("%s: there are no JPEG, PNG or WebP images", strings.Join(o.images, ", "))
 	case p.damaged > 0:
 		return fmt.Errorf("%d of %d images are damaged or not readable", p.damaged, p.done+p.damaged)
 	}

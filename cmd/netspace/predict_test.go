@@ -117,7 +117,7 @@ func TestPredict(t *testing.T) {
 	}
 
 	for _, c := range []struct{ want, args string }{
-		{"there are no JPEG or PNG images", t.TempDir()},
+		{"there are no JPEG, PNG or WebP images", t.TempDir()},
 		{"no such file", filepath.Join(folder, "e.png")},
 		{"must be at least 1", folder + " --top 0"},
 		{"2 means", folder + " --mean 0.5,0.5"},

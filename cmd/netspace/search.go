@@ -41,8 +41,11 @@ type searchOptions struct {
 	recipe  recipeFlags
 	block   searchBlock
 	seed    uint64
-	images  struct{ train, validation, resolution int }
-	final   struct {
+	images  struct {
+		train, validation, resolution int
+		labels                        string
+	}
+	final struct {
 		epochs, threads int
 		recipe          string
 	}
@@ -118,6 +121,7 @@ what was asked for is wrong.`,
 	f.StringVar(&o.block.Schedule, "schedule", study.Halving, strings.Join(study.Schedules(), " or "))
 	f.IntVar(&o.block.Finalists, "finalists", study.DefaultFinalists, "networks that are trained again before one is chosen")
 	f.IntVar(&o.block.Reruns, "reruns", study.DefaultReruns, "trainings of each of them with fresh seeds")
+	f.StringVar(&o.images.labels, "labels", "", "the `COLUMN` of Parquet files, or member of the .json in tar archives, that has the classes (default label)")
 	f.IntVar(&o.images.train, "train-images", 0, "train on the first `N` training images while searching; 0: all that are not held out")
 	f.IntVar(&o.images.validation, "val-images", 0, "compare networks on `N` images; 0: a tenth of the training images, at most 10000, or half of the data set's own validation images")
 	f.IntVar(&o.block.Estimate, "estimate-images", -1, "estimate the error of the winner by `N` further images; 0: not at all, -1: as many as --val-images")
@@ -333,7 +337,7 @@ func differing(r, base train.Recipe) (map[string]any, error) {
 
 // split says which images train, validate, and estimate the error of the winner; side is that of the images.
 func (o *searchOptions) split(ctx context.Context, b *searchBlock) (images map[string]any, side int, err error) {
-	d := trial.Data{Name: o.data, Resolution: o.images.resolution}
+	d := trial.Data{Name: o.data, Resolution: o.images.resolution, Labels: o.images.labels}
 	count := func(validation int) (train, val int, err error) {
 		d.Validation = validation
 		data, err := d.Open(ctx, false)
@@ -376,6 +380,9 @@ func (o *searchOptions) split(ctx context.Context, b *searchBlock) (images map[s
 	images = map[string]any{"name": o.data, "train": train, "validation": validation}
 	if o.images.resolution > 0 {
 		images["resolution"] = o.images.resolution
+	}
+	if o.images.labels != "" {
+		images["labels"] = o.images.labels
 	}
 	return images, side, nil
 }
