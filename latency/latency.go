@@ -48,6 +48,7 @@ func (t Task) withDefaults() (Task, error) {
 type Result struct {
 	Milliseconds float64 // of a batch: the median of the runs
 	P95          float64 // their 95th percentile, in milliseconds
+	Fastest      float64 // the fastest run, in milliseconds: what other programs on the device disturb least
 	Runs         int
 	Memory       int64         // bytes that the compiled program holds; 0: not known
 	Profile      []engine.Cost // seconds per run; empty where it was not asked for
@@ -62,6 +63,7 @@ func resultOf(runs []float64) Result {
 	return Result{
 		Milliseconds: stat.Quantile(0.5, stat.Empirical, runs, nil),
 		P95:          stat.Quantile(0.95, stat.Empirical, runs, nil),
+		Fastest:      runs[0],
 		Runs:         len(runs),
 	}
 }

@@ -94,7 +94,7 @@ func TestCommand(t *testing.T) {
 	}
 	ctx := context.Background()
 	// Batch 64, 2 threads, 3×9×11: sorted 2 3 9 11 64.
-	if r, err := measure(ctx, "shape"); err != nil || r.Milliseconds != 9 || r.P95 != 64 || r.Runs != 5 || r.Memory != 0 {
+	if r, err := measure(ctx, "shape"); err != nil || r.Milliseconds != 9 || r.P95 != 64 || r.Fastest != 2 || r.Runs != 5 || r.Memory != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r, err := measure(ctx, " 1.5e0\n"); err != nil || r.Milliseconds != 1.5 || r.P95 != 1.5 || r.Runs != 1 {

@@ -74,7 +74,7 @@ func TestBenchInfer(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[0]), &l); err != nil || status != 0 || len(lines) != 2 {
 		t.Fatalf("status %d, %q, %v: %s", status, out, err, errs)
 	}
-	if l.Model != net || l.Resolution != 8 || l.Batch != 2 || l.Threads != 1 || !(l.Milliseconds > 0) || l.P95 < l.Milliseconds || l.Runs < 3 ||
+	if l.Model != net || l.Resolution != 8 || l.Batch != 2 || l.Threads != 1 || !(l.Milliseconds > 0) || l.P95 < l.Milliseconds || !(l.Fastest > 0) || l.Fastest > l.Milliseconds || l.Runs < 3 ||
 		math.Abs(l.ImagesPerSecond*l.Milliseconds-2000) > 1 || l.MemoryMiB <= 0 {
 		t.Errorf("%+v", l)
 	}

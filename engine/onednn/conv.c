@@ -93,6 +93,7 @@ static void describe_tiles(struct ns_conv *c, const int *wanted, ns_conv_info *i
 	info->wd = wanted[BWD_D] ? sizeof(float) * ns_tile_weights(s, BWD_D) : 0;
 	info->same_d = !wanted[BWD_D], info->same_w = info->adds = 1;
 	info->scratch = ns_tile_scratch(s);
+	info->fused = s->fuse;
 }
 
 // A forward kernel that adds the bias, adds what is there and applies the activation, if oneDNN has a fast one.
@@ -318,7 +319,7 @@ int ns_conv_adds(const struct ns_conv *c) { return c->tiled; }
 int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d, void *scratch) {
 	if (c->tiled) {
 		int data = which == NS_DATA, gradient = which == NS_WEIGHTS || which == NS_WEIGHTS_ADD;
-		ns_tile_exec(&c->shape, which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, data ? a : gradient ? b : d, scratch);
+		ns_tile_exec(&c->shape, which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, NULL, data ? a : gradient ? b : d, scratch);
 		return dnnl_success;
 	}
 	dnnl_stream_t st = c->stream[t];
@@ -351,6 +352,10 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 }
 
 int ns_conv_fused(struct ns_conv *c, int t, void *x, void *w, void *bias, void *y, void *scratch) {
+	if (c->tiled) {
+		ns_tile_exec(&c->shape, NS_FORWARD, x, w, bias, y, scratch);
+		return dnnl_success;
+	}
 	dnnl_stream_t st = c->stream[t];
 	dnnl.memory_set_data_handle_v2(c->src[t], x, st);
 	dnnl.memory_set_data_handle_v2(c->dst[t], y, st);

@@ -43,6 +43,8 @@ typedef struct {
 	int64_t x_image, y_image;
 	int left, right;         // whether the input before and after the tile's exists
 	int add;                 // to what is in y
+	const float *bias;       // of the outputs, to add; or NULL
+	int act;                 // what to apply to the sums
 } tile_part;
 
 INLINE void tile_store(const tile_part *s, float *y, int v, vf sum) {
@@ -75,6 +77,13 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int mode) {
 			for (int q = 0; q < Q; q++)
 #pragma GCC unroll 28
 				for (int r = 0; r < M; r++) acc[(v * Q + q) * M + r] = load_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, v < s->whole ? s->y_apart : 0);
+	if (s->bias)
+#pragma GCC unroll 4
+		for (int v = 0; v < W; v++) {
+			vf bias = load_apart(s->bias + v * LANES, v < s->whole ? BLOCK : 0);
+#pragma GCC unroll 28
+			for (int r = 0; r < Q * M; r++) acc[v * Q * M + r] += bias;
+		}
 	const int first = mode == POINT || mode == ROW2_BACK ? 0 : -1;
 	const int last = mode == POINT ? M - 1 : mode == ROW1 ? M : mode == ROW2 ? 2 * M - 1 : M / 2;
 	for (int k = s->k0; k < s->k1; k++) {
@@ -125,6 +134,9 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int mode) {
 			}
 		}
 	}
+	if (s->act == NS_RELU)
+#pragma GCC unroll 28
+		for (int r = 0; r < W * Q * M; r++) acc[r] = maximum(acc[r], splat(0));
 #pragma GCC unroll 4
 	for (int v = 0; v < W; v++)
 #pragma GCC unroll 4
@@ -226,6 +238,17 @@ static tile_pass pass_of(const ns_shape *s, int data) {
 	return p;
 }
 
+// An activation that takes more than registers: of what a tile has written, from the first-level cache.
+static __attribute__((noinline)) void activate(const tile_part *s, int W, int Q, int M) {
+	for (int v = 0; v < W; v++)
+		for (int q = 0; q < Q; q++)
+			for (int r = 0; r < M; r++) {
+				float *y = s->y + v * s->y_next + q * s->y_image + r * BLOCK;
+				vf z = load_apart(y, v < s->whole ? s->y_apart : 0);
+				tile_store(s, y, v, act_of(z, s->act));
+			}
+}
+
 // The rows of outputs of q images by tiles of w vectors.
 static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 	static const int shift[4][3] = {[POINT] = {0}, [ROW1] = {0, 1, 2}, [ROW2] = {0, 1, 2}, [ROW2_BACK] = {0, 0, 1}};
@@ -248,6 +271,7 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 			if (m > left) m = left;
 			s.right = right || left > m;
 			tiles[mode][w][q][m](&s);
+			if (s.act > NS_RELU) activate(&s, w, q, m);
 			s.x += (mode == ROW2 ? 2 * m : mode == ROW2_BACK ? m / 2 : m) * BLOCK;
 			s.y += m * BLOCK, s.left = 1;
 		}
@@ -257,8 +281,9 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 // Weights that are read again and again: to stay in the first-level cache.
 #define WEIGHTS_AT_ONCE (24 << 10)
 
-// Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][input channels][taps][LANES].
-static void tile_product(const ns_shape *s, int data, const float *x, const float *w, float *y) {
+// Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][input channels][taps][LANES];
+// bias: of the outputs, or NULL.
+static void tile_product(const ns_shape *s, int data, const float *x, const float *w, const float *bias, float *y) {
 	const tile_pass p = pass_of(s, data);
 	const ns_tile t = choose(s, p.mode, p.vectors, p.ow, p.images);
 	const int taps = s->kernel;
@@ -272,7 +297,9 @@ static void tile_product(const ns_shape *s, int data, const float *x, const floa
 			m = p.vectors - v < t.vectors ? p.vectors - v : t.vectors;
 			a.whole = p.out_blocks / HALVES - v;
 			for (int b = 0; b < p.blocks; b += at_once) {
-				a.blocks = p.blocks - b < at_once ? p.blocks - b : at_once, a.add = b > 0;
+				a.blocks = p.blocks - b < at_once ? p.blocks - b : at_once, a.add = b > 0 || s->sum;
+				a.bias = bias && b == 0 ? bias + (g * p.out_blocks + v * HALVES) * BLOCK : NULL;
+				a.act = b + a.blocks == p.blocks ? s->act : NS_IDENTITY;
 				a.w = w + (g * p.vectors + v) * vector + (int64_t)b * BLOCK * taps * LANES;
 				for (int n = 0, q; n < p.images; n += q) {
 					q = m == t.vectors && p.images - n >= t.images ? t.images : 1;

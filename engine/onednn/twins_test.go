@@ -346,6 +346,103 @@ func TestTiles(t *testing.T) {
 	})
 }
 
+// What a tile does to its sums when nobody wants gradients: bias, what is there, activation; for every kind of row,
+// with images and halves of vectors left over, and weights that are done in parts.
+func TestTileEpilogues(t *testing.T) {
+	vectors(t, func(t *testing.T, e *Engine, block int) {
+		for i, w := range []int{1, 7, 9, 29} {
+			for j, kernel := range []int{1, 3} {
+				for stride := 1; stride <= 2; stride++ {
+					for act := range graph.Sigmoid + 1 {
+						for bits := range 4 {
+							e.tile = [2]int{1 + (i+bits)%4, 1 + (i+j)%2}
+							c := convolution{
+								in: block * (1 + i%3), out: block*(1+(i+bits)%4) - (i+j)%2, h: 2 + i%2, w: w,
+								kernel: kernel, stride: stride, groups: 1, batch: 6, chunk: 3,
+							}
+							if i == 2 {
+								c.in = 320 / kernel // whose weights do not fit the first-level cache
+							}
+							if act == graph.Sigmoid {
+								c.out = block * (1 + (i+bits)%4) // it lifts padding from zero
+							}
+							c.fused(t, e, block, act, bits&1 != 0, bits&2 != 0)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// fused runs act(conv(x) + bias + y) as an inference program does.
+func (c convolution) fused(t *testing.T, e *Engine, block int, act graph.Activation, bias, sum bool) {
+	t.Helper()
+	var rec graph.Recorder
+	before := rec.Conv(graph.Name{Part: "before"}, rec.Input(c.in, c.h, c.w), graph.Conv{Out: c.in, Kernel: 1, Stride: 1, Groups: 1})
+	rec.Conv(graph.Name{Part: "conv"}, before, graph.Conv{Out: c.out, Kernel: c.kernel, Stride: c.stride, Groups: c.groups, Bias: bias})
+	g, err := rec.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := byHand(e, g, block, c.batch)
+	defer h.Close()
+	h.opt.Inference = true
+	x, y := h.newTensor(1, "x"), h.newTensor(2, "y")
+	k := &conv{node: 2, kind: h.kinds[2], root: &root{node: 1, chunk: c.chunk}, raw: y, epilogue: epilogue{on: true, act: act, sum: sum}}
+	if bias {
+		k.norm = &norm{node: 2, bias: true}
+		k.epilogue.bias = k.norm
+	}
+	h.convs[2] = k
+	if err := h.makeWeights(h.lowering); err != nil {
+		t.Fatal(err)
+	}
+	what := fmt.Sprintf("%+v on %v, activation %d, bias %v, sum %v", c, h.impls(k.weight), act, bias, sum)
+	if k.weight.prims.group {
+		return
+	}
+	if k.weight.prims.info.fused == 0 {
+		t.Fatal(what + ": not fused")
+	}
+	h.begin(c.chunk, true)
+	h.convForward(k, x.buf)
+	r := rand.New(rand.NewPCG(uint64(c.in), uint64(c.h*c.w)))
+	in, there := integers(r, c.batch*c.in*c.h*c.w, 3), integers(r, c.batch*c.out*y.area(), 3)
+	params := []values{integers(r, g.Params[1].Size(), 3), integers(r, c.out, 3)}
+	h.run(t, func() {
+		h.set(x, in)
+		h.set(y, nil)
+		if sum {
+			h.set(y, there)
+		}
+		for i, p := range g.Params[1:] {
+			w := make([]float32, len(params[i]))
+			for j := range w {
+				w[j] = float32(params[i][j])
+			}
+			if err := h.Set(engine.Params, p.Name, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	want, _, _ := c.twin(in, params[0], make(values, len(there)), y.h, y.w)
+	for i := range want {
+		if bias {
+			want[i] += params[1][i/y.area()%c.out]
+		}
+		if sum {
+			want[i] += there[i]
+		}
+		want[i], _ = activation(want[i], act)
+	}
+	tolerance := 0.0
+	if act > graph.ReLU {
+		tolerance = 1e-6 // exp
+	}
+	h.check(t, what, y, want, tolerance)
+}
+
 // direct.h: dense, groups and depthwise, forward and both ways back, wherever oneDNN leaves
 // a shape to scalar code; what it has kernels for is compared as well.
 func TestDirectKernels(t *testing.T) {
