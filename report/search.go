@@ -68,7 +68,11 @@ func newSearchPart(l analysis.SearchLog) searchPart {
 	}
 	var bounds []string
 	for _, b := range l.Bounds {
-		bounds = append(bounds, strings.ReplaceAll(b.Metric, "_", " ")+" "+b.Range)
+		bound := strings.ReplaceAll(b.Metric, "_", " ") + " " + b.Range
+		if b.Unit == "bytes" || b.Unit == "milliseconds" { // of which numbers alone say nothing
+			bound += " " + b.Unit
+		}
+		bounds = append(bounds, bound)
 	}
 	p.Bounds = strings.Join(bounds, ", ")
 	for _, f := range l.Fronts {
@@ -101,10 +105,14 @@ func pareto(l analysis.SearchLog, f analysis.Front) *figure.Chart {
 	if len(f.Points) == 0 {
 		return nil
 	}
+	title := "Error (%) against " + f.Metric
+	if f.Metric == "latency" {
+		title += " (ms)"
+	}
 	ch := &figure.Chart{
-		Width: 262, Height: 205, Title: f.Metric,
+		Width: 262, Height: 205, Title: title,
 		Alt: "Error against " + f.Metric + " of the networks that were trained wholly, with the front",
-		X:   figure.Axis{Log: true, Min: math.Inf(1), Max: math.Inf(-1), Ticks: 4},
+		X:   figure.Axis{Log: true, Decimal: true, Format: metric.Short, Min: math.Inf(1), Max: math.Inf(-1), Ticks: 4},
 		Y:   figure.Axis{Min: math.Inf(1), Max: math.Inf(-1), Ticks: 4},
 	}
 	others := figure.Points{Series: 1, Size: 2.4}

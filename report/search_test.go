@@ -18,7 +18,7 @@ func madeSearch() analysis.SearchLog {
 	ms := 0.7
 	l := analysis.SearchLog{
 		Name: "search", Space: "regnetx", Schedule: "halving", Trainings: 12,
-		Bounds: []analysis.SearchBound{{Metric: "flops", Unit: "multiply-adds", Range: "..5M"}, {Metric: "weights_size", Unit: "bytes", Range: "..2MB"}},
+		Bounds: []analysis.SearchBound{{Metric: "flops", Unit: "multiply-adds", Range: "..5M"}, {Metric: "weights_size", Unit: "bytes", Range: "..2M"}},
 		Rungs:  []analysis.SearchRun{{Epochs: 2, Networks: []int{4, 2, 0, 1, 3, 5}, Failed: 1, Cost: 2.4}, {Epochs: 5, Networks: []int{2, 4}, Cost: 1.2}},
 		Drawn:  9, Rejected: 3, Noise: 0.31,
 		Latency: &analysis.Latencies{Device: "a phone", Measured: map[int]float64{2: 0.7, 4: 0.4}, Modelled: map[int]bool{6: false}, Predicted: 1, Fitted: 20, Median: 0.0314, P90: 0.112, Model: 0.09},
@@ -76,7 +76,7 @@ func TestPageOfASearch(t *testing.T) {
 	s.Search = &l
 	page := mustPage(t, mustFind(t, quick, s))
 	for _, want := range []string{
-		"Network #2 of regnetx has a test error of 9.87\u00a0%.", "<h2>The search</h2>", "flops ..5M, weights size ..2MB", "the best of the 2 finalists with a chance of 97 %",
+		"Network #2 of regnetx has a test error of 9.87\u00a0%.", "<h2>The search</h2>", "flops ..5M, weights size ..2M bytes", `<a href="#search-log">Search</a>`, "the best of the 2 finalists with a chance of 97 %",
 		"<td>#4</td>", "the winner: #2: 4.5M flops, error 14.40 %", "the winner: #2: 0.7 ms, error 14.40 %", "#0: 0.77 ms, error 19.00 %",
 		"tell nothing of the distribution of errors in the space", "3.1 % in the median, on nine in ten by at most 11 %",
 	} {
