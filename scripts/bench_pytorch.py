@@ -9,6 +9,8 @@ measurement is a process of its own; the three take turns, --rounds times,
 so that all see the same machine, and the best round counts for each. Memory
 is the peak resident size of the process, of PyTorch the smaller of the two.
 
+With --avx2 every side is limited to AVX2, as on processors without AVX-512.
+
 With --before, another netspace takes its turns, too, and the last column is
 the ratio to it: the same machine, the same minutes, before and after a change.
 
@@ -26,6 +28,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+# What keeps PyTorch's own kernels, oneDNN (its and ours, which our kernels follow) and OpenBLAS from AVX-512.
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}
 
 LAYOUTS = ("contiguous", "channels-last")
 
@@ -103,9 +108,9 @@ def measure_pytorch(spec, batch, layout, seconds):
     print(json.dumps({"images_per_second": batch * steps / (time.perf_counter() - began)}))
 
 
-def run(command):
-    """Runs a process; returns its last line of JSON and its peak resident bytes."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+def run(command, limits):
+    """Runs a process, environment variables limits set; returns its last line of JSON and its peak resident bytes."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **limits}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     out = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -124,15 +129,15 @@ def measure(name, group_width, spec, batch, options, file):
     before = options.before and [options.before, *ours[1:]]
     if before:
         row["before"] = 0.0
-    memory = {"netspace": 0, **{l: 0 for l in LAYOUTS}}
+    memory, limits = {"netspace": 0, **{l: 0 for l in LAYOUTS}}, AVX2 if options.avx2 else {}
     for _ in range(options.rounds):
         for layout, command in torch_side.items():
-            result, peak = run(command)
+            result, peak = run(command, limits)
             row["pytorch"][layout] = max(row["pytorch"][layout], result["images_per_second"])
             memory[layout] = max(memory[layout], peak)
         if before:
-            row["before"] = max(row["before"], run(before)[0]["images_per_second"])
-        result, peak = run(ours)
+            row["before"] = max(row["before"], run(before, limits)[0]["images_per_second"])
+        result, peak = run(ours, limits)
         if result["images_per_second"] > row["netspace"]:
             row["netspace"], row["peak_fraction"] = result["images_per_second"], result["peak_fraction"]
         memory["netspace"] = max(memory["netspace"], peak)
@@ -148,15 +153,15 @@ def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values)) if values else float("nan")
 
 
-def machine():
-    """What ran this."""
+def machine(options):
+    """What runs this."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         cpu = "unknown CPU"
     torch = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], stdout=subprocess.PIPE, text=True, check=True)
-    return f"{cpu}, {os.cpu_count()} cores; PyTorch {torch.stdout.strip()}; one thread"
+    return f"{cpu}, {os.cpu_count()} cores; PyTorch {torch.stdout.strip()}; one thread" + (", limited to AVX2" if options.avx2 else "")
 
 
 class Table:
@@ -213,6 +218,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--netspace", default="bin/netspace", help="the program (default bin/netspace)")
     parser.add_argument("--before", metavar="PROGRAM", default=os.environ.get("NETSPACE_BEFORE"), help="another netspace to compare with (default: $NETSPACE_BEFORE)")
+    parser.add_argument("--avx2", action="store_true", help="let neither side use AVX-512")
     parser.add_argument("--only", default="", help="only the networks whose name contains this")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--seconds", type=float, default=3, help="of one measurement (default 3)")
@@ -229,7 +235,7 @@ def main():
         for name, group_width, spec in population:
             print(json.dumps({"name": name, "group_width": group_width, "spec": spec}))
         return
-    print(machine() + "\n")
+    print(machine(options) + "\n")
     table, rows = Table(options.markdown, options.before), []
     with tempfile.TemporaryDirectory() as folder:
         for name, group_width, spec in population:

@@ -123,10 +123,10 @@ func (e *Engine) compileFolded(g *graph.Graph, o engine.Options) (*folded, error
 
 // togetherFloats bounds what the images that go through the network together have in memory at its
 // widest place, so that a value is still in the second-level cache when it is read.
-const togetherFloats = 96 << 10
+const togetherFloats = 192 << 10
 
 // togetherPositions are the positions of its smallest map below which reading the weights costs more than using them.
-const togetherPositions = 64
+const togetherPositions = 256
 
 // together is how many images go through the whole network at a time: a divisor of the batch.
 func together(g *graph.Graph, o engine.Options) int {
