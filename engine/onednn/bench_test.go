@@ -27,10 +27,22 @@ func BenchmarkConvolutions(b *testing.B) {
 		{in: 64, out: 64, h: 14, w: 14, kernel: 3, groups: 8},
 		{in: 64, out: 64, h: 14, w: 14, kernel: 3, groups: 4},
 		{in: 72, out: 72, h: 14, w: 14, kernel: 3, groups: 3},
+		{in: 24, out: 24, h: 28, w: 28, kernel: 3, groups: 12},
+		{in: 64, out: 64, h: 14, w: 14, kernel: 3, groups: 32},
+		{in: 64, out: 64, h: 14, w: 14, kernel: 3, groups: 16},
+		{in: 24, out: 24, h: 28, w: 28, kernel: 3, groups: 3},
+		{in: 64, out: 64, h: 28, w: 28, kernel: 3, stride: 2, groups: 16},
+		{in: 72, out: 72, h: 7, w: 7, kernel: 3, groups: 9},
+		{in: 72, out: 72, h: 28, w: 28, kernel: 3, stride: 2, groups: 3},
+		{in: 96, out: 96, h: 28, w: 28, kernel: 3, groups: 96},
+		{in: 96, out: 96, h: 28, w: 28, kernel: 3, stride: 2, groups: 96},
+		{in: 144, out: 144, h: 14, w: 14, kernel: 5, groups: 144},
+		{in: 144, out: 144, h: 14, w: 14, kernel: 5, stride: 2, groups: 144},
+		{in: 72, out: 72, h: 14, w: 14, kernel: 7, groups: 72},
 	} {
 		c.stride, c.groups = max(1, c.stride), max(1, c.groups)
 		area := c.h * c.w / c.stride / c.stride
-		c.chunk = max(chunkBudget/(c.in*c.h*c.w+2*c.out*area), (minPositions+area-1)/area)
+		c.chunk = max(2, chunkBudget/(c.in*c.h*c.w+2*c.out*area), (minPositions+area-1)/area) &^ 1
 		c.batch = c.chunk
 		b.Run(fmt.Sprintf("%dx%d/%d-%d@%d/stride%d/groups%d", c.kernel, c.kernel, c.in, c.out, c.h, c.stride, c.groups), func(b *testing.B) {
 			block := 8

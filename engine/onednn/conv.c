@@ -22,7 +22,7 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.h or group.h
+	int direct[3]; // run by direct.h
 	int tiled;     // all by tile.h, without anything of oneDNN
 	char tile[3][24];
 	dnnl_memory_t *bias; // of a fused kernel, one per thread
@@ -191,17 +191,8 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 4, w4, dnnl_f32, dnnl_format_tag_any));
 		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 4, w4, dnnl_f32, dnnl_oihw));
 	}
-	if (s->group) {
-		for (int k = 0; k < 3; k++) {
-			if (!wanted[k]) continue;
-			info->impl[k] = "group";
-			c->direct[k] = 1;
-			TRY("weights layout", direct_layout(s, k, &c->weights[k]));
-		}
-	} else {
-		describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
-		if (*status) goto fail;
-	}
+	describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
+	if (*status) goto fail;
 	info->wf = dnnl.memory_desc_get_size(&c->weights[FWD]);
 	info->wd = wanted[BWD_D] ? dnnl.memory_desc_get_size(&c->weights[BWD_D]) : 0;
 	info->ww = wanted[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
@@ -334,10 +325,7 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
 	if (c->direct[which]) {
-		const ns_shape *s = &c->shape;
-		const ns_convs *ours = !s->wide ? &ns_convs8 : s->block == 8 ? &ns_wide8x2 : &ns_wide16;
-		if (s->group) ours->group(s, which, src, w, dst);
-		else ns_kernels_for(s->block)->direct(s, which, src, w, dst);
+		ns_kernels_for(c->shape.block)->direct(&c->shape, which, src, w, dst);
 		return dnnl_success;
 	}
 	dnnl.memory_set_data_handle_v2(c->src[t], src, st);

@@ -11,7 +11,7 @@ import (
 // blockOf is the number of channels that sit side by side in memory. It is 8,
 // one AVX2 vector: widths of the method are multiples of 8, so nothing is wasted
 // on padding. Where the processor has wide vectors and every convolution is made
-// of whole blocks of 16, or of groups that group.h packs into them, it is 16: kernels
+// of whole blocks of 16, or of groups that fill them, it is 16: kernels
 // are up to a tenth faster then.
 func blockOf(g *graph.Graph, wide bool) int {
 	if !wide {
@@ -26,25 +26,30 @@ func blockOf(g *graph.Graph, wide bool) int {
 		depthwise := n.Groups == n.C && n.Groups == in
 		grouped := n.Groups > 1 && !depthwise
 		whole := n.C/n.Groups%16 == 0 && in/n.Groups%16 == 0
-		if n.C%16 != 0 || grouped && !whole && (n.C/n.Groups > 16 || groupKernel(n, in, 16, true) == 0) {
+		if n.C%16 != 0 || grouped && !whole && (n.C/n.Groups > 16 || ownWidth(n, in, 16, true) == 0) {
 			return 8
 		}
 	}
 	return 16
 }
 
-// groupKernel is the group width of a convolution that group.h has kernels for,
-// else 0. A dense convolution is one group.
-func groupKernel(n *graph.Node, in, block int, wide bool) int {
+// ownWidth is the group width of a convolution whose lanes have inputs of their own in tile.h: groups that share
+// a block, down to depthwise; and with wide vectors groups of an odd number of blocks of 8, which leave
+// half a vector empty. Else, and where tiles do not fit, it is 0. A dense convolution is one group.
+func ownWidth(n *graph.Node, in, block int, wide bool) int {
 	width := n.C / max(1, n.Groups)
-	if in != n.C || n.Kernel != 3 || n.Stride > 2 {
+	if in != n.C || n.Stride > 2 {
 		return 0
 	}
 	switch {
-	case width == 2 || width == 4 || width == 8 && wide:
+	case n.Groups > 1 && width == 1 && (n.Kernel == 3 || n.Kernel == 5 || n.Kernel == 7):
+		return 1
+	case n.Kernel != 3:
+		return 0
+	case width == 2 || width == 4 || width == 8 && block == 16:
 		return width
-	case width >= block && width <= 32 && wide:
-		return ceil(width, block)
+	case wide && block == 8 && width >= 8 && width <= 24 && ceil(width, 8)%16 != 0:
+		return ceil(width, 8)
 	}
 	return 0
 }

@@ -40,13 +40,6 @@ typedef struct ns_kernels {
 // Sixteen lanes are for processors with AVX-512 alone.
 extern const ns_kernels ns_kernels8, ns_kernels16;
 
-// Convolution kernels of ours in groups of a few channels.
-typedef struct {
-	void (*group)(const ns_shape *s, int which, float *src, float *w, float *dst); // as ns_kernels.direct
-} ns_convs;
-extern const ns_convs ns_convs8;             // blocks of 8
-extern const ns_convs ns_wide8x2, ns_wide16; // on AVX-512: two blocks of 8 to a vector, a block of 16
-
 // A tile of tile.h: vectors of outputs by positions in so many images; of the weight gradient,
 // vectors of the outputs' gradient by input channels.
 typedef struct {

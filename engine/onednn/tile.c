@@ -7,27 +7,31 @@
 static const ns_tiles *tiles_of(const ns_shape *s) { return !s->wide ? &ns_tiles8 : s->block == 8 ? &ns_tiles8x2 : &ns_tiles16; }
 
 int ns_tiled(const ns_shape *s) {
-	if (s->plain_src || (s->kernel != 1 && s->kernel != 3) || s->stride > 2 || (s->groups > 1 && s->groups == s->ic)) return 0;
-	return s->group == 0 || s->group % tiles_of(s)->lanes == 0;
+	if (s->plain_src || s->stride > 2) return 0;
+	if (s->width == 1 && s->wide && s->block == 8 && s->n == 1) return 0; // oneDNN has wide vectors for a lone image
+	return s->kernel == 1 ? s->width == 0 : s->kernel == 3 || (s->width == 1 && (s->kernel == 5 || s->kernel == 7));
 }
 
 ns_tile ns_tile_choice(const ns_shape *s, int which) { return tiles_of(s)->choice(s, which); }
 
-// Outputs of a group in whole vectors, and the floats of one vector's weights for a row of the kernel.
+// The lanes of a vector that have weights of their own, outputs of a group in vectors, the inputs of
+// each, and the floats of one vector's weights for a row of the kernel. width: of groups that share a block, else 0.
 typedef struct {
-	int lanes, in, out, vectors;
+	int lanes, groups, width, in, out, vectors;
 	int64_t row;
 } layout;
 
 static layout layout_of(const ns_shape *s, int data) {
-	layout l = {.lanes = tiles_of(s)->lanes, .in = (data ? s->oc : s->ic) / s->groups, .out = (data ? s->ic : s->oc) / s->groups};
+	layout l = {.lanes = s->width ? s->block : tiles_of(s)->lanes, .width = s->width < s->block ? s->width : 0};
+	l.groups = s->width == 1 ? s->oc / s->block : s->groups;
+	l.in = l.width ? l.width : (data ? s->oc : s->ic) / l.groups, l.out = (data ? s->ic : s->oc) / l.groups;
 	l.vectors = (l.out + l.lanes - 1) / l.lanes, l.row = (int64_t)l.in * s->kernel * l.lanes;
 	return l;
 }
 
 int64_t ns_tile_weights(const ns_shape *s, int which) {
-	layout l = layout_of(s, which == 1);
-	return s->groups * l.vectors * s->kernel * l.row;
+	layout l = layout_of(s, which == NS_DATA);
+	return l.groups * l.vectors * s->kernel * l.row;
 }
 
 // Where a weight lies: the first of lanes outputs from out on.
@@ -37,32 +41,42 @@ static int64_t place(const ns_shape *s, const layout *l, int group, int out, int
 
 void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack) {
 	const layout l = layout_of(s, 0);
-	const int k = s->kernel;
-	if (!unpack) memset(packed, 0, sizeof(float) * ns_tile_weights(s, 0));
-	for (int g = 0; g < s->groups; g++)
+	const int k = s->kernel, in = s->ic / s->groups; // of the plain ones, which have zeros between groups that share a block
+	if (!unpack) memset(packed, 0, sizeof(float) * ns_tile_weights(s, NS_FORWARD));
+	for (int g = 0; g < l.groups; g++)
 		for (int o = 0; o < l.out; o++)
-			for (int i = 0; i < l.in; i++)
+			for (int i = 0; i < in; i++)
 				for (int t = 0; t < k * k; t++, plain++) {
-					float *p = packed + place(s, &l, g, o, i, t / k, t % k);
-					if (unpack) *plain = *p;
-					else *p = *plain;
+					const int apart = l.width > 1 && o / l.width != i / l.width;
+					float *p = packed + place(s, &l, g, o, l.width ? i % l.width : i, t / k, t % k);
+					if (unpack) *plain = apart ? 0 : *p;
+					else if (!apart) *p = *plain;
 				}
 }
 
-// The weights of backward data from those of forward: inputs and outputs change places. At stride 1 taps
-// are turned around; at stride 2 rows are in the order in which rows of inputs read them.
+// The row of the kernel that is number r in the weights of backward data of stride 2: first those that even rows
+// of inputs were read by, whose order is that of the outputs, then those of odd rows.
+static int row_back(int kernel, int r) {
+	const int pad = kernel / 2, even = pad + 1 - pad % 2;
+	return r < even ? 2 * (even - 1 - r) + pad % 2 : 2 * (kernel - 1 - r) + 1 - pad % 2;
+}
+
+// The weights of backward data from those of forward: inputs and outputs change places. At stride 1 rows
+// and taps are turned around.
 static void turn(const ns_shape *s, const float *w, float *to) {
-	static const int row_of[3] = {1, 2, 0};
 	const layout f = layout_of(s, 0), b = layout_of(s, 1);
-	const int k = s->kernel, turned = k == 3 && s->stride == 1;
-	for (int g = 0; g < s->groups; g++)
+	const int k = s->kernel, turned = s->stride == 1 && k > 1;
+	// From the weight of the first lane's input to that of another one: the next input, and in narrow groups the same outputs of the next group.
+	int64_t lane[16];
+	for (int l = 0; l < b.lanes; l++) lane[l] = b.width ? (int64_t)(l % b.width) * k * f.lanes + l / b.width * b.width : (int64_t)l * k * f.lanes;
+	for (int g = 0; g < b.groups; g++)
 		for (int v = 0; v < b.vectors; v++)
 			for (int r = 0; r < k; r++)
 				for (int o = 0; o < b.in; o++)
 					for (int t = 0; t < k; t++) {
-						const float *p = w + place(s, &f, g, o, v * b.lanes, k == 1 ? 0 : turned ? 2 - r : row_of[r], turned ? 2 - t : t);
+						const float *p = w + place(s, &f, g, o, v * b.lanes, k == 1 ? 0 : turned ? k - 1 - r : row_back(k, r), turned ? k - 1 - t : t);
 						const int there = b.out - v * b.lanes < b.lanes ? b.out - v * b.lanes : b.lanes;
-						for (int l = 0; l < there; l++) to[l] = p[(int64_t)l * k * f.lanes];
+						for (int l = 0; l < there; l++) to[l] = p[lane[l]];
 						for (int l = there; l < b.lanes; l++) to[l] = 0;
 						to += b.lanes;
 					}

@@ -1,8 +1,8 @@
-// Convolutions of kernel 1 or 3 by register tiles; docs/kernels.md explains tiles, packing and layouts.
+// Convolutions by register tiles; docs/kernels.md explains tiles, packing and layouts.
 //
 // A tile is W vectors of output channels at M positions of a row, in each of Q images. For every
 // input channel it loads the weights of W vectors and, position by position, one input
-// that all lanes share: each weight serves M×Q sums, each input W vectors and up to 3 taps.
+// that serves W vectors and all taps of a row of the kernel: each weight serves M×Q sums.
 // Every sum is taken in the same order whatever the tile: rows of the kernel, input
 // channels, taps. So the tile decides about speed alone.
 #ifndef TILE_H
@@ -12,12 +12,20 @@
 #include "vec.h"
 #include <string.h>
 
-#define HALVES (LANES / BLOCK) // blocks of output channels to a vector
+#define HALVES (LANES / BLOCK) // blocks of output channels, or images, to a vector
 
-// How inputs meet outputs along a row: by one tap; by three at stride 1, output r reads inputs r-1 to r+1; at
+// How inputs meet outputs along a row, at kernel 3: at stride 1, output r reads inputs r-1 to r+1; at
 // stride 2; and the reverse of that, which is backward data (of stride 1 it is a
 // convolution again, with the taps turned around).
-enum { POINT, ROW1, ROW2, ROW2_BACK };
+enum { ROW1, ROW2, ROW2_BACK };
+
+// The inputs of a vector's lanes, by a row of so many taps. DENSE: all have the same one. NARROW: each
+// has those of its group, of which a block has several. OWN: each has its own, depthwise. A vector of
+// two blocks is then the same block of two images, since blocks do not meet.
+enum { DENSE1, DENSE3, NARROW3, OWN3, OWN5, OWN7, FORMS };
+#define TAPS(form) ((form) == DENSE1 ? 1 : (form) == OWN5 ? 5 : (form) == OWN7 ? 7 : 3)
+#define DENSE(form) ((form) <= DENSE3)
+#define OWN(form) ((form) >= OWN3)
 
 // Keeps a value that more than one multiply-add uses in a register: the compiler would load it for each again.
 #if !defined(__x86_64__)
@@ -28,23 +36,32 @@ enum { POINT, ROW1, ROW2, ROW2_BACK };
 #define HOLD(v) __asm__("" : "+x"(v))
 #endif
 
+// Inputs that several places share, where registers are few: the compiler would keep them all, on the stack.
+#if LANES == 8
+#define RELOAD(x) __asm__("" : "+r"(x))
+#else
+#define RELOAD(x) ((void)0)
+#endif
+
 // What a tile works on. Distances in floats.
 typedef struct {
 	const float *x;          // the input of the first output in the first row that it may read
 	const float *w;
 	float *y;
-	int64_t x_row[3], w_row; // from there to the rows of the kernel; from one to the next in w
+	int64_t x_row, w_row;    // from one row of the kernel to the next
 	int k0, k1;              // the rows that are there
 	int blocks;              // of input channels
 	int64_t x_block;
 	int64_t w_next, y_next;  // from one vector of outputs to the next
-	int64_t y_apart;         // between the halves of a vector
+	int64_t x_apart, y_apart; // between the halves of a vector
 	int whole;               // vectors of which both halves are there
 	int64_t x_image, y_image;
-	int left, right;         // whether the input before and after the tile's exists
+	int left, right;         // so many inputs exist before and behind the tile's
 	int add;                 // to what is in y
 	const float *bias;       // of the outputs, to add; or NULL
 	int act;                 // what to apply to the sums
+	int width;               // NARROW: of a group, and the places of its inputs
+	const vi *places;
 } tile_part;
 
 INLINE void tile_store(const tile_part *s, float *y, int v, vf sum) {
@@ -52,86 +69,97 @@ INLINE void tile_store(const tile_part *s, float *y, int v, vf sum) {
 	else store_half(y, sum);
 }
 
-INLINE void tile(const tile_part *s, int W, int Q, int M, int mode) {
-	const int taps = mode == POINT ? 1 : 3;
+// For every lane the one that has input i of its group.
+INLINE vi place_of(int width, int i) {
+	vi at;
+#pragma GCC unroll 16
+	for (int l = 0; l < LANES; l++) at[l] = l / width * width + i;
+	return at;
+}
+
+// An input for every lane; a vector's halves lie apart.
+INLINE vf input_of(const float *x, int64_t apart, vi place, int form) {
+	if (DENSE(form)) return splat(*x);
+	return OWN(form) ? load_apart(x, apart) : __builtin_shuffle(load_apart(x, apart), place);
+}
+
+// One input channel, or one at every lane's place, along a row.
+INLINE void tile_input(const tile_part *s, vf *acc, const float *x, const float *w, vi place, int W, int Q, int M, int form, int mode) {
+	const int taps = TAPS(form), pad = taps / 2;
+	// The inputs that the first and the last output read; sure is the last one that exists for certain.
+	const int first = mode == ROW2_BACK ? -(pad / 2) : -pad, sure = mode == ROW1 ? M - 1 : mode == ROW2 ? 2 * M - 2 : (M - 1) / 2;
+	const int last = mode == ROW2_BACK ? (M - 1 + pad) / 2 : sure + pad;
+	vf t[12];
+#pragma GCC unroll 4
+	for (int v = 0; v < W; v++)
+#pragma GCC unroll 7
+		for (int j = 0; j < taps; j++) {
+			t[v * taps + j] = DENSE(form) ? load(w + v * s->w_next + j * LANES) : load_both(w + v * s->w_next + j * BLOCK);
+			HOLD(t[v * taps + j]);
+		}
+#pragma GCC unroll 30
+	for (int p = first; p <= last; p++) {
+		if ((p < 0 && -p > s->left) || (p > sure && p - sure > s->right)) continue;
+#pragma GCC unroll 4
+		for (int q = 0; q < Q; q++) {
+			vf u = input_of(x + q * s->x_image + p * BLOCK, s->x_apart, place, form);
+			if (W * taps > 1) HOLD(u);
+#pragma GCC unroll 4
+			for (int v = 0; v < W; v++)
+#pragma GCC unroll 7
+				for (int j = 0; j < taps; j++) {
+					const int r = mode == ROW2_BACK ? 2 * p + j - pad : p + pad - j;
+					if (mode == ROW2 && r % 2) continue;
+					const int to = mode == ROW2 ? r / 2 : r;
+					if (to >= 0 && to < M) acc[(v * Q + q) * M + to] += u * t[v * taps + j];
+				}
+		}
+	}
+}
+
+INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 	vf acc[28];
 	// The outputs lie in memory that has not been touched for long: fetch it meanwhile.
 #pragma GCC unroll 4
 	for (int v = 0; v < W; v++)
 #pragma GCC unroll 4
 		for (int q = 0; q < Q; q++)
-#pragma GCC unroll 28
+#pragma GCC unroll 14
 			for (int r = 0; r < M; r++) {
 				float *y = s->y + v * s->y_next + q * s->y_image + r * BLOCK;
-				vf *a = &acc[(v * Q + q) * M + r];
 				if (r % (16 / BLOCK) == 0) {
 					__builtin_prefetch(y, 1);
 					if (HALVES == 2) __builtin_prefetch(y + s->y_apart, 1);
 				}
-				*a = splat(0);
+				acc[(v * Q + q) * M + r] = splat(0);
 			}
 	if (s->add)
 #pragma GCC unroll 4
 		for (int v = 0; v < W; v++)
 #pragma GCC unroll 4
 			for (int q = 0; q < Q; q++)
-#pragma GCC unroll 28
+#pragma GCC unroll 14
 				for (int r = 0; r < M; r++) acc[(v * Q + q) * M + r] = load_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, v < s->whole ? s->y_apart : 0);
 	if (s->bias)
 #pragma GCC unroll 4
 		for (int v = 0; v < W; v++) {
-			vf bias = load_apart(s->bias + v * LANES, v < s->whole ? BLOCK : 0);
+			vf bias = DENSE(form) ? load_apart(s->bias + v * LANES, v < s->whole ? BLOCK : 0) : load_both(s->bias + v * BLOCK);
 #pragma GCC unroll 28
 			for (int r = 0; r < Q * M; r++) acc[v * Q * M + r] += bias;
 		}
-	const int first = mode == POINT || mode == ROW2_BACK ? 0 : -1;
-	const int last = mode == POINT ? M - 1 : mode == ROW1 ? M : mode == ROW2 ? 2 * M - 1 : M / 2;
 	for (int k = s->k0; k < s->k1; k++) {
 		const float *w = s->w + k * s->w_row;
 		for (int b = 0; b < s->blocks; b++) {
-			const float *x = s->x + s->x_row[k] + b * s->x_block;
+			const float *x = s->x + k * s->x_row + b * s->x_block;
+			if (DENSE(form))
 #pragma GCC unroll 4
-			for (int i = 0; i < BLOCK; i++, x++, w += taps * LANES) {
-				vf t[12];
-#pragma GCC unroll 4
-				for (int v = 0; v < W; v++)
-#pragma GCC unroll 3
-					for (int j = 0; j < taps; j++) {
-						t[v * 3 + j] = load(w + v * s->w_next + j * LANES);
-						HOLD(t[v * 3 + j]);
-					}
-#pragma GCC unroll 30
-				for (int p = first; p <= last; p++) {
-					if (mode != POINT && ((p == first && !s->left) || (p == last && !s->right))) continue;
-#pragma GCC unroll 4
-					for (int q = 0; q < Q; q++) {
-						vf u = splat(x[q * s->x_image + p * BLOCK]);
-						if (W * taps > 1) HOLD(u);
-#pragma GCC unroll 4
-						for (int v = 0; v < W; v++) {
-							vf *a = acc + (v * Q + q) * M, *g = t + v * 3;
-							if (mode == POINT) {
-								a[p] += u * g[0];
-							} else if (mode == ROW1) {
-								if (p + 1 < M) a[p + 1] += u * g[0];
-								if (p >= 0 && p < M) a[p] += u * g[1];
-								if (p >= 1) a[p - 1] += u * g[2];
-							} else if (mode == ROW2) {
-								if (p % 2 == 0) {
-									a[p / 2] += u * g[1];
-								} else {
-									if (p + 1 < 2 * M) a[(p + 1) / 2] += u * g[0];
-									if (p >= 1) a[(p - 1) / 2] += u * g[2];
-								}
-							} else {
-								if (p >= 1 && 2 * p - 1 < M) a[2 * p - 1] += u * g[0];
-								if (2 * p < M) a[2 * p] += u * g[1];
-								if (2 * p + 1 < M) a[2 * p + 1] += u * g[2];
-							}
-						}
-					}
+				for (int i = 0; i < BLOCK; i++, w += TAPS(form) * LANES) tile_input(s, acc, x + i, w, (vi){}, W, Q, M, form, mode);
+			else if (OWN(form)) tile_input(s, acc, x, w, (vi){}, W, Q, M, form, mode);
+			else
+				for (int i = 0; i < s->width; i++, w += TAPS(form) * BLOCK) {
+					RELOAD(x);
+					tile_input(s, acc, x, w, s->places[i], W, Q, M, form, mode);
 				}
-			}
 		}
 	}
 	if (s->act == NS_RELU)
@@ -141,101 +169,114 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int mode) {
 	for (int v = 0; v < W; v++)
 #pragma GCC unroll 4
 		for (int q = 0; q < Q; q++)
-#pragma GCC unroll 28
+#pragma GCC unroll 14
 			for (int r = 0; r < M; r++) tile_store(s, s->y + v * s->y_next + q * s->y_image + r * BLOCK, v, acc[(v * Q + q) * M + r]);
 }
 
-// The tiles that there are, at kernel 1, and at kernel 3 with stride 1 and 2: as many sums as the
-// registers hold beside the weights and an input.
-#define TILES4(F, K, W, Q) F(K, W, Q, 1) F(K, W, Q, 2) F(K, W, Q, 3) F(K, W, Q, 4)
-#define TILES6(F, K, W, Q) TILES4(F, K, W, Q) F(K, W, Q, 5) F(K, W, Q, 6)
-#define TILES7(F, K, W, Q) TILES6(F, K, W, Q) F(K, W, Q, 7)
-#define TILES8(F, K, W, Q) TILES7(F, K, W, Q) F(K, W, Q, 8)
-#define TILES9(F, K, W, Q) TILES8(F, K, W, Q) F(K, W, Q, 9)
-#define TILES12(F, K, W, Q) TILES9(F, K, W, Q) F(K, W, Q, 10) F(K, W, Q, 11) F(K, W, Q, 12)
-#define TILES14(F, K, W, Q) TILES12(F, K, W, Q) F(K, W, Q, 13) F(K, W, Q, 14)
-#define TILES28(F, K, W, Q) TILES14(F, K, W, Q) F(K, W, Q, 15) F(K, W, Q, 16) F(K, W, Q, 17) F(K, W, Q, 18) F(K, W, Q, 19) F(K, W, Q, 20) \
-	F(K, W, Q, 21) F(K, W, Q, 22) F(K, W, Q, 23) F(K, W, Q, 24) F(K, W, Q, 25) F(K, W, Q, 26) F(K, W, Q, 27) F(K, W, Q, 28)
+// The tiles that there are: as many sums as the registers hold beside the weights and an input.
+#define TILES4(F, K, S, W, Q) F(K, S, W, Q, 1) F(K, S, W, Q, 2) F(K, S, W, Q, 3) F(K, S, W, Q, 4)
+#define TILES6(F, K, S, W, Q) TILES4(F, K, S, W, Q) F(K, S, W, Q, 5) F(K, S, W, Q, 6)
+#define TILES7(F, K, S, W, Q) TILES6(F, K, S, W, Q) F(K, S, W, Q, 7)
+#define TILES8(F, K, S, W, Q) TILES7(F, K, S, W, Q) F(K, S, W, Q, 8)
+#define TILES9(F, K, S, W, Q) TILES8(F, K, S, W, Q) F(K, S, W, Q, 9)
+#define TILES10(F, K, S, W, Q) TILES9(F, K, S, W, Q) F(K, S, W, Q, 10)
+#define TILES12(F, K, S, W, Q) TILES10(F, K, S, W, Q) F(K, S, W, Q, 11) F(K, S, W, Q, 12)
+#define TILES14(F, K, S, W, Q) TILES12(F, K, S, W, Q) F(K, S, W, Q, 13) F(K, S, W, Q, 14)
 #if LANES == 16
-#define POINTS(F) TILES28(F, POINT, 1, 1) TILES14(F, POINT, 2, 1) TILES9(F, POINT, 3, 1) TILES6(F, POINT, 4, 1)
-#define ROWS(F, K) TILES14(F, K, 1, 1) TILES7(F, K, 1, 2) TILES4(F, K, 1, 4) TILES12(F, K, 2, 1) TILES6(F, K, 2, 2) TILES7(F, K, 3, 1) TILES4(F, K, 4, 1)
-#define STEPS(F, K) TILES8(F, K, 1, 1) TILES7(F, K, 1, 2) TILES8(F, K, 2, 1) TILES4(F, K, 2, 2) TILES4(F, K, 3, 1) TILES4(F, K, 4, 1)
+#define POINTS(F) TILES14(F, DENSE1, ROW1, 1, 1) TILES14(F, DENSE1, ROW1, 2, 1) TILES9(F, DENSE1, ROW1, 3, 1) TILES6(F, DENSE1, ROW1, 4, 1)
+#define ROWS(F, S) TILES14(F, DENSE3, S, 1, 1) TILES7(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 4) TILES12(F, DENSE3, S, 2, 1) TILES6(F, DENSE3, S, 2, 2) \
+	TILES7(F, DENSE3, S, 3, 1) TILES4(F, DENSE3, S, 4, 1)
+#define STEPS(F, S) TILES8(F, DENSE3, S, 1, 1) TILES7(F, DENSE3, S, 1, 2) TILES8(F, DENSE3, S, 2, 1) TILES4(F, DENSE3, S, 2, 2) TILES4(F, DENSE3, S, 3, 1) TILES4(F, DENSE3, S, 4, 1)
+#define OWNS(F, S) TILES14(F, OWN3, S, 1, 1) TILES14(F, OWN5, S, 1, 1) TILES14(F, OWN7, S, 1, 1)
+#define OWN_STEPS(F, S) TILES14(F, OWN3, S, 1, 1) TILES10(F, OWN5, S, 1, 1) TILES10(F, OWN7, S, 1, 1)
+#define NARROWS(F, S) TILES14(F, NARROW3, S, 1, 1) TILES7(F, NARROW3, S, 1, 2)
 #else
-#define POINTS(F) TILES12(F, POINT, 1, 1) TILES6(F, POINT, 2, 1) TILES4(F, POINT, 3, 1)
-#define ROWS(F, K) TILES12(F, K, 1, 1) TILES6(F, K, 1, 2) TILES4(F, K, 1, 3) TILES4(F, K, 2, 1)
-#define STEPS(F, K) TILES8(F, K, 1, 1) TILES6(F, K, 1, 2) TILES4(F, K, 1, 3) TILES4(F, K, 2, 1)
+#define POINTS(F) TILES12(F, DENSE1, ROW1, 1, 1) TILES6(F, DENSE1, ROW1, 2, 1) TILES4(F, DENSE1, ROW1, 3, 1)
+#define ROWS(F, S) TILES12(F, DENSE3, S, 1, 1) TILES6(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 3) TILES4(F, DENSE3, S, 2, 1)
+#define STEPS(F, S) TILES8(F, DENSE3, S, 1, 1) TILES6(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 3) TILES4(F, DENSE3, S, 2, 1)
+#define OWNS(F, S) TILES10(F, OWN3, S, 1, 1) TILES9(F, OWN5, S, 1, 1) TILES7(F, OWN7, S, 1, 1)
+#define OWN_STEPS(F, S) OWNS(F, S)
+#define NARROWS(F, S) TILES10(F, NARROW3, S, 1, 1) TILES4(F, NARROW3, S, 1, 2)
 #endif
+#define ALL(F) POINTS(F) ROWS(F, ROW1) STEPS(F, ROW2) STEPS(F, ROW2_BACK) OWNS(F, ROW1) OWN_STEPS(F, ROW2) OWN_STEPS(F, ROW2_BACK) \
+	NARROWS(F, ROW1) NARROWS(F, ROW2) NARROWS(F, ROW2_BACK)
 
-enum { MOST_W = 4, MOST_Q = 4, MOST_M = 28 };
+enum { MOST_W = 4, MOST_Q = 4, MOST_M = 14 };
 typedef void tile_run(const tile_part *s);
 // Functions of their own: one that held them all would be too much for the compiler's register allocation.
-#define FUNCTION(K, W, Q, M) static __attribute__((noinline)) void tile_##K##_##W##_##Q##_##M(const tile_part *s) { tile(s, W, Q, M, K); }
-POINTS(FUNCTION)
-ROWS(FUNCTION, ROW1)
-STEPS(FUNCTION, ROW2)
-STEPS(FUNCTION, ROW2_BACK)
+#define FUNCTION(K, S, W, Q, M) static __attribute__((noinline)) void tile_##K##_##S##_##W##_##Q##_##M(const tile_part *s) { tile(s, W, Q, M, K, S); }
+ALL(FUNCTION)
 #undef FUNCTION
-#define ENTRY(K, W, Q, M) [K][W][Q][M] = tile_##K##_##W##_##Q##_##M,
-static tile_run *const tiles[4][MOST_W + 1][MOST_Q + 1][MOST_M + 1] = {POINTS(ENTRY) ROWS(ENTRY, ROW1) STEPS(ENTRY, ROW2) STEPS(ENTRY, ROW2_BACK)};
+#define ENTRY(K, S, W, Q, M) [K][S][W][Q][M] = tile_##K##_##S##_##W##_##Q##_##M,
+static tile_run *const tiles[FORMS][3][MOST_W + 1][MOST_Q + 1][MOST_M + 1] = {ALL(ENTRY)};
 #undef ENTRY
 
-static int most_positions(int mode, int w, int q) {
+static int most_positions(int form, int mode, int w, int q) {
 	int m = MOST_M;
-	while (m > 0 && !tiles[mode][w][q][m]) m--;
+	while (m > 0 && !tiles[form][mode][w][q][m]) m--;
 	return m;
+}
+
+// The maps of a pass: forward, or backward data, which goes the other way.
+typedef struct {
+	int form, mode, taps, groups, blocks, vectors, out_blocks; // the last three of a group
+	int inputs, lanes; // of a block, and of a vector, that have weights of their own
+	int halves, together; // blocks and images to a vector
+	int ih, iw, oh, ow;
+	int64_t in_map, out_map;
+} tile_pass;
+
+static tile_pass pass_of(const ns_shape *s, int data) {
+	tile_pass p = {.mode = s->kernel == 1 || s->stride == 1 ? ROW1 : data ? ROW2_BACK : ROW2, .taps = s->kernel};
+	p.form = s->kernel == 1 ? DENSE1 : s->width == 1 ? OWN3 + (s->kernel - 3) / 2 : s->width ? NARROW3 : DENSE3;
+	p.groups = OWN(p.form) ? s->ic / BLOCK : s->groups;
+	p.inputs = DENSE(p.form) || s->width > BLOCK ? BLOCK : s->width;
+	p.lanes = DENSE(p.form) ? LANES : BLOCK, p.halves = DENSE(p.form) ? HALVES : 1, p.together = HALVES / p.halves;
+	const int in = s->ic / BLOCK / p.groups, out = s->oc / BLOCK / p.groups;
+	p.blocks = data ? out : in, p.out_blocks = data ? in : out, p.vectors = (p.out_blocks + p.halves - 1) / p.halves;
+	p.ih = data ? s->oh : s->ih, p.iw = data ? s->ow : s->iw, p.oh = data ? s->ih : s->oh, p.ow = data ? s->iw : s->ow;
+	if (p.form == DENSE1) { // positions that a stride picks have been picked
+		p.ih = p.oh = 1, p.iw = p.ow = s->oh * s->ow;
+	}
+	p.in_map = (int64_t)p.ih * p.iw * BLOCK, p.out_map = (int64_t)p.oh * p.ow * BLOCK;
+	return p;
 }
 
 // Cycles per input channel of a row of outputs in q images: what is slowest of two multiply-adds a
 // cycle, somewhat more than one load (what the weaker processors do), and the wait of a sum for itself.
-static double row_cost(int mode, int w, int q, int ow) {
-	int most = most_positions(mode, w, q), count = (ow + most - 1) / most, taps = mode == POINT ? 1 : 3;
+static double row_cost(const tile_pass *p, int w, int q) {
+	int most = most_positions(p->form, p->mode, w, q), count = (p->ow + most - 1) / most, taps = p->taps;
 	double cost = 0;
-	for (int left = ow, m; left > 0; left -= m, count--) {
+	for (int left = p->ow, m; left > 0; left -= m, count--) {
 		m = (left + count - 1) / count;
-		int inputs = mode == POINT ? m : mode == ROW1 ? m + 2 : mode == ROW2 ? 2 * m + 1 : m / 2 + 1;
-		double multiply = (mode == ROW2_BACK ? 1.5 : taps) * w * q * m / 2, loads = 0.9 * (w * taps + q * inputs), wait = mode == ROW2_BACK ? 8 : 5 * taps;
+		int inputs = p->mode == ROW1 ? m + taps - 1 : p->mode == ROW2 ? 2 * m + taps - 2 : (m - 1 + taps / 2) / 2 + taps / 4 + 1;
+		double half = p->mode == ROW2_BACK ? taps / 2. : taps; // of the taps meet an output
+		double multiply = half * w * q * m / 2, loads = 0.9 * (w * taps + q * inputs), wait = p->mode == ROW2_BACK ? 8 : 5 * taps;
 		double c = multiply > loads ? multiply : loads;
 		cost += (c > wait ? c : wait) + 2; // the loop
 	}
 	return cost;
 }
 
-// The tile for so many vectors of outputs and images.
-static ns_tile choose(const ns_shape *s, int mode, int vectors, int ow, int images) {
-	ns_tile best = {1, most_positions(mode, 1, 1), 1};
-	if (s->vectors && s->vectors <= vectors && s->images <= images && most_positions(mode, s->vectors, s->images)) return (ns_tile){s->vectors, most_positions(mode, s->vectors, s->images), s->images};
+// The tile for a pass.
+static ns_tile choose(const ns_shape *s, const tile_pass *p) {
+	const int images = (s->n + p->together - 1) / p->together;
+	ns_tile best = {1, most_positions(p->form, p->mode, 1, 1), 1};
+	if (s->vectors && s->vectors <= p->vectors && s->images <= images && most_positions(p->form, p->mode, s->vectors, s->images))
+		return (ns_tile){s->vectors, most_positions(p->form, p->mode, s->vectors, s->images), s->images};
 	double least = 0;
-	for (int w = 1; w <= MOST_W && w <= vectors; w++)
+	for (int w = 1; w <= MOST_W && w <= p->vectors; w++)
 		for (int q = 1; q <= MOST_Q && q <= images; q++) {
-			if (!tiles[mode][w][q][1]) continue;
-			int w1 = vectors % w, q1 = images % q;
+			if (!most_positions(p->form, p->mode, w, q)) continue;
+			int w1 = p->vectors % w, q1 = images % q;
 			double cost = 0;
 			// Vectors and images that are left over go by tiles of one image.
-			cost += (double)(vectors / w) * (images / q) * row_cost(mode, w, q, ow);
-			if (q1) cost += (double)(vectors / w) * q1 * row_cost(mode, w, 1, ow);
-			if (w1) cost += (double)images * row_cost(mode, w1, 1, ow);
-			if (least == 0 || cost < least) least = cost, best = (ns_tile){w, most_positions(mode, w, q), q};
+			cost += (double)(p->vectors / w) * (images / q) * row_cost(p, w, q);
+			if (q1) cost += (double)(p->vectors / w) * q1 * row_cost(p, w, 1);
+			if (w1) cost += (double)images * row_cost(p, w1, 1);
+			if (least == 0 || cost < least) least = cost, best = (ns_tile){w, most_positions(p->form, p->mode, w, q), q};
 		}
 	return best;
-}
-
-// The maps of a pass: forward, or backward data, which goes the other way.
-typedef struct {
-	int mode, blocks, vectors, out_blocks; // of a group
-	int ih, iw, oh, ow, images;
-	int64_t in_map, out_map;
-} tile_pass;
-
-static tile_pass pass_of(const ns_shape *s, int data) {
-	tile_pass p = {.mode = s->kernel == 1 ? POINT : s->stride == 1 ? ROW1 : data ? ROW2_BACK : ROW2, .images = s->n};
-	int in = s->ic / BLOCK / s->groups, out = s->oc / BLOCK / s->groups;
-	p.blocks = data ? out : in, p.out_blocks = data ? in : out, p.vectors = (p.out_blocks + HALVES - 1) / HALVES;
-	p.ih = data ? s->oh : s->ih, p.iw = data ? s->ow : s->iw, p.oh = data ? s->ih : s->oh, p.ow = data ? s->iw : s->ow;
-	if (p.mode == POINT) { // positions that a stride picks have been picked
-		p.ih = p.oh = 1, p.iw = p.ow = s->oh * s->ow;
-	}
-	p.in_map = (int64_t)p.ih * p.iw * BLOCK, p.out_map = (int64_t)p.oh * p.ow * BLOCK;
-	return p;
 }
 
 // An activation that takes more than registers: of what a tile has written, from the first-level cache.
@@ -251,29 +292,29 @@ static __attribute__((noinline)) void activate(const tile_part *s, int W, int Q,
 
 // The rows of outputs of q images by tiles of w vectors.
 static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
-	static const int shift[4][3] = {[POINT] = {0}, [ROW1] = {0, 1, 2}, [ROW2] = {0, 1, 2}, [ROW2_BACK] = {0, 0, 1}};
-	const float *x = s.x;
+	const float *x = s.x, *weights = s.w;
 	float *y = s.y;
-	const int mode = p->mode, most = most_positions(mode, w, q), even = mode == ROW2_BACK ? most & ~1 : most;
+	const int mode = p->mode, taps = p->taps, pad = taps / 2, most = most_positions(p->form, mode, w, q), even = mode == ROW2_BACK ? most & ~1 : most;
 	// Parts of a row: the first ones are longer by one. Of ROW2_BACK all but the last are even.
 	const int parts = (p->ow + even - 1) / even, part = p->ow / parts, longer = p->ow % parts;
-	for (int k = 0; k < 3; k++) s.x_row[k] = (int64_t)shift[mode][k] * p->iw * BLOCK;
-	// Whether the last output reads an input behind it.
-	int right = mode == ROW2 ? 2 * p->ow - 1 < p->iw : mode == ROW2_BACK ? p->ow / 2 < p->iw : 0;
+	s.x_row = (int64_t)p->iw * BLOCK;
 	for (int oy = 0; oy < p->oh; oy++) {
-		int row = mode == POINT ? 0 : mode == ROW1 ? oy - 1 : mode == ROW2 ? 2 * oy - 1 : oy / 2; // the first; -1 is not there
-		s.k0 = row < 0, s.k1 = mode == POINT ? 1 : p->ih - row < 3 ? p->ih - row : 3, s.left = 0;
-		if (mode == ROW2_BACK) s.k0 = oy % 2, s.k1 = oy % 2 == 0 ? 1 : row + 1 < p->ih ? 3 : 2, s.left = 1;
-		s.x = x + (int64_t)row * p->iw * BLOCK, s.y = y + (int64_t)oy * p->ow * BLOCK;
-		for (int left = p->ow, m, i = 0; left > 0; left -= m, i++) {
+		// The first row of inputs, which may not be there, and how many follow; of ROW2_BACK even and odd rows have other rows of the kernel.
+		int row = mode == ROW1 ? oy - pad : mode == ROW2 ? 2 * oy - pad : (oy - pad + 1) >> 1, rows = taps;
+		s.w = weights;
+		if (mode == ROW2_BACK) rows = (oy + pad) % 2 ? pad : pad + 1, s.w += oy % 2 * (pad + 1 - pad % 2) * s.w_row;
+		s.k0 = row < 0 ? -row : 0, s.k1 = p->ih - row < rows ? p->ih - row : rows;
+		s.x = x + row * s.x_row, s.y = y + (int64_t)oy * p->ow * BLOCK;
+		for (int at = 0, m, i = 0; at < p->ow; at += m, i++) {
 			m = part + (i < longer);
 			if (mode == ROW2_BACK) m = (m + 1) & ~1;
-			if (m > left) m = left;
-			s.right = right || left > m;
-			tiles[mode][w][q][m](&s);
+			if (m > p->ow - at) m = p->ow - at;
+			const int in = mode == ROW2 ? 2 * at : mode == ROW2_BACK ? at / 2 : at;
+			s.left = in, s.right = p->iw - 1 - (mode == ROW1 ? at + m - 1 : mode == ROW2 ? 2 * (at + m - 1) : (at + m - 1) / 2);
+			tiles[p->form][mode][w][q][m](&s);
 			if (s.act > NS_RELU) activate(&s, w, q, m);
-			s.x += (mode == ROW2 ? 2 * m : mode == ROW2_BACK ? m / 2 : m) * BLOCK;
-			s.y += m * BLOCK, s.left = 1;
+			s.x = x + row * s.x_row + (mode == ROW2 ? 2 * (at + m) : mode == ROW2_BACK ? (at + m) / 2 : at + m) * BLOCK;
+			s.y += m * BLOCK;
 		}
 	}
 }
@@ -281,190 +322,264 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 // Weights that are read again and again: to stay in the first-level cache.
 #define WEIGHTS_AT_ONCE (24 << 10)
 
-// Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][input channels][taps][LANES];
+// Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][inputs][taps][lanes];
 // bias: of the outputs, or NULL.
 static void tile_product(const ns_shape *s, int data, const float *x, const float *w, const float *bias, float *y) {
 	const tile_pass p = pass_of(s, data);
-	const ns_tile t = choose(s, p.mode, p.vectors, p.ow, p.images);
-	const int taps = s->kernel;
-	const int64_t row = (int64_t)p.blocks * BLOCK * taps * LANES, vector = row * taps;
-	tile_part a = {.w_row = row, .x_block = p.in_map, .w_next = vector, .y_next = HALVES * p.out_map, .y_apart = p.out_map,
-		.x_image = s->groups * p.blocks * p.in_map, .y_image = s->groups * p.out_blocks * p.out_map};
-	int at_once = WEIGHTS_AT_ONCE / (t.vectors * taps * taps * BLOCK * LANES * (int)sizeof(float));
+	const ns_tile t = choose(s, &p);
+	const int64_t in_image = p.groups * p.blocks * p.in_map, out_image = p.groups * p.out_blocks * p.out_map;
+	const int64_t input = (int64_t)p.taps * p.lanes, row = p.blocks * p.inputs * input, vector = row * p.taps;
+	vi places[BLOCK] ALIGNED;
+	tile_part a = {.w_row = row, .x_block = p.in_map, .w_next = vector, .y_next = p.halves * p.out_map, .y_apart = p.out_map,
+		.x_image = p.together * in_image, .y_image = p.together * out_image, .width = p.inputs, .places = places};
+	for (int i = 0; p.form == NARROW3 && i < p.inputs; i++) places[i] = place_of(p.inputs, i);
+	int at_once = WEIGHTS_AT_ONCE / (t.vectors * p.taps * p.inputs * input * (int)sizeof(float));
 	if (at_once < 1) at_once = 1;
-	for (int g = 0; g < s->groups; g++)
+	for (int g = 0; g < p.groups; g++)
 		for (int v = 0, m; v < p.vectors; v += m) {
 			m = p.vectors - v < t.vectors ? p.vectors - v : t.vectors;
-			a.whole = p.out_blocks / HALVES - v;
+			a.whole = p.out_blocks / p.halves - v;
 			for (int b = 0; b < p.blocks; b += at_once) {
 				a.blocks = p.blocks - b < at_once ? p.blocks - b : at_once, a.add = b > 0 || s->sum;
-				a.bias = bias && b == 0 ? bias + (g * p.out_blocks + v * HALVES) * BLOCK : NULL;
+				a.bias = bias && b == 0 ? bias + (g * p.out_blocks + v * p.halves) * BLOCK : NULL;
 				a.act = b + a.blocks == p.blocks ? s->act : NS_IDENTITY;
-				a.w = w + (g * p.vectors + v) * vector + (int64_t)b * BLOCK * taps * LANES;
-				for (int n = 0, q; n < p.images; n += q) {
-					q = m == t.vectors && p.images - n >= t.images ? t.images : 1;
-					a.x = x + n * a.x_image + (int64_t)(g * p.blocks + b) * p.in_map;
-					a.y = y + n * a.y_image + (int64_t)(g * p.out_blocks + v * HALVES) * p.out_map;
+				a.w = w + (g * p.vectors + v) * vector + b * p.inputs * input;
+				for (int n = 0, q; n < s->n; n += q * p.together) {
+					q = m == t.vectors && s->n - n >= t.images * p.together ? t.images : 1;
+					// A last image without a second one is done twice, into the same place.
+					if (p.together == 2) a.x_apart = n + 1 < s->n ? in_image : 0, a.y_apart = n + 1 < s->n ? out_image : 0;
+					a.x = x + n * in_image + (int64_t)(g * p.blocks + b) * p.in_map;
+					a.y = y + n * out_image + (int64_t)(g * p.out_blocks + v * p.halves) * p.out_map;
 					tile_rows(a, &p, m, q);
 				}
 			}
 		}
 }
 
-// The weight gradient: D vectors of the outputs' gradient times X input channels, for one row of the kernel.
+// The weight gradient: D vectors of the outputs' gradient times X input channels, for one row of the kernel;
+// depthwise for R rows of it, since else sums would be too few.
 typedef struct {
 	const float *x, *d;
 	float *w;
 	int images, rows, ow, iw;
 	int64_t x_image, d_image, x_row, d_row;
-	int64_t d_next, w_next, d_apart;
+	int64_t d_next, w_next, x_apart, d_apart;
 	int whole, add;
+	int y0, ih, k0, k1; // depthwise: the first output's row, rows of inputs, rows of the kernel
 } tile_sums;
 
-// POINT: rows follow each other, ow is the length of all.
-INLINE void tile_gradient(const tile_sums *s, int D, int X, int mode) {
-	const int taps = mode == POINT ? 1 : 3;
+// To what is there, or in its place: a sum, of which no half belongs to a block that is not there; or of two images.
+INLINE void store_sum(const tile_sums *s, float *w, vf sum, int form, int v) {
+#if HALVES == 2
+	if (!DENSE(form)) {
+		__m256 both = _mm256_add_ps(_mm512_castps512_ps256((__m512)sum), _mm512_extractf32x8_ps((__m512)sum, 1));
+		_mm256_storeu_ps(w, s->add ? _mm256_add_ps(_mm256_loadu_ps(w), both) : both);
+		return;
+	}
+	if (v >= s->whole) sum = lower_half(sum);
+#endif
+	store(w, s->add ? load(w) + sum : sum);
+}
+
+// DENSE1: rows follow each other, ow is the length of all.
+INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) {
+	const int taps = TAPS(form);
 	vf acc[28];
-	int64_t apart[4];
-#pragma GCC unroll 4
-	for (int v = 0; v < D; v++) apart[v] = v < s->whole ? s->d_apart : 0; // a half that is not there counts for nothing in the end
 #pragma GCC unroll 28
 	for (int r = 0; r < D * X * taps; r++) acc[r] = splat(0);
 #define SUM(tap, u, of) acc[(v * X + i) * taps + (tap)] += (u) * (of)
-	for (int n = 0; n < s->images; n++) {
-		for (int y = 0; y < s->rows; y++) {
-			const float *x = s->x + n * s->x_image + y * s->x_row, *d = s->d + n * s->d_image + y * s->d_row;
-			vf before[4], here[4], after[4];
-			if (mode != POINT)
+	for (int n = 0; n < s->images; n += DENSE(form) ? 1 : HALVES) {
+		int64_t apart[4], x_apart = s->x_apart;
+		const int alone = !DENSE(form) && HALVES == 2 && n + 1 == s->images;
 #pragma GCC unroll 4
-				for (int v = 0; v < D; v++) before[v] = splat(0), here[v] = load_apart(d + v * s->d_next, apart[v]);
+		for (int v = 0; v < D; v++) apart[v] = !alone && v < s->whole ? s->d_apart : 0; // a half that is not there counts for nothing in the end
+		if (alone) x_apart = 0;
+#define GRADIENT(p) (alone ? lower_half(load_apart(p, 0)) : load_apart(p, apart[v]))
+		for (int y = 0; y < s->rows; y++) {
+			const float *x = s->x + n * s->x_image + y * (mode == ROW2 ? 2 : 1) * s->x_row, *d = s->d + n * s->d_image + y * s->d_row;
+			vf before[4], here[4], after[4];
+			if (form != DENSE1)
+#pragma GCC unroll 4
+				for (int v = 0; v < D; v++) before[v] = splat(0), here[v] = GRADIENT(d + v * s->d_next);
 #pragma GCC unroll 2
 			for (int c = 0; c < s->ow; c++) {
-				if (mode == POINT) {
+				if (form == DENSE1) {
 #pragma GCC unroll 4
-					for (int v = 0; v < D; v++) here[v] = load_apart(d + v * s->d_next, apart[v]);
+					for (int v = 0; v < D; v++) here[v] = GRADIENT(d + v * s->d_next);
 				} else if (c + 1 < s->ow) {
 #pragma GCC unroll 4
-					for (int v = 0; v < D; v++) after[v] = load_apart(d + v * s->d_next + BLOCK, apart[v]);
+					for (int v = 0; v < D; v++) after[v] = GRADIENT(d + v * s->d_next + BLOCK);
 				} else {
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) after[v] = splat(0);
 				}
-#pragma GCC unroll 28
+#pragma GCC unroll 8
 				for (int i = 0; i < X; i++) {
-					vf u = splat(x[i]);
+					if (!DENSE(form)) RELOAD(x);
+					vf u = input_of(DENSE(form) ? x + i : x, x_apart, place_of(X, i), form);
 					if (D * taps > 1) HOLD(u);
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) {
-						if (mode == POINT) SUM(0, u, here[v]);
-						if (mode == ROW1) SUM(0, u, after[v]), SUM(1, u, here[v]), SUM(2, u, before[v]);
-						if (mode == ROW2) SUM(1, u, here[v]);
+						if (form == DENSE1) SUM(0, u, here[v]);
+						else if (mode == ROW1) SUM(0, u, after[v]), SUM(1, u, here[v]), SUM(2, u, before[v]);
+						else SUM(1, u, here[v]);
 					}
 				}
 				if (mode == ROW2 && 2 * c + 1 < s->iw)
-#pragma GCC unroll 28
+#pragma GCC unroll 8
 					for (int i = 0; i < X; i++) {
-						vf u = splat(x[BLOCK + i]);
+						if (!DENSE(form)) RELOAD(x);
+						vf u = input_of((DENSE(form) ? x + i : x) + BLOCK, x_apart, place_of(X, i), form);
 						HOLD(u);
 #pragma GCC unroll 4
 						for (int v = 0; v < D; v++) SUM(0, u, after[v]), SUM(2, u, here[v]);
 					}
 				x += mode == ROW2 ? 2 * BLOCK : BLOCK, d += BLOCK;
-				if (mode != POINT)
+				if (form != DENSE1)
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) before[v] = here[v], here[v] = after[v];
 			}
 		}
 	}
+#undef GRADIENT
 #undef SUM
 #pragma GCC unroll 4
 	for (int v = 0; v < D; v++)
 #pragma GCC unroll 28
-		for (int r = 0; r < X * taps; r++) {
-			float *w = s->w + v * s->w_next + r * LANES;
-			vf sum = acc[v * X * taps + r];
-			if (HALVES == 2 && v >= s->whole) sum = lower_half(sum);
-			store(w, s->add ? load(w) + sum : sum);
-		}
+		for (int r = 0; r < X * taps; r++) store_sum(s, s->w + v * s->w_next + r * (DENSE(form) ? LANES : BLOCK), acc[v * X * taps + r], form, v);
 }
 
+// Depthwise, in R rows of the kernel: every input meets the gradients about it, which move through registers.
+INLINE void own_gradient(const tile_sums *s, int R, int form, int mode) {
+	const int taps = TAPS(form), pad = taps / 2, stride = mode == ROW2 ? 2 : 1;
+	const int first = stride == 1 ? -pad : -(pad / 2), last = stride == 1 ? pad : (pad + 1) / 2;
+	vf acc[25];
+#pragma GCC unroll 25
+	for (int r = 0; r < R * taps; r++) acc[r] = splat(0);
+	for (int n = 0; n < s->images; n += HALVES) {
+		const int alone = HALVES == 2 && n + 1 == s->images;
+		const int64_t x_apart = alone ? 0 : s->x_apart;
+#define GRADIENT(c) ((c) >= s->ow ? splat(0) : alone ? lower_half(load_apart(d + (c) * BLOCK, 0)) : load_apart(d + (c) * BLOCK, s->d_apart))
+		for (int y = 0; y < s->rows; y++) {
+			const float *d = s->d + n * s->d_image + y * s->d_row;
+			// The rows of the kernel that read a row that is there.
+			const int row = (s->y0 + y) * stride - pad;
+			const int k0 = row + s->k0 < 0 ? -row : s->k0, k1 = s->ih - row < s->k1 ? s->ih - row : s->k1;
+			const float *x = s->x + n * s->x_image + (row + s->k0) * s->x_row;
+			vf near[7];
+#pragma GCC unroll 7
+			for (int r = first; r < last; r++) near[r - first] = r < 0 ? splat(0) : GRADIENT(r);
+			for (int c = 0; c * stride < s->iw; c++, x += stride * BLOCK) {
+				near[last - first] = GRADIENT(c + last);
+#pragma GCC unroll 5
+				for (int k = 0; k < R; k++) {
+					if (s->k0 + k < k0 || s->k0 + k >= k1) continue;
+#pragma GCC unroll 2
+					for (int p = 0; p < stride; p++) {
+						if (p && c * stride + p >= s->iw) continue;
+						vf u = load_apart(x + k * s->x_row + p * BLOCK, x_apart);
+						HOLD(u);
+#pragma GCC unroll 7
+						for (int j = 0; j < taps; j++)
+							if ((p + pad - j) % stride == 0) acc[k * taps + j] += u * near[(p + pad - j) / stride - first];
+					}
+				}
+#pragma GCC unroll 7
+				for (int r = first; r < last; r++) near[r - first] = near[r - first + 1];
+			}
+		}
+	}
+#undef GRADIENT
+#pragma GCC unroll 5
+	for (int k = 0; k < R; k++)
+		if (s->k0 + k < s->k1)
+#pragma GCC unroll 7
+			for (int j = 0; j < taps; j++) store_sum(s, s->w + (k * taps + j) * BLOCK, acc[k * taps + j], form, 0);
+}
+
+// The weight gradients that there are; dense ones by D, narrow ones by the inputs of a group.
+#define NARROW_SUMS(F, S) F(NARROW3, S, 2, 1, 2, 1) F(NARROW3, S, 4, 1, 4, 1)
 #if LANES == 16
-#define SUMS(F) F(POINT, 1, 8) F(POINT, 2, 8) F(POINT, 3, 8) F(POINT, 4, 4)
-#define SUM_ROWS(F, K) F(K, 1, 8) F(K, 2, 4)
+#define POINT_SUMS(F) F(DENSE1, ROW1, 1, 1, 8, 1) F(DENSE1, ROW1, 2, 2, 8, 1) F(DENSE1, ROW1, 3, 3, 8, 1) F(DENSE1, ROW1, 4, 4, 4, 1)
+#define ROW_SUMS(F, S) NARROW_SUMS(F, S) F(NARROW3, S, 8, 1, 8, 1) F(DENSE3, S, 1, 1, 8, 1) F(DENSE3, S, 2, 2, 4, 1) F(OWN3, S, 1, 1, 1, 3) F(OWN5, S, 1, 1, 1, 5) F(OWN7, S, 1, 1, 1, 3)
 #else
-#define SUMS(F) F(POINT, 1, 8) F(POINT, 2, 4) F(POINT, 3, 4)
-#define SUM_ROWS(F, K) F(K, 1, 4)
+#define POINT_SUMS(F) F(DENSE1, ROW1, 1, 1, 8, 1) F(DENSE1, ROW1, 2, 2, 4, 1) F(DENSE1, ROW1, 3, 3, 4, 1)
+#define ROW_SUMS(F, S) NARROW_SUMS(F, S) F(DENSE3, S, 1, 1, 4, 1) F(OWN3, S, 1, 1, 1, 3) F(OWN5, S, 1, 1, 1, 2) F(OWN7, S, 1, 1, 1, 1)
 #endif
-typedef void sums_run(const tile_sums *s);
-#define FUNCTION(K, D, X) static __attribute__((noinline)) void sums_##K##_##D##_##X(const tile_sums *s) { tile_gradient(s, D, X, K); }
-SUMS(FUNCTION)
-SUM_ROWS(FUNCTION, ROW1)
-SUM_ROWS(FUNCTION, ROW2)
+#define ALL_SUMS(F) POINT_SUMS(F) ROW_SUMS(F, ROW1) ROW_SUMS(F, ROW2)
+#define FUNCTION(K, S, AT, D, X, R) static __attribute__((noinline)) void sums_##K##_##S##_##AT(const tile_sums *s) { \
+	if (OWN(K)) own_gradient(s, R, K, S); \
+	else tile_gradient(s, D, X, K, S); \
+}
+ALL_SUMS(FUNCTION)
 #undef FUNCTION
-static const struct {
-	sums_run *run;
-	int inputs;
-} sums[3][5] = {
-#define ENTRY(K, D, X) [K][D] = {sums_##K##_##D##_##X, X},
-	SUMS(ENTRY) SUM_ROWS(ENTRY, ROW1) SUM_ROWS(ENTRY, ROW2)
+typedef struct {
+	void (*run)(const tile_sums *s);
+	int vectors, inputs, rows;
+} gradient;
+static const gradient sums[FORMS][2][9] = {
+#define ENTRY(K, S, AT, D, X, R) [K][S][AT] = {sums_##K##_##S##_##AT, D, X, R},
+	ALL_SUMS(ENTRY)
 #undef ENTRY
 };
 
 // So many positions at a time: the gradient's vectors stay in the first-level cache while all input channels pass.
 #define POSITIONS 192
 
-// How many vectors of the gradient to take next.
-static int gradient_vectors(int mode, int left) {
+// What to take next, of so many vectors of the gradient.
+static const gradient *gradient_of(const tile_pass *p, int left) {
 	int d = 4;
-	while (d > 1 && (!sums[mode][d].run || d > left)) d--;
-	if (d == 4 && left != 4) d = 3;
-	return d;
+	if (!DENSE(p->form)) return &sums[p->form][p->mode][p->inputs];
+	while (d > 1 && (!sums[p->form][p->mode][d].run || d > left)) d--;
+	return &sums[p->form][p->mode][d == 4 && left != 4 ? 3 : d];
 }
 
 static void tile_weights(const ns_shape *s, const float *x, const float *d, float *w, int add) {
-	const int in = s->ic / BLOCK / s->groups, out = s->oc / BLOCK / s->groups, vectors = (out + HALVES - 1) / HALVES, taps = s->kernel;
-	const int mode = taps == 1 ? POINT : s->stride == 1 ? ROW1 : ROW2, stride = mode == POINT ? 1 : s->stride;
-	const int ih = mode == POINT ? 1 : s->ih, oh = mode == POINT ? 1 : s->oh, iw = mode == POINT ? s->oh * s->ow : s->iw, ow = mode == POINT ? iw : s->ow;
-	const int64_t in_map = (int64_t)ih * iw * BLOCK, out_map = (int64_t)oh * ow * BLOCK, row = (int64_t)in * BLOCK * taps * LANES, vector = row * taps;
-	tile_sums a = {.x_image = s->groups * in * in_map, .d_image = s->groups * out * out_map, .x_row = (int64_t)stride * iw * BLOCK, .d_row = ow * BLOCK,
-		.d_next = HALVES * out_map, .d_apart = out_map, .w_next = vector, .iw = iw};
-	// A piece is some images, or some rows of one, or some positions of a single row.
-	const int64_t area = (int64_t)oh * ow;
-	const int images = area >= POSITIONS ? 1 : POSITIONS / area, rows = oh == 1 || ow >= POSITIONS ? 1 : area <= POSITIONS ? oh : POSITIONS / ow;
-	const int columns = mode == POINT && ow > POSITIONS ? POSITIONS : ow;
+	const tile_pass p = pass_of(s, 0);
+	const int pad = p.taps / 2, stride = p.mode == ROW2 ? 2 : 1, in = p.blocks, out = p.out_blocks;
+	const int64_t input = (int64_t)p.taps * p.lanes, row = in * p.inputs * input, vector = row * p.taps;
+	const int64_t in_image = p.groups * in * p.in_map, out_image = p.groups * out * p.out_map;
+	tile_sums a = {.x_image = in_image, .d_image = out_image, .x_row = (int64_t)p.iw * BLOCK, .d_row = (int64_t)p.ow * BLOCK,
+		.d_next = p.halves * p.out_map, .x_apart = in_image, .d_apart = p.together == 2 ? out_image : p.out_map, .w_next = vector, .iw = p.iw, .ih = p.ih};
+	// A piece is some images, or some rows of one (or two), or some positions of a single row.
+	const int area = p.oh * p.ow, rows = p.oh == 1 || p.ow >= POSITIONS ? 1 : area <= POSITIONS ? p.oh : POSITIONS / p.ow;
+	const int images = area >= POSITIONS ? p.together : (POSITIONS / area + p.together - 1) / p.together * p.together;
+	const int columns = p.form == DENSE1 && p.ow > POSITIONS ? POSITIONS : p.ow;
 	for (int n = 0; n < s->n; n += images)
-		for (int y = 0; y < oh; y += rows)
-			for (int c = 0; c < ow; c += columns) {
-				a.images = s->n - n < images ? s->n - n : images, a.ow = ow - c < columns ? ow - c : columns;
+		for (int y = 0; y < p.oh; y += rows)
+			for (int c = 0; c < p.ow; c += columns) {
+				a.images = s->n - n < images ? s->n - n : images, a.ow = p.ow - c < columns ? p.ow - c : columns;
 				a.add = add || n || y || c;
-				for (int g = 0; g < s->groups; g++)
-					for (int v = 0, D; v < vectors; v += D) {
-						D = gradient_vectors(mode, vectors - v);
-						a.whole = out / HALVES - v;
-						for (int k = 0; k < taps; k++) {
+				for (int g = 0; g < p.groups; g++) {
+					const gradient *t;
+					for (int v = 0; v < p.vectors; v += t->vectors) {
+						t = gradient_of(&p, p.vectors - v);
+						a.whole = out / p.halves - v;
+						for (int k = 0; k < p.taps; k += t->rows) {
 							// The rows of outputs that read a row of inputs by this row of the kernel.
-							int y0 = y, y1 = y + rows < oh ? y + rows : oh;
-							if (mode != POINT && y0 * stride + k - 1 < 0) y0++;
-							while (mode != POINT && y1 > y0 && (y1 - 1) * stride + k - 1 >= ih) y1--;
-							a.rows = y1 - y0;
+							int y0 = y, y1 = y + rows < p.oh ? y + rows : p.oh;
+							while (!OWN(p.form) && y0 < y1 && y0 * stride + k < pad) y0++;
+							while (!OWN(p.form) && y1 > y0 && (y1 - 1) * stride + k - pad >= p.ih) y1--;
+							a.rows = y1 - y0, a.y0 = y0, a.k0 = k, a.k1 = k + t->rows < p.taps ? k + t->rows : p.taps;
 							for (int b = 0; b < in; b++)
-								for (int i = 0; i < BLOCK; i += sums[mode][D].inputs) {
-									a.x = x + n * a.x_image + (int64_t)(g * in + b) * in_map + i + (mode == POINT ? (int64_t)c : (int64_t)(y0 * stride + k - 1) * iw) * BLOCK;
-									a.d = d + n * a.d_image + (int64_t)(g * out + v * HALVES) * out_map + ((int64_t)y0 * ow + c) * BLOCK;
-									a.w = w + (g * vectors + v) * vector + k * row + (int64_t)(b * BLOCK + i) * taps * LANES;
-									sums[mode][D].run(&a);
+								for (int i = 0; i < p.inputs; i += t->inputs) {
+									a.x = x + n * in_image + (int64_t)(g * in + b) * p.in_map;
+									if (DENSE(p.form)) a.x += i;
+									if (!OWN(p.form)) a.x += (y0 * stride + k - pad) * a.x_row + c * BLOCK;
+									a.d = d + n * out_image + (int64_t)(g * out + v * p.halves) * p.out_map + y0 * a.d_row + c * BLOCK;
+									a.w = w + (g * p.vectors + v) * vector + k * row + (b * p.inputs + i) * input;
+									t->run(&a);
 								}
 						}
 					}
+				}
 			}
 }
 
 static ns_tile tile_choice(const ns_shape *s, int which) {
-	tile_pass p = pass_of(s, which == NS_DATA);
-	if (which == NS_WEIGHTS) {
-		int d = gradient_vectors(p.mode, p.vectors);
-		return (ns_tile){d, sums[p.mode][d].inputs, 1};
-	}
-	return choose(s, p.mode, p.vectors, p.ow, p.images);
+	const tile_pass p = pass_of(s, which == NS_DATA);
+	if (which != NS_WEIGHTS) return choose(s, &p);
+	const gradient *t = gradient_of(&p, p.vectors);
+	return (ns_tile){t->vectors, t->inputs, 1};
 }
 #endif

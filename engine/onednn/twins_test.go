@@ -257,38 +257,45 @@ func nonzero(v []float32) (n int) {
 // Maps of every width up to two vectors, and beyond: kernels take rows in segments.
 var mapWidths = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 28, 31, 33}
 
-// group.h: groups of 2 to 32 channels that fill their blocks and that do not, and dense
-// convolutions as one group; images in pairs, and the last without a second one.
-func TestGroupKernels(t *testing.T) {
+// tile.h where lanes have inputs of their own: groups of 2 to 24 channels that fill their blocks and that do not, dense
+// convolutions as one group, depthwise; images in pairs, and the last without a second one.
+func TestOwnInputs(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
-		runs := 0
+		tiles := map[string]bool{}
 		for i, w := range mapWidths {
-			for j, width := range []int{2, 4, 8, 12, 16, 17, 24, 32} {
+			for j, width := range []int{1, 2, 4, 8, 17, 24} {
 				for stride := 1; stride <= 2; stride++ {
-					groups := 1 + (i+j+stride)%2
-					if width < block {
-						groups = 1 + (i+j)%(2*block/width)
+					n := i + j + stride
+					c := convolution{kernel: 3, stride: stride, h: 1 + (i+j)%5, w: w, groups: 1 + n%2, chunk: 1 + (i+2*j+stride)%5}
+					switch {
+					case width == 1:
+						c.kernel, c.groups, c.h = 3+2*(n%3), 1+(5*i+stride)%(2*block), 1+n%9
+					case width < block:
+						c.groups = 1 + (i+j)%(2*block/width)
 					}
-					c := convolution{in: width * groups, out: width * groups, h: 1 + (i+j)%5, w: w, kernel: 3, stride: stride, groups: groups, chunk: 1 + (i+2*j+stride)%5}
+					c.in, c.out = width*c.groups, width*c.groups
 					if w > 8 {
-						c.h, c.chunk = 1+(i+j)%3, 1+(i+j+stride)%3
+						c.chunk = 1 + n%3
 					}
 					c.batch = c.chunk * (1 + (i+j)%2)
-					n := &graph.Node{Op: graph.OpConv, C: c.out, Kernel: 3, Stride: stride, Groups: groups}
-					if groupKernel(n, c.in, block, e.wide) == 0 {
+					node := &graph.Node{Op: graph.OpConv, C: c.out, Kernel: c.kernel, Stride: stride, Groups: c.groups}
+					if ownWidth(node, c.in, block, e.wide) == 0 {
 						continue
 					}
-					for _, k := range c.compare(t, e, block) {
-						if k != "group" && !strings.HasPrefix(k, "tile ") {
-							t.Errorf("%+v runs on %s", c, k)
+					for images := range 3 {
+						e.tile = [2]int{1, images}
+						for which, k := range c.compare(t, e, block) {
+							if lone := width == 1 && e.wide && block == 8 && c.chunk == 1; !strings.HasPrefix(k, "tile ") && !lone {
+								t.Errorf("%+v runs on %s", c, k)
+							}
+							tiles[fmt.Sprint(c.kernel, width, stride, which, " ", k)] = true
 						}
 					}
-					runs++
 				}
 			}
 		}
-		if runs < 2*2*len(mapWidths) {
-			t.Errorf("only %d shapes", runs)
+		if len(tiles) < 30 {
+			t.Errorf("only %d tiles: %v", len(tiles), tiles)
 		}
 	})
 }
@@ -331,7 +338,7 @@ func TestTiles(t *testing.T) {
 							continue
 						}
 						for which, k := range c.compare(t, e, block) {
-							if !strings.HasPrefix(k, "tile ") && k != "group" {
+							if !strings.HasPrefix(k, "tile ") {
 								t.Errorf("%+v runs on %s", c, k)
 							}
 							tiles[fmt.Sprint(kernel, c.stride, which, " ", k)] = true
@@ -351,7 +358,8 @@ func TestTiles(t *testing.T) {
 func TestTileEpilogues(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
 		for i, w := range []int{1, 7, 9, 29} {
-			for j, kernel := range []int{1, 3} {
+			for j, kernel := range []int{1, 3, 3, 5} {
+				width := []int{0, 0, 4, 1}[j] // of groups
 				for stride := 1; stride <= 2; stride++ {
 					for act := range graph.Sigmoid + 1 {
 						for bits := range 4 {
@@ -365,6 +373,10 @@ func TestTileEpilogues(t *testing.T) {
 							}
 							if act == graph.Sigmoid {
 								c.out = block * (1 + (i+bits)%4) // it lifts padding from zero
+							}
+							if width > 0 {
+								c.in = block * (1 + i%3)
+								c.out, c.groups = c.in, c.in/width
 							}
 							c.fused(t, e, block, act, bits&1 != 0, bits&2 != 0)
 						}
@@ -399,9 +411,6 @@ func (c convolution) fused(t *testing.T, e *Engine, block int, act graph.Activat
 		t.Fatal(err)
 	}
 	what := fmt.Sprintf("%+v on %v, activation %d, bias %v, sum %v", c, h.impls(k.weight), act, bias, sum)
-	if k.weight.prims.group {
-		return
-	}
 	if k.weight.prims.info.fused == 0 {
 		t.Fatal(what + ": not fused")
 	}
@@ -449,7 +458,7 @@ func TestDirectKernels(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
 		passes, seen := []string{"forward", "backward data", "backward weights"}, map[string]int{}
 		for i, size := range [][2]int{{1, 2}, {2, 1}, {2, 2}, {1, 3}, {3, 2}, {3, 3}, {4, 5}, {9, 7}} {
-			for _, k := range []int{3, 5, 7} {
+			for _, k := range []int{3, 5, 7, 9} {
 				for stride := 1; stride <= 2; stride++ {
 					for j, kind := range []string{"dense", "groups", "depthwise"} {
 						c := convolution{in: 2*block - i%3, out: 3*block - i%2, h: size[0], w: size[1], kernel: k, stride: stride, groups: 1, chunk: 1 + (i+j+k)%6}

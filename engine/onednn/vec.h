@@ -37,6 +37,15 @@ INLINE void store_apart(float *p, int64_t next, vf v) {
 #endif
 }
 
+// A block, twice where a vector holds two.
+INLINE vf load_both(const float *p) {
+#if LANES == BLOCK
+	return load(p);
+#else
+	return (vf)_mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+#endif
+}
+
 // The first block of a vector that holds two, to memory and alone.
 INLINE void store_half(float *p, vf v) {
 #if LANES == BLOCK

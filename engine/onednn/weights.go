@@ -15,9 +15,9 @@ import (
 
 // prims are the oneDNN primitives of one shape; equal convolutions share them.
 type prims struct {
-	c     *C.struct_ns_conv
-	info  C.ns_conv_info
-	group bool // run by group.h, where tiles do not fit
+	c    *C.struct_ns_conv
+	info C.ns_conv_info
+	own  bool // lanes have inputs of their own: see ownWidth
 }
 
 // weight is a convolution's or linear layer's weight in the forward layout.
@@ -57,10 +57,18 @@ func shapeString(s C.ns_shape) string {
 		s.n, s.ic, s.ih, s.iw, s.oc, s.oh, s.ow, s.kernel, s.stride, s.groups)
 }
 
+// ownWidth is that of a convolution as this program runs it.
+func (p *program) ownWidth(c *conv) int {
+	n := &p.g.Nodes[c.node]
+	if c.kind == gemmConv || c.kind == identityConv || c.kind == denseConv && (n.Groups > 1 || p.readsPlain(c)) {
+		return 0
+	}
+	return ownWidth(n, p.g.Nodes[n.In[0]].C, p.block, p.engine.wide)
+}
+
 // pairs says that a convolution runs on two images at a time.
 func (p *program) pairs(c *conv) bool {
-	n := &p.g.Nodes[c.node]
-	return p.engine.wide && p.block == 8 && (c.kind == groupConv || c.kind == denseConv) && groupKernel(n, p.g.Nodes[n.In[0]].C, p.block, true) != 0
+	return p.engine.wide && p.block == 8 && p.ownWidth(c) != 0
 }
 
 // readsPlain says that a convolution reads the images as they come: planes.
@@ -75,18 +83,13 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 		ih: C.int32_t(in.H), iw: C.int32_t(in.W), oh: C.int32_t(n.H), ow: C.int32_t(n.W),
 		kernel: C.int32_t(max(1, n.Kernel)), stride: C.int32_t(max(1, n.Stride)),
 		threads: C.int32_t(p.opt.Threads), block: C.int32_t(p.block),
-		vectors: C.int32_t(p.engine.tile[0]), images: C.int32_t(p.engine.tile[1]),
+		width: C.int32_t(p.ownWidth(c)), vectors: C.int32_t(p.engine.tile[0]), images: C.int32_t(p.engine.tile[1]),
 	}
 	switch c.kind {
 	case depthwiseConv:
 		shape.groups = shape.oc
 	case groupConv:
 		shape.groups = shape.oc / C.int32_t(ceil(n.C/n.Groups, p.block))
-		shape.group = C.int32_t(groupKernel(n, in.C, p.block, p.engine.wide))
-	case denseConv:
-		if n.Groups <= 1 && !p.readsPlain(c) {
-			shape.group = C.int32_t(groupKernel(n, in.C, p.block, p.engine.wide))
-		}
 	}
 	if p.engine.wide {
 		shape.wide = 1
@@ -117,7 +120,7 @@ func (p *program) makePrims(shape C.ns_shape) (*prims, error) {
 	if q := p.shapes[shape]; q != nil {
 		return q, nil
 	}
-	q := &prims{group: shape.group != 0}
+	q := &prims{own: shape.width != 0}
 	var what *C.char
 	var status C.int
 	q.c = C.ns_conv_new(p.engine.c, &shape, &q.info, &what, &status)
@@ -149,7 +152,7 @@ func (p *program) makeWeights(l *lowering) error {
 				return err
 			}
 			w.prims, w.size = q, int64(q.info.wf)/4
-			w.masked = w.masked && !q.group // those kernels leave the rest zero
+			w.masked = w.masked && !q.own // those have no weights between groups
 		}
 		w.size = (w.size + 7) / 8 * 8
 		w.off = p.paramSize
