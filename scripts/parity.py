@@ -44,7 +44,7 @@ FEW = 4  # "a few times" of the comparisons with PyTorch's own differences
 FIRST_STEPS, FIRST_TOLERANCE = 10, 1e-4  # of the losses
 AFTER_STEPS = 3  # when weights and statistics are compared: momentum is at work
 
-CIFAR, SIMPLE, RESNET = ({"type": t, "width": w} for t, w in (("cifar", 16), ("simple", 16), ("resnet", 24)))
+CIFAR, SIMPLE, RESNET, DEEP = ({"type": t, "width": w} for t, w in (("cifar", 16), ("simple", 16), ("resnet", 24), ("deep", 24)))
 
 
 def anynet(stem, stages, **rest):
@@ -78,6 +78,9 @@ CASES = [
     ("linear-X", anynet(CIFAR, [(1, 16, 2, 0.25, 1), (2, 24, 2, 0.25, 1)], block="bottleneck-linear"), NESTEROV + NO_DECAY),
     ("preact", anynet(CIFAR, [(2, 16, 1, 1, 8), (2, 32, 2, 2, 4)], block="bottleneck-preact"), NESTEROV + SMOOTH + NO_DECAY),
     ("preact-se-silu-head", anynet(SIMPLE, [(1, 24, 2, 0.5, 12), (2, 40, 2, 1, 40)], block="bottleneck-preact", se=0.25, activation="silu", head_width=64), DECAY),
+    ("split-attention", anynet(CIFAR, [(1, 24, 2, 1, 8), (2, 48, 2, 2, 8)], block="split-attention"), NESTEROV + SMOOTH + NO_DECAY),
+    ("split-attention-radix-3", anynet(DEEP, [(1, 24, 1, 1, 6), (2, 48, 2, 1, 12)], block="split-attention", radix=3), DECAY),
+    ("split-attention-radix-1", anynet(SIMPLE, [(2, 32, 2, 1, 16)], block="split-attention", radix=1), NESTEROV + DECAY),
     ("MBConv", effnet(SIMPLE, [(1, 16, 1, 1, 3), (2, 24, 2, 6, 3), (2, 40, 2, 6, 5)], head_width=128), NESTEROV + SMOOTH + NO_DECAY),
     ("RegNetX", {"family": "regnet", "stem": CIFAR, "depth": 5, "w0": 24, "wa": 20.0, "wm": 2.0, "bottleneck": 1, "group_width": 8}, NESTEROV + DECAY),
     ("RegNetY", {"family": "regnet", "stem": CIFAR, "depth": 6, "w0": 24, "wa": 14.0, "wm": 2.2, "bottleneck": 1, "group_width": 16, "se": 0.25}, DECAY),
@@ -242,7 +245,7 @@ def main():
         print("\n".join(c[0] for c in CASES))
         sys.exit(0 if options.list else 2)
     torch.manual_seed(0)
-    form = "{:22} {:>10} {:>10} {:>10} {:>10} {:>8}  {}"
+    form = "{:24} {:>10} {:>10} {:>10} {:>10} {:>8}  {}"
     print(f"PyTorch {torch.__version__}, batch {options.batch}, learning rate {options.lr}")
     print(form.format("loss differences:", f"first {FIRST_STEPS},", "PyTorch's", f"all {options.steps},", "PyTorch's", "tensors:", "nearest to its"))
     print(form.format("", "relative", "own", "absolute", "own", "of tol.", "tolerance"))

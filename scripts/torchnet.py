@@ -190,6 +190,61 @@ class Preact(nn.Module):
         return (x if self.proj is None else self.proj(y)) + self.f(y)
 
 
+class SplitAttention(nn.Module):
+    """Weighs the splits of x, channels of [radix][width], against each other (ResNeSt, 3.1 and its appendix on radix-major order)."""
+
+    def __init__(self, width, radix, groups, act):
+        super().__init__()
+        squeeze = max(width * radix // 4, 32)
+        squeeze = -(-squeeze // groups) * groups
+        self.radix, self.groups = radix, groups
+        self.a, self.a_bn, self.a_af = conv(width, squeeze, 1, groups=groups, bias=True), nn.BatchNorm2d(squeeze), activation(act)
+        self.b = conv(squeeze, width * radix, 1, groups=groups, bias=True)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        splits = x.reshape(n, self.radix, c // self.radix, h, w)
+        gap = splits.sum(1).mean((2, 3), keepdim=True)
+        z = self.b(self.a_af(self.a_bn(self.a(gap))))
+        if self.radix == 1:
+            return x * torch.sigmoid(z)
+        weights = torch.softmax(z.view(n, self.groups, self.radix, -1), dim=2).transpose(1, 2)
+        return (splits * weights.reshape(n, self.radix, -1, 1, 1)).sum(1)
+
+
+class SplitAttentionBranch(nn.Module):
+    """A bottleneck whose 3x3 has splits; a stride is that of an average pooling behind it."""
+
+    def __init__(self, w_in, w_out, stride, mid, groups, radix, act):
+        super().__init__()
+        self.a, self.a_bn, self.a_af = conv(w_in, mid, 1), nn.BatchNorm2d(mid), activation(act)
+        self.b, self.b_bn, self.b_af = conv(mid, mid * radix, 3, 1, groups * radix), nn.BatchNorm2d(mid * radix), activation(act)
+        self.sa = SplitAttention(mid, radix, groups, act)
+        self.pool = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
+        self.c, self.c_bn = conv(mid, w_out, 1), nn.BatchNorm2d(w_out)
+
+    def forward(self, x):
+        x = self.a_af(self.a_bn(self.a(x)))
+        x = self.b_af(self.b_bn(self.b(x)))
+        return self.c_bn(self.c(self.pool(self.sa(x))))
+
+
+class SplitAttentionBlock(nn.Module):
+    """The block of ResNeSt: a shortcut of average pooling and a 1x1 convolution where shapes differ (ResNet-D)."""
+
+    def __init__(self, branch, w_in, w_out, stride, act):
+        super().__init__()
+        self.pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
+        self.proj = self.bn = None
+        if w_in != w_out or stride != 1:
+            self.proj, self.bn = conv(w_in, w_out, 1), nn.BatchNorm2d(w_out)
+        self.f, self.af = branch, activation(act)
+
+    def forward(self, x):
+        shortcut = x if self.proj is None else self.bn(self.proj(self.pool(x)))
+        return self.af(shortcut + self.f(x))
+
+
 class End(nn.Module):
     """What a body of pre-activation blocks ends with."""
 
@@ -232,6 +287,23 @@ class Stem(nn.Module):
         return self.pool(self.af(self.bn(self.conv(x))))
 
 
+class DeepStem(nn.Module):
+    """Three 3x3 convolutions, the first two of half the width, and a pooling (ResNet-C)."""
+
+    def __init__(self, channels, width, act):
+        super().__init__()
+        half = (width + 1) // 2
+        self.a, self.a_bn, self.a_af = conv(channels, half, 3, 2), nn.BatchNorm2d(half), activation(act)
+        self.b, self.b_bn, self.b_af = conv(half, half, 3), nn.BatchNorm2d(half), activation(act)
+        self.c, self.c_bn, self.c_af = conv(half, width, 3), nn.BatchNorm2d(width), activation(act)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x):
+        x = self.a_af(self.a_bn(self.a(x)))
+        x = self.b_af(self.b_bn(self.b(x)))
+        return self.pool(self.c_af(self.c_bn(self.c(x))))
+
+
 class Head(nn.Module):
     def __init__(self, w_in, width, bn, act, classes):
         super().__init__()
@@ -254,10 +326,12 @@ def block(spec, stage, w_in, stride, act):
         w = stage["width"]
         return MBConv(w_in, w, stride, stage["expand"], stage["kernel"], spec.get("se", 0.25), act), w
     kind = spec.get("block", "bottleneck")
-    if kind in ("bottleneck", "bottleneck-linear", "bottleneck-preact"):
+    if kind in ("bottleneck", "bottleneck-linear", "bottleneck-preact", "split-attention"):
         w, mid, groups = compatible(stage["width"], stage.get("bottleneck", 1), stage["group_width"])
         if kind == "bottleneck-preact":
             return Preact(PreactBranch(w_in, w, stride, mid, groups, spec.get("se", 0), act), w_in, w, stride), w
+        if kind == "split-attention":
+            return SplitAttentionBlock(SplitAttentionBranch(w_in, w, stride, mid, groups, spec.get("radix", 2), act), w_in, w, stride, act), w
         branch = BottleneckBranch(w_in, w, stride, mid, groups, spec.get("se", 0), act)
         if kind == "bottleneck":
             return Residual(branch, w_in, w, stride, act), w
@@ -276,7 +350,10 @@ class Net(nn.Module):
         effnet = spec["family"] == "effnet"
         act = spec.get("activation", "silu" if effnet else "relu")
         stem = {"type": "simple", "width": 32, **spec.get("stem", {})}
-        self.stem = Stem(stem["type"], spec["channels"], stem["width"], act)
+        if stem["type"] == "deep":
+            self.stem = DeepStem(spec["channels"], stem["width"], act)
+        else:
+            self.stem = Stem(stem["type"], spec["channels"], stem["width"], act)
         stages = regnet_stages(spec) if spec["family"] == "regnet" else spec["stages"]
         w, self.parts = stem["width"], []
         for i, stage in enumerate(stages):
