@@ -11,6 +11,11 @@ is the peak resident size of the process, of PyTorch the smaller of the two.
 
 With --avx2 every side is limited to AVX2, as on processors without AVX-512.
 
+PyTorch is told to keep the memory it frees (KEEP): by default glibc returns
+large arrays to the kernel and takes new pages for the next, which on virtual
+machines with slow page faults makes PyTorch up to six times as slow and says
+nothing of its kernels. --fresh-memory leaves that as it comes.
+
 With --before, another netspace takes its turns, too, and the last column is
 the ratio to it: the same machine, the same minutes, before and after a change.
 
@@ -31,6 +36,9 @@ import time
 
 # What keeps PyTorch's own kernels, oneDNN (its and ours, which our kernels follow) and OpenBLAS from AVX-512.
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}
+
+# What keeps glibc from giving freed arrays back to the kernel.
+KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 LAYOUTS = ("contiguous", "channels-last")
 
@@ -130,9 +138,10 @@ def measure(name, group_width, spec, batch, options, file):
     if before:
         row["before"] = 0.0
     memory, limits = {"netspace": 0, **{l: 0 for l in LAYOUTS}}, AVX2 if options.avx2 else {}
+    torch_limits = limits if options.fresh_memory else {**limits, **KEEP}
     for _ in range(options.rounds):
         for layout, command in torch_side.items():
-            result, peak = run(command, limits)
+            result, peak = run(command, torch_limits)
             row["pytorch"][layout] = max(row["pytorch"][layout], result["images_per_second"])
             memory[layout] = max(memory[layout], peak)
         if before:
@@ -161,7 +170,7 @@ def machine(options):
     except (OSError, StopIteration):
         cpu = "unknown CPU"
     torch = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], stdout=subprocess.PIPE, text=True, check=True)
-    return f"{cpu}, {os.cpu_count()} cores; PyTorch {torch.stdout.strip()}; one thread" + (", limited to AVX2" if options.avx2 else "")
+    return f"{cpu}, {os.cpu_count()} cores; PyTorch {torch.stdout.strip()}; one thread" + (", limited to AVX2" if options.avx2 else "") + ("" if options.fresh_memory else ", PyTorch keeps its memory")
 
 
 class Table:
@@ -219,6 +228,7 @@ def main():
     parser.add_argument("--netspace", default="bin/netspace", help="the program (default bin/netspace)")
     parser.add_argument("--before", metavar="PROGRAM", default=os.environ.get("NETSPACE_BEFORE"), help="another netspace to compare with (default: $NETSPACE_BEFORE)")
     parser.add_argument("--avx2", action="store_true", help="let neither side use AVX-512")
+    parser.add_argument("--fresh-memory", action="store_true", help="let PyTorch give freed memory back to the kernel, as glibc does by default")
     parser.add_argument("--only", default="", help="only the networks whose name contains this")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--seconds", type=float, default=3, help="of one measurement (default 3)")
