@@ -89,7 +89,7 @@ type loop struct {
 
 func (l *loop) run(ctx context.Context) error {
 	q := l.question
-	tried := map[string]bool{} // rules that failed
+	failed := map[string]string{} // rules, and the spaces on which they did
 	failures := 0
 	current, err := space.Load(q.Start)
 	if err != nil {
@@ -102,7 +102,7 @@ func (l *loop) run(ctx context.Context) error {
 		if err := l.train(ctx, name, l.used[name]); err != nil {
 			return err
 		}
-		chosen, err := l.choose(ctx, name, current, tried)
+		chosen, err := l.choose(ctx, name, current, failed)
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.ladder.Found = name
 		} else {
 			l.Tell("   dropped: %s", decision.Text())
-			tried[rung.Rule] = true
+			failed[rung.Rule] = name
 			failures++
 		}
 		l.ladder.Rungs = append(l.ladder.Rungs, rung)
@@ -247,8 +247,8 @@ type choice struct {
 	rung      analysis.Rung
 }
 
-// choose proposes rules from the networks of a space that were trained so far, and takes the best one that has not failed.
-func (l *loop) choose(ctx context.Context, name string, current *space.Space, tried map[string]bool) (c choice, err error) {
+// choose proposes rules from the networks of a space that were trained so far, and takes the best one that is not out.
+func (l *loop) choose(ctx context.Context, name string, current *space.Space, failed map[string]string) (c choice, err error) {
 	source, err := analysis.Load(ctx, l.dir)
 	if err != nil {
 		return c, err
@@ -269,7 +269,7 @@ func (l *loop) choose(ctx context.Context, name string, current *space.Space, tr
 		return c, err
 	}
 	c.size = r.Size.Log10.Value
-	i := best(r, tried, q.Delta)
+	i := best(r, func(c analysis.Candidate) bool { return out(c, name, failed, q.Retry) }, q.Delta)
 	if i < 0 {
 		return c, nil
 	}
@@ -303,6 +303,14 @@ func (l *loop) choose(ctx context.Context, name string, current *space.Space, tr
 	return c, nil
 }
 
+// out says whether a rule is not to be tried on a space because it failed. A loop that tries such rules again does so on another space alone, and if its networks support
+// the rule: else rules of which nothing is known would use up the failures that the loop has.
+func out(c analysis.Candidate, name string, failed map[string]string, retry bool) bool {
+	on, did := failed[ruleOf(c)]
+	supported := c.Standing == analysis.Better || c.Standing == analysis.NotWorse
+	return did && !(retry && on != name && supported)
+}
+
 // nameOf names the space of a rule.
 func nameOf(start string, number int, rule string) string {
 	const longest = 48
@@ -321,13 +329,13 @@ func expected(c analysis.Candidate) (gain float64, known bool) {
 }
 
 // best is the place of the rule to try: one whose networks are better, or not worse, in the order of the refinement; or else the rule that makes the space smallest among
-// those of which the population knows too little, but does not promise a loss beyond the margin. Rules that make the space no smaller are no refinement. It is −1
-// if there is none.
-func best(r analysis.Refinement, tried map[string]bool, delta float64) int {
+// those of which the population knows too little, but does not promise a loss beyond the margin. Rules that make the space no smaller are no refinement, and some are left
+// out. It is −1 if there is none.
+func best(r analysis.Refinement, out func(analysis.Candidate) bool, delta float64) int {
 	place, largest := -1, 0.0
 	for i, c := range r.Candidates {
 		shrink := c.Log10.Value()
-		if tried[ruleOf(c)] || !(shrink > 0) || math.IsInf(shrink, 1) {
+		if out(c) || !(shrink > 0) || math.IsInf(shrink, 1) {
 			continue
 		}
 		switch c.Standing {

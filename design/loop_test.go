@@ -55,7 +55,7 @@ func (m widening) Train(ctx context.Context, t trial.Task, _ string, _ func(trai
 	return res, nil
 }
 
-const designed = "design: {start: anynetx-a, networks: 30, delta: 0.5, max_samples: 40, failures: 1, budget: {trainings: 160}}"
+const designed = "design: {start: anynetx-a, networks: 30, delta: 0.5, max_samples: 40, failures: 1, retry: true, budget: {trainings: 160}}"
 
 func newDesign(t *testing.T, block string) study.Request {
 	req := newStudy(t, block)
@@ -143,6 +143,29 @@ func TestLoop(t *testing.T) {
 		t.Errorf("study run of a design: %v", err)
 	}
 	joins(t, req)
+}
+
+// A rule that failed is tried again on request alone, on another space, and if the networks there support it.
+func TestRulesThatFailed(t *testing.T) {
+	failed := map[string]string{"one bottleneck": "a", "quantised": "a"}
+	for _, c := range []struct {
+		candidate analysis.Candidate
+		on        string
+		retry     bool
+		want      bool
+	}{
+		{analysis.Candidate{Label: "one group width", Standing: analysis.TooFew}, "a", false, false},
+		{analysis.Candidate{Label: "one bottleneck", Standing: analysis.Better}, "b", false, true},
+		{analysis.Candidate{Label: "one bottleneck", Standing: analysis.Better}, "b", true, false},
+		{analysis.Candidate{Label: "one bottleneck", Standing: analysis.NotWorse}, "b", true, false},
+		{analysis.Candidate{Label: "one bottleneck", Standing: analysis.Better}, "a", true, true},
+		{analysis.Candidate{Label: "one bottleneck", Standing: analysis.Unclear}, "b", true, true},
+		{analysis.Candidate{Label: "widths", Family: "quantised", Standing: analysis.Estimated}, "b", true, true},
+	} {
+		if got := out(c.candidate, c.on, failed, c.retry); got != c.want {
+			t.Errorf("%s, %s, on %s, retry %t: %t", c.candidate.Label, c.candidate.Standing, c.on, c.retry, got)
+		}
+	}
 }
 
 // A loop whose budget is spent says so, and goes on with a larger one.

@@ -22,7 +22,9 @@ type Design struct {
 	// ShortEpochs is that of Decide.
 	ShortEpochs int `json:"short_epochs"`
 	// Failures is how many rules may fail before the loop ends; each comparison has a chance of error of Alpha/Failures.
-	Failures  int           `json:"failures"`
+	Failures int `json:"failures"`
+	// Retry tries a rule that failed again, on another space than that on which it failed and if the networks of this one support it.
+	Retry     bool          `json:"retry"`
 	Trainings int           `json:"trainings"` // budget, short ones included; 0: none
 	Hours     time.Duration `json:"hours"`     // budget of wall time; 0: none
 	Rules     []string      `json:"rules"`     // the user's own candidates, expressions of the space language
@@ -51,6 +53,7 @@ func readDesign(doc *strict.Doc, f *strict.Fields, epochs int) *Design {
 		}
 	}
 	whole(doc, f, "failures", &d.Failures, 1, 100)
+	f.Bool("retry", &d.Retry)
 	d.Trainings, d.Hours = readBudget(doc, f)
 	f.Strings("rules", &d.Rules)
 	f.Finish()
