@@ -56,6 +56,8 @@ type Look struct {
 	// AtMost bounds the difference from above at a one-sided level of alpha: not-worse rests on it. Nil with Lo.
 	AtMost   *float64 `json:"at_most"`
 	StdError float64  `json:"std_error"`
+	// ExpectedStdError is what the look before let expect of StdError: levels are spent by it, and the look is judged by the larger of the two. Nil at the first look.
+	ExpectedStdError *float64 `json:"expected_std_error"`
 	// What the standard error would be without any regression.
 	PlainStdError float64 `json:"plain_std_error"`
 	// The shares of the variance of a network's error that the network itself tells, and that short trainings tell beyond.
@@ -74,6 +76,10 @@ func decisionOf(q study.Decide, c *stats.Course) Decision {
 			StdError: math.Sqrt(s.Variance), PlainStdError: math.Sqrt(s.Plain), Used: s.Used, Finding: s.Finding}
 		if s.Judgement.Difference.Known() {
 			l.Lo, l.Hi, l.AtMost = &s.Judgement.Difference.Lo, &s.Judgement.Difference.Hi, &s.Judgement.AtMost
+		}
+		if s.Expected > 0 {
+			expected := math.Sqrt(s.Expected)
+			l.ExpectedStdError = &expected
 		}
 		if variance > 0 {
 			l.ByNetwork, l.ByShort = s.ByKnown/variance, s.ByShort/variance

@@ -29,6 +29,15 @@ type Controlled struct {
 	Residual, ByShort, ByKnown float64
 }
 
+// expected is the variance that Difference may be expected to have when a goal is reached, with so many networks of each space known.
+func (c Controlled) expected(g Goal, known [2]int) float64 {
+	v := 2 * (c.Residual/float64(g.Full) + c.ByShort/float64(g.Short))
+	for _, n := range known {
+		v += c.ByKnown / float64(max(n, g.Short))
+	}
+	return v
+}
+
 // complete checks what is known, and puts networks without features where nothing is known.
 func (s *Networks) complete() error {
 	if err := check(s.Final); err != nil {

@@ -15,7 +15,9 @@ type Course struct {
 	known   [2][][]float64 // features, ranked
 	monitor Monitor
 	goal    Goal
-	steps   []Step
+	// expected is the variance that the looks so far let expect of the next one; 0: there are none.
+	expected float64
+	steps    []Step
 }
 
 // CourseOptions are the settings of a Course.
@@ -51,6 +53,7 @@ type Seen []float64
 type Step struct {
 	Goal
 	Controlled
+	Expected float64 // variance that the look before let expect of this one, by which it spent its level; 0: there was none
 	Judgement
 }
 
@@ -125,12 +128,12 @@ func (c *Course) Look(a, b Trained) (Step, error) {
 	if err != nil {
 		return Step{}, err
 	}
-	judgement, err := c.monitor.Look(Look{Difference: controlled.Difference, Variance: controlled.Variance, Freedom: controlled.Freedom,
+	judgement, err := c.monitor.Look(Look{Difference: controlled.Difference, Variance: controlled.Variance, Expected: c.expected, Freedom: controlled.Freedom,
 		Share: float64(c.goal.Full) / float64(c.Most)})
 	if err != nil {
 		return Step{}, err
 	}
-	step := Step{c.goal, controlled, judgement}
+	step := Step{c.goal, controlled, c.expected, judgement}
 	c.steps = append(c.steps, step)
 	if step.Over() {
 		return step, nil
@@ -145,8 +148,8 @@ func (c *Course) Look(a, b Trained) (Step, error) {
 	grown := math.Min(growth, enough*controlled.Variance*c.monitor.most)
 	full := min(c.Most, max(c.goal.Full+max(1, c.Batch), int(math.Ceil(grown*float64(c.goal.Full)))))
 	next := Goal{Full: full, Short: full, Epochs: epochs}
+	known := controlled
 	if epochs > 0 {
-		known := controlled
 		if first {
 			if known, err = c.control(spaces, epochs); err != nil {
 				return Step{}, err
@@ -155,7 +158,7 @@ func (c *Course) Look(a, b Trained) (Step, error) {
 		ratio, _ := c.allocate(known, epochs)
 		next.Short = max(next.Full, c.goal.Short, int(math.Min(float64(c.Most), math.Round(ratio*float64(full)))))
 	}
-	c.goal = next
+	c.goal, c.expected = next, known.expected(next, [2]int{len(a.Known), len(b.Known)})
 	return step, nil
 }
 

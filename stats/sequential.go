@@ -23,6 +23,9 @@ import (
 // Each level is spent as information comes in (Lan & DeMets 1983), by the function Alpha·t^Spending of Kim and
 // DeMets (1987), where t is the share of the most information that the design will use. When looks are taken, and how
 // many, need not be known before, as long as that does not depend on D.
+//
+// Information is that which the looks before let expect, not what a look estimates itself: a variance that happens to be estimated too small
+// would spend more just when it makes findings easier. For the same reason a look is judged by the larger of the variance that it estimates and the one that was expected.
 type Sequential struct {
 	Delta float64 // margin, percentage points, not negative
 	Alpha float64 // chance of a wrong finding, in (0, 1)
@@ -35,7 +38,7 @@ type Sequential struct {
 
 // Spending is the power of t by which levels are spent. At 1 early looks spend most and many looks cost most (like
 // Pocock's design), at 3 early looks spend little (like O'Brien and Fleming's).
-const Spending = 2
+const Spending = 3
 
 // plannedLooks is the number of looks for which the most information that a design needs is reckoned.
 const plannedLooks = 10
@@ -55,8 +58,10 @@ const (
 type Look struct {
 	Difference float64 // estimate of D
 	Variance   float64 // of the estimate
-	Freedom    float64 // degrees of freedom of Variance
-	Share      float64 // of the most networks that there may be, in (0, 1]
+	// Expected is what the looks before let expect of Variance; 0: there are none, and the level is spent by Share alone.
+	Expected float64
+	Freedom  float64 // degrees of freedom of Variance
+	Share    float64 // of the most networks that there may be, in (0, 1]
 }
 
 // Judgement is what follows from the looks so far.
@@ -133,7 +138,7 @@ type Monitor struct {
 	design                  Sequential
 	most                    float64 // information
 	keep, direction, futile boundary
-	information, used       float64 // at the last look that spent anything
+	information, used       float64 // at the last look that spent anything, as expected
 	last                    Judgement
 }
 
@@ -148,23 +153,28 @@ func (m *Monitor) Look(l Look) (Judgement, error) {
 	if m.last.Over() {
 		return m.last, errors.New("stats: a look after the comparison is over")
 	}
-	if !(l.Share > 0 && l.Share <= 1) || !(l.Variance >= 0) || !(l.Freedom > 0) || math.IsNaN(l.Difference) || math.IsInf(l.Difference, 0) {
+	if !(l.Share > 0 && l.Share <= 1) || !(l.Variance >= 0) || !(l.Expected >= 0) || !(l.Freedom > 0) || math.IsNaN(l.Difference) || math.IsInf(l.Difference, 0) {
 		return m.last, fmt.Errorf("stats: a difference of %v with a variance of %v on %v degrees of freedom, at a share of %v of the networks", l.Difference, l.Variance, l.Freedom, l.Share)
 	}
 	s := m.design
-	information := 1 / l.Variance
-	m.used = math.Max(m.used, math.Max(l.Share, math.Min(1, information/m.most)))
+	m.used = math.Max(m.used, l.Share)
+	information := 1 / l.Variance // of a first look: the scale of what is to come, which no level depends on
+	if l.Expected > 0 {
+		information = 1 / l.Expected
+		m.used = math.Max(m.used, math.Min(1, information/m.most))
+	}
 	j := Judgement{Finding: Undecided, Used: m.used, Last: m.used == 1, Difference: unknown(l.Difference), AtMost: math.NaN()}
 	switch {
 	case l.Variance == 0: // all values are equal: no doubt is left
 		j.Difference, j.AtMost = Estimate{l.Difference, l.Difference, l.Difference}, l.Difference
 		j.Finding = s.find(l.Difference, 0, 0)
 	case information < m.information*(1+leastGain) && !j.Last:
-		// A variance that was estimated larger than before took information back: there is nothing new to judge by.
+		// The look before estimated a variance larger than was expected of it, which took information back: there is nothing new to judge by.
 	default:
 		m.information = math.Max(information, m.information*(1+leastGain))
+		deviation := math.Sqrt(math.Max(l.Variance, l.Expected))
 		student := func(b *boundary, level float64) float64 {
-			return math.Sqrt(l.Variance) * studentOf(b.next(level, m.information, m.used), l.Freedom)
+			return deviation * studentOf(b.next(level, m.information, m.used), l.Freedom)
 		}
 		wide := student(&m.direction, s.Alpha/2)
 		j.Difference = Estimate{l.Difference, l.Difference - wide, l.Difference + wide}

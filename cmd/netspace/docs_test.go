@@ -185,7 +185,7 @@ func byHand(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	for _, p := range decided.Populations {
-		add(map[string]string{"anynetx-a": "A27", "anynetx-d": "D27"}[p.Space], p.Trials[:27])
+		add(map[string]string{"anynetx-a": "A32", "anynetx-d": "D32"}[p.Space], p.Trials[:32])
 	}
 	return env
 }

@@ -39,23 +39,23 @@ func (s simulation) rules(ctx context.Context, w io.Writer) error {
 	fmt.Fprintln(w, "|---|---:|---:|---:|---:|")
 	ways := []struct {
 		name string
-		over func(m *stats.Monitor, n int, d, v, freedom float64) (accepted, over bool, err error)
+		over func(m *stats.Monitor, n int, d, v, expected, freedom float64) (accepted, over bool, err error)
 	}{
-		{"fixed", func(_ *stats.Monitor, n int, d, v, freedom float64) (bool, bool, error) {
+		{"fixed", func(_ *stats.Monitor, n int, d, v, _, freedom float64) (bool, bool, error) {
 			return n >= needed && d+quantile(0.95, freedom)*math.Sqrt(v) < delta, n >= needed, nil
 		}},
-		{"each look as if it were the only one", func(_ *stats.Monitor, n int, d, v, freedom float64) (bool, bool, error) {
+		{"each look as if it were the only one", func(_ *stats.Monitor, n int, d, v, _, freedom float64) (bool, bool, error) {
 			z := quantile(0.95, freedom) * math.Sqrt(v)
 			worse := d-quantile(0.975, freedom)*math.Sqrt(v) > 0
 			return d+z < delta, d+z < delta || worse || n >= 2*needed, nil
 		}},
-		{"confidence sequence", func(_ *stats.Monitor, n int, d, v, freedom float64) (bool, bool, error) {
+		{"confidence sequence", func(_ *stats.Monitor, n int, d, v, _, freedom float64) (bool, bool, error) {
 			worse := d-sequence(n, needed/2, 0.05)*math.Sqrt(v) > 0
 			z := sequence(n, needed/2, 0.1) * math.Sqrt(v)
 			return d+z < delta, d+z < delta || worse || n >= 2*needed, nil
 		}},
-		{"group-sequential", func(m *stats.Monitor, n int, d, v, freedom float64) (bool, bool, error) {
-			j, err := m.Look(stats.Look{Difference: d, Variance: v, Freedom: freedom, Share: math.Min(1, float64(n)/float64(2*needed))})
+		{"group-sequential", func(m *stats.Monitor, n int, d, v, expected, freedom float64) (bool, bool, error) {
+			j, err := m.Look(stats.Look{Difference: d, Variance: v, Expected: expected, Freedom: freedom, Share: math.Min(1, float64(n)/float64(2*needed))})
 			return j.Finding == stats.NotWorseB || j.Finding == stats.BetterB, j.Over(), err
 		}},
 	}
@@ -66,6 +66,7 @@ func (s simulation) rules(ctx context.Context, w io.Writer) error {
 			err := s.each(ctx, func(rng *rand.Rand) error {
 				m := *start
 				var a, c stats.Networks
+				spread := 0.0 // variance of one network, by the look before
 				for n := 10; ; n = max(n+1, int(1.15*float64(n))) {
 					if way.name == "fixed" {
 						n = needed
@@ -78,10 +79,11 @@ func (s simulation) rules(ctx context.Context, w io.Writer) error {
 					if err != nil {
 						return err
 					}
-					accepted, over, err := way.over(&m, n, e.Difference, e.Variance, e.Freedom)
+					accepted, over, err := way.over(&m, n, e.Difference, e.Variance, spread/float64(n), e.Freedom)
 					if err != nil {
 						return err
 					}
+					spread = float64(n) * e.Variance
 					if over {
 						t.count(fmt.Sprint("accepted", d), accepted)
 						t.add(fmt.Sprint("networks", d), float64(n))
