@@ -26,17 +26,16 @@ func blockOf(g *graph.Graph, wide bool) int {
 		depthwise := n.Groups == n.C && n.Groups == in
 		grouped := n.Groups > 1 && !depthwise
 		whole := n.C/n.Groups%16 == 0 && in/n.Groups%16 == 0
-		if n.C%16 != 0 || grouped && !whole && (n.C/n.Groups > 16 || ownWidth(n, in, 16, true) == 0) {
+		if n.C%16 != 0 || grouped && !whole && ownWidth(n, in) == 0 {
 			return 8
 		}
 	}
 	return 16
 }
 
-// ownWidth is the group width of a convolution whose lanes have inputs of their own in tile.h: groups that share
-// a block, down to depthwise; and with wide vectors groups of an odd number of blocks of 8, which leave
-// half a vector empty. Else, and where tiles do not fit, it is 0. A dense convolution is one group.
-func ownWidth(n *graph.Node, in, block int, wide bool) int {
+// ownWidth is the group width of a convolution whose lanes have inputs of their own in tile.h: groups of 2 and 4, which share
+// a block, and depthwise. Else, and where tiles do not fit, it is 0.
+func ownWidth(n *graph.Node, in int) int {
 	width := n.C / max(1, n.Groups)
 	if in != n.C || n.Stride > 2 {
 		return 0
@@ -46,10 +45,8 @@ func ownWidth(n *graph.Node, in, block int, wide bool) int {
 		return 1
 	case n.Kernel != 3:
 		return 0
-	case width == 2 || width == 4 || width == 8 && block == 16:
+	case width == 2 || width == 4:
 		return width
-	case wide && block == 8 && width >= 8 && width <= 24 && ceil(width, 8)%16 != 0:
-		return ceil(width, 8)
 	}
 	return 0
 }

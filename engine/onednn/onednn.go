@@ -69,7 +69,7 @@ func (e *Engine) Describe() engine.Description {
 }
 
 // kernels goes up whenever the C kernels give other bits than before; 0 were those without tiles, 1 had them for dense convolutions alone.
-const kernels = 2
+const kernels = 3
 
 // isaName is what people call a set of instructions that oneDNN has a number for.
 func isaName(isa int) string {

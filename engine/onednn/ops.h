@@ -53,7 +53,7 @@ typedef struct {
 	void (*product)(const ns_shape *s, int data, const float *x, const float *w, const float *bias, float *y);
 	void (*weights)(const ns_shape *s, const float *x, const float *d, float *w, int add);
 } ns_tiles;
-extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // one block of 8 to a vector, two, a block of 16
+extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // a block of 8 to a vector, a block of 8 twice, a block of 16
 
 // Convolutions by tiles; which as in ns_conv_exec. What a shape with fuse has forward to add and apply, tiles do; bias may be NULL.
 int ns_tiled(const ns_shape *s); // whether there are tiles for a shape

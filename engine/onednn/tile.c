@@ -8,24 +8,26 @@ static const ns_tiles *tiles_of(const ns_shape *s) { return !s->wide ? &ns_tiles
 
 int ns_tiled(const ns_shape *s) {
 	if (s->plain_src || s->stride > 2) return 0;
+	if (s->width == 0 && s->ic / s->groups % s->block) return 0; // depthwise, of a kernel that has no tiles
 	if (s->width == 1 && s->wide && s->block == 8 && s->n == 1) return 0; // oneDNN has wide vectors for a lone image
-	return s->kernel == 1 ? s->width == 0 : s->kernel == 3 || (s->width == 1 && (s->kernel == 5 || s->kernel == 7));
+	return s->kernel == 1 || s->kernel == 3 || (s->width == 1 && (s->kernel == 5 || s->kernel == 7));
 }
 
 ns_tile ns_tile_choice(const ns_shape *s, int which) { return tiles_of(s)->choice(s, which); }
 
-// The lanes of a vector that have weights of their own, outputs of a group in vectors, the inputs of
+// The lanes of a vector that have weights of their own, how many of them each output has, outputs of a group in vectors, the inputs of
 // each, and the floats of one vector's weights for a row of the kernel. width: of groups that share a block, else 0.
 typedef struct {
-	int lanes, groups, width, in, out, vectors;
+	int lanes, each, groups, width, in, out, vectors;
 	int64_t row;
 } layout;
 
 static layout layout_of(const ns_shape *s, int data) {
 	layout l = {.lanes = s->width ? s->block : tiles_of(s)->lanes, .width = s->width < s->block ? s->width : 0};
+	l.each = l.lanes / s->block;
 	l.groups = s->width == 1 ? s->oc / s->block : s->groups;
 	l.in = l.width ? l.width : (data ? s->oc : s->ic) / l.groups, l.out = (data ? s->ic : s->oc) / l.groups;
-	l.vectors = (l.out + l.lanes - 1) / l.lanes, l.row = (int64_t)l.in * s->kernel * l.lanes;
+	l.vectors = (l.out + s->block - 1) / s->block, l.row = (int64_t)l.in * s->kernel * s->block;
 	return l;
 }
 
@@ -34,15 +36,14 @@ int64_t ns_tile_weights(const ns_shape *s, int which) {
 	return l.groups * l.vectors * s->kernel * l.row;
 }
 
-// Where a weight lies: the first of lanes outputs from out on.
+// Where a weight lies.
 static int64_t place(const ns_shape *s, const layout *l, int group, int out, int in, int row, int tap) {
-	return ((int64_t)(group * l->vectors + out / l->lanes) * s->kernel + row) * l->row + ((int64_t)in * s->kernel + tap) * l->lanes + out % l->lanes;
+	return ((int64_t)(group * l->vectors + out / s->block) * s->kernel + row) * l->row + ((int64_t)in / l->each * s->kernel + tap) * l->lanes + out % s->block * l->each + in % l->each;
 }
 
 void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack) {
 	const layout l = layout_of(s, 0);
 	const int k = s->kernel, in = s->ic / s->groups; // of the plain ones, which have zeros between groups that share a block
-	if (!unpack) memset(packed, 0, sizeof(float) * ns_tile_weights(s, NS_FORWARD));
 	for (int g = 0; g < l.groups; g++)
 		for (int o = 0; o < l.out; o++)
 			for (int i = 0; i < in; i++)
@@ -66,18 +67,16 @@ static int row_back(int kernel, int r) {
 static void turn(const ns_shape *s, const float *w, float *to) {
 	const layout f = layout_of(s, 0), b = layout_of(s, 1);
 	const int k = s->kernel, turned = s->stride == 1 && k > 1;
-	// From the weight of the first lane's input to that of another one: the next input, and in narrow groups the same outputs of the next group.
+	// From the weight of the first lane to those of the others, which have the next inputs and outputs; in narrow groups the same outputs of the next group.
 	int64_t lane[16];
-	for (int l = 0; l < b.lanes; l++) lane[l] = b.width ? (int64_t)(l % b.width) * k * f.lanes + l / b.width * b.width : (int64_t)l * k * f.lanes;
+	for (int l = 0; l < b.lanes; l++) lane[l] = b.width ? place(s, &f, 0, 0, l % b.width, 0, 0) + l / b.width * b.width : place(s, &f, 0, l % b.each, l / b.each, 0, 0);
 	for (int g = 0; g < b.groups; g++)
 		for (int v = 0; v < b.vectors; v++)
 			for (int r = 0; r < k; r++)
-				for (int o = 0; o < b.in; o++)
+				for (int o = 0; o < b.in; o += b.each)
 					for (int t = 0; t < k; t++) {
-						const float *p = w + place(s, &f, g, o, v * b.lanes, k == 1 ? 0 : turned ? k - 1 - r : row_back(k, r), turned ? k - 1 - t : t);
-						const int there = b.out - v * b.lanes < b.lanes ? b.out - v * b.lanes : b.lanes;
-						for (int l = 0; l < there; l++) to[l] = p[lane[l]];
-						for (int l = there; l < b.lanes; l++) to[l] = 0;
+						const float *p = w + place(s, &f, g, o, v * s->block, k == 1 ? 0 : turned ? k - 1 - r : row_back(k, r), turned ? k - 1 - t : t);
+						for (int l = 0; l < b.lanes; l++) to[l] = p[lane[l]];
 						to += b.lanes;
 					}
 }

@@ -12,20 +12,24 @@
 #include "vec.h"
 #include <string.h>
 
-#define HALVES (LANES / BLOCK) // blocks of output channels, or images, to a vector
+// A vector holds a block, or two. Then each output has two lanes, side by side: one sums over the inputs of even numbers, one
+// over the odd ones, and in the end they are added. A step over the inputs is as many as an output has lanes. Where lanes have inputs of their
+// own, the vector is the same block of two images.
+#define HALVES (LANES / BLOCK)
+#define STEPS_OF_BLOCK (BLOCK / HALVES)
 
 // How inputs meet outputs along a row, at kernel 3: at stride 1, output r reads inputs r-1 to r+1; at
 // stride 2; and the reverse of that, which is backward data (of stride 1 it is a
 // convolution again, with the taps turned around).
 enum { ROW1, ROW2, ROW2_BACK };
 
-// The inputs of a vector's lanes, by a row of so many taps. DENSE: all have the same one. NARROW: each
-// has those of its group, of which a block has several. OWN: each has its own, depthwise. A vector of
-// two blocks is then the same block of two images, since blocks do not meet.
+// The inputs of a vector's lanes, by a row of so many taps. DENSE: all have the same step. NARROW: each
+// has those of its group, of which a block has several. OWN: each has its own, depthwise.
 enum { DENSE1, DENSE3, NARROW3, OWN3, OWN5, OWN7, FORMS };
 #define TAPS(form) ((form) == DENSE1 ? 1 : (form) == OWN5 ? 5 : (form) == OWN7 ? 7 : 3)
 #define DENSE(form) ((form) <= DENSE3)
 #define OWN(form) ((form) >= OWN3)
+#define STEPPED(form) (HALVES == 2 && DENSE(form)) // an output has two lanes
 
 // Keeps a value that more than one multiply-add uses in a register: the compiler would load it for each again.
 #if !defined(__x86_64__)
@@ -53,8 +57,7 @@ typedef struct {
 	int blocks;              // of input channels
 	int64_t x_block;
 	int64_t w_next, y_next;  // from one vector of outputs to the next
-	int64_t x_apart, y_apart; // between the halves of a vector
-	int whole;               // vectors of which both halves are there
+	int64_t x_apart, y_apart; // between the two images of a vector
 	int64_t x_image, y_image;
 	int left, right;         // so many inputs exist before and behind the tile's
 	int add;                 // to what is in y
@@ -64,11 +67,6 @@ typedef struct {
 	const vi *places;
 } tile_part;
 
-INLINE void tile_store(const tile_part *s, float *y, int v, vf sum) {
-	if (HALVES == 1 || v < s->whole) store_apart(y, s->y_apart, sum);
-	else store_half(y, sum);
-}
-
 // For every lane the one that has input i of its group.
 INLINE vi place_of(int width, int i) {
 	vi at;
@@ -77,9 +75,9 @@ INLINE vi place_of(int width, int i) {
 	return at;
 }
 
-// An input for every lane; a vector's halves lie apart.
+// An input for every lane; those of two images lie apart.
 INLINE vf input_of(const float *x, int64_t apart, vi place, int form) {
-	if (DENSE(form)) return splat(*x);
+	if (DENSE(form)) return splat_step(x);
 	return OWN(form) ? load_apart(x, apart) : __builtin_shuffle(load_apart(x, apart), place);
 }
 
@@ -117,6 +115,18 @@ INLINE void tile_input(const tile_part *s, vf *acc, const float *x, const float 
 	}
 }
 
+// Where an output has two lanes: what they sum to, of two positions side by side or of one alone.
+INLINE void tile_outputs(const tile_part *s, float *y, int v, const vf *acc, int two) {
+#if HALVES == 2
+	vf sum = two ? add_pairs(acc[0], acc[1]) : add_pairs(acc[0], acc[0]);
+	if (s->add) sum += two ? load(y) : load_both(y);
+	if (s->bias) sum += load_both(s->bias + v * BLOCK);
+	if (s->act == NS_RELU) sum = maximum(sum, splat(0));
+	if (two) store(y, sum);
+	else store_half(y, sum);
+#endif
+}
+
 INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 	vf acc[28];
 	// The outputs lie in memory that has not been touched for long: fetch it meanwhile.
@@ -133,17 +143,17 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 				}
 				acc[(v * Q + q) * M + r] = splat(0);
 			}
-	if (s->add)
+	if (s->add && !STEPPED(form))
 #pragma GCC unroll 4
 		for (int v = 0; v < W; v++)
 #pragma GCC unroll 4
 			for (int q = 0; q < Q; q++)
 #pragma GCC unroll 14
-				for (int r = 0; r < M; r++) acc[(v * Q + q) * M + r] = load_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, v < s->whole ? s->y_apart : 0);
-	if (s->bias)
+				for (int r = 0; r < M; r++) acc[(v * Q + q) * M + r] = load_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, s->y_apart);
+	if (s->bias && !STEPPED(form))
 #pragma GCC unroll 4
 		for (int v = 0; v < W; v++) {
-			vf bias = DENSE(form) ? load_apart(s->bias + v * LANES, v < s->whole ? BLOCK : 0) : load_both(s->bias + v * BLOCK);
+			vf bias = load_both(s->bias + v * BLOCK);
 #pragma GCC unroll 28
 			for (int r = 0; r < Q * M; r++) acc[v * Q * M + r] += bias;
 		}
@@ -153,7 +163,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 			const float *x = s->x + k * s->x_row + b * s->x_block;
 			if (DENSE(form))
 #pragma GCC unroll 4
-				for (int i = 0; i < BLOCK; i++, w += TAPS(form) * LANES) tile_input(s, acc, x + i, w, (vi){}, W, Q, M, form, mode);
+				for (int i = 0; i < STEPS_OF_BLOCK; i++, w += TAPS(form) * LANES) tile_input(s, acc, x + i * HALVES, w, (vi){}, W, Q, M, form, mode);
 			else if (OWN(form)) tile_input(s, acc, x, w, (vi){}, W, Q, M, form, mode);
 			else
 				for (int i = 0; i < s->width; i++, w += TAPS(form) * BLOCK) {
@@ -161,6 +171,15 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 					tile_input(s, acc, x, w, s->places[i], W, Q, M, form, mode);
 				}
 		}
+	}
+	if (STEPPED(form)) {
+#pragma GCC unroll 4
+		for (int v = 0; v < W; v++)
+#pragma GCC unroll 4
+			for (int q = 0; q < Q; q++)
+#pragma GCC unroll 14
+				for (int r = 0; r < M; r += 2) tile_outputs(s, s->y + v * s->y_next + q * s->y_image + r * BLOCK, v, acc + (v * Q + q) * M + r, r + 1 < M);
+		return;
 	}
 	if (s->act == NS_RELU)
 #pragma GCC unroll 28
@@ -170,7 +189,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #pragma GCC unroll 4
 		for (int q = 0; q < Q; q++)
 #pragma GCC unroll 14
-			for (int r = 0; r < M; r++) tile_store(s, s->y + v * s->y_next + q * s->y_image + r * BLOCK, v, acc[(v * Q + q) * M + r]);
+			for (int r = 0; r < M; r++) store_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, s->y_apart, acc[(v * Q + q) * M + r]);
 }
 
 // The tiles that there are: as many sums as the registers hold beside the weights and an input.
@@ -219,9 +238,9 @@ static int most_positions(int form, int mode, int w, int q) {
 
 // The maps of a pass: forward, or backward data, which goes the other way.
 typedef struct {
-	int form, mode, taps, groups, blocks, vectors, out_blocks; // the last three of a group
-	int inputs, lanes; // of a block, and of a vector, that have weights of their own
-	int halves, together; // blocks and images to a vector
+	int form, mode, taps, groups, blocks, vectors; // the last two of a group: of inputs, and of outputs
+	int inputs, lanes; // steps over the inputs of a block; lanes of a vector that have weights of their own
+	int together;      // images to a vector
 	int ih, iw, oh, ow;
 	int64_t in_map, out_map;
 } tile_pass;
@@ -230,10 +249,10 @@ static tile_pass pass_of(const ns_shape *s, int data) {
 	tile_pass p = {.mode = s->kernel == 1 || s->stride == 1 ? ROW1 : data ? ROW2_BACK : ROW2, .taps = s->kernel};
 	p.form = s->kernel == 1 ? DENSE1 : s->width == 1 ? OWN3 + (s->kernel - 3) / 2 : s->width ? NARROW3 : DENSE3;
 	p.groups = OWN(p.form) ? s->ic / BLOCK : s->groups;
-	p.inputs = DENSE(p.form) || s->width > BLOCK ? BLOCK : s->width;
-	p.lanes = DENSE(p.form) ? LANES : BLOCK, p.halves = DENSE(p.form) ? HALVES : 1, p.together = HALVES / p.halves;
+	p.inputs = DENSE(p.form) ? STEPS_OF_BLOCK : s->width;
+	p.lanes = DENSE(p.form) ? LANES : BLOCK, p.together = DENSE(p.form) ? 1 : HALVES;
 	const int in = s->ic / BLOCK / p.groups, out = s->oc / BLOCK / p.groups;
-	p.blocks = data ? out : in, p.out_blocks = data ? in : out, p.vectors = (p.out_blocks + p.halves - 1) / p.halves;
+	p.blocks = data ? out : in, p.vectors = data ? in : out;
 	p.ih = data ? s->oh : s->ih, p.iw = data ? s->ow : s->iw, p.oh = data ? s->ih : s->oh, p.ow = data ? s->iw : s->ow;
 	if (p.form == DENSE1) { // positions that a stride picks have been picked
 		p.ih = p.oh = 1, p.iw = p.ow = s->oh * s->ow;
@@ -285,8 +304,7 @@ static __attribute__((noinline)) void activate(const tile_part *s, int W, int Q,
 		for (int q = 0; q < Q; q++)
 			for (int r = 0; r < M; r++) {
 				float *y = s->y + v * s->y_next + q * s->y_image + r * BLOCK;
-				vf z = load_apart(y, v < s->whole ? s->y_apart : 0);
-				tile_store(s, y, v, act_of(z, s->act));
+				store_apart(y, s->y_apart, act_of(load_apart(y, s->y_apart), s->act));
 			}
 }
 
@@ -319,7 +337,8 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 	}
 }
 
-// Weights that are read again and again: to stay in the first-level cache.
+// Weights that are read again and again: to stay in the first-level cache. Where the length of a part changes the order of a sum, whose rows
+// of the kernel or lanes are added part by part, it must not depend on the tile: it is that of tiles of two vectors.
 #define WEIGHTS_AT_ONCE (24 << 10)
 
 // Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][inputs][taps][lanes];
@@ -327,21 +346,20 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 static void tile_product(const ns_shape *s, int data, const float *x, const float *w, const float *bias, float *y) {
 	const tile_pass p = pass_of(s, data);
 	const ns_tile t = choose(s, &p);
-	const int64_t in_image = p.groups * p.blocks * p.in_map, out_image = p.groups * p.out_blocks * p.out_map;
+	const int64_t in_image = p.groups * p.blocks * p.in_map, out_image = p.groups * p.vectors * p.out_map;
 	const int64_t input = (int64_t)p.taps * p.lanes, row = p.blocks * p.inputs * input, vector = row * p.taps;
 	vi places[BLOCK] ALIGNED;
-	tile_part a = {.w_row = row, .x_block = p.in_map, .w_next = vector, .y_next = p.halves * p.out_map, .y_apart = p.out_map,
+	tile_part a = {.w_row = row, .x_block = p.in_map, .w_next = vector, .y_next = p.out_map,
 		.x_image = p.together * in_image, .y_image = p.together * out_image, .width = p.inputs, .places = places};
 	for (int i = 0; p.form == NARROW3 && i < p.inputs; i++) places[i] = place_of(p.inputs, i);
-	int at_once = WEIGHTS_AT_ONCE / (t.vectors * p.taps * p.inputs * input * (int)sizeof(float));
+	int at_once = WEIGHTS_AT_ONCE / ((STEPPED(p.form) || p.taps > 1 ? 2 : t.vectors) * p.taps * p.inputs * input * (int)sizeof(float));
 	if (at_once < 1) at_once = 1;
 	for (int g = 0; g < p.groups; g++)
 		for (int v = 0, m; v < p.vectors; v += m) {
 			m = p.vectors - v < t.vectors ? p.vectors - v : t.vectors;
-			a.whole = p.out_blocks / p.halves - v;
 			for (int b = 0; b < p.blocks; b += at_once) {
 				a.blocks = p.blocks - b < at_once ? p.blocks - b : at_once, a.add = b > 0 || s->sum;
-				a.bias = bias && b == 0 ? bias + (g * p.out_blocks + v * p.halves) * BLOCK : NULL;
+				a.bias = bias && b == 0 ? bias + (g * p.vectors + v) * BLOCK : NULL;
 				a.act = b + a.blocks == p.blocks ? s->act : NS_IDENTITY;
 				a.w = w + (g * p.vectors + v) * vector + b * p.inputs * input;
 				for (int n = 0, q; n < s->n; n += q * p.together) {
@@ -349,36 +367,41 @@ static void tile_product(const ns_shape *s, int data, const float *x, const floa
 					// A last image without a second one is done twice, into the same place.
 					if (p.together == 2) a.x_apart = n + 1 < s->n ? in_image : 0, a.y_apart = n + 1 < s->n ? out_image : 0;
 					a.x = x + n * in_image + (int64_t)(g * p.blocks + b) * p.in_map;
-					a.y = y + n * out_image + (int64_t)(g * p.out_blocks + v * p.halves) * p.out_map;
+					a.y = y + n * out_image + (int64_t)(g * p.vectors + v) * p.out_map;
 					tile_rows(a, &p, m, q);
 				}
 			}
 		}
 }
 
-// The weight gradient: D vectors of the outputs' gradient times X input channels, for one row of the kernel;
+// The weight gradient: D vectors of the outputs' gradient times X steps over the inputs, for one row of the kernel;
 // depthwise for R rows of it, since else sums would be too few.
 typedef struct {
 	const float *x, *d;
 	float *w;
 	int images, rows, ow, iw;
 	int64_t x_image, d_image, x_row, d_row;
-	int64_t d_next, w_next, x_apart, d_apart;
-	int whole, add;
+	int64_t d_next, w_next, x_block, x_apart, d_apart;
+	int add;
 	int y0, ih, k0, k1; // depthwise: the first output's row, rows of inputs, rows of the kernel
 } tile_sums;
 
-// To what is there, or in its place: a sum, of which no half belongs to a block that is not there; or of two images.
-INLINE void store_sum(const tile_sums *s, float *w, vf sum, int form, int v) {
+// To what is there, or in its place: a sum, or the one of two images.
+INLINE void store_sum(const tile_sums *s, float *w, vf sum, int form) {
 #if HALVES == 2
 	if (!DENSE(form)) {
 		__m256 both = _mm256_add_ps(_mm512_castps512_ps256((__m512)sum), _mm512_extractf32x8_ps((__m512)sum, 1));
 		_mm256_storeu_ps(w, s->add ? _mm256_add_ps(_mm256_loadu_ps(w), both) : both);
 		return;
 	}
-	if (v >= s->whole) sum = lower_half(sum);
 #endif
 	store(w, s->add ? load(w) + sum : sum);
+}
+
+// The outputs' gradient at a position, for every lane.
+INLINE vf gradient_at(const tile_sums *s, const float *d, int alone, int form) {
+	if (DENSE(form)) return load_steps(d);
+	return alone ? lower_half(load_apart(d, 0)) : load_apart(d, s->d_apart);
 }
 
 // DENSE1: rows follow each other, ow is the length of all.
@@ -387,36 +410,33 @@ INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) 
 	vf acc[28];
 #pragma GCC unroll 28
 	for (int r = 0; r < D * X * taps; r++) acc[r] = splat(0);
+#define STEP(i) (DENSE(form) ? x + (i) / STEPS_OF_BLOCK * s->x_block + (i) % STEPS_OF_BLOCK * HALVES : x)
 #define SUM(tap, u, of) acc[(v * X + i) * taps + (tap)] += (u) * (of)
 	for (int n = 0; n < s->images; n += DENSE(form) ? 1 : HALVES) {
-		int64_t apart[4], x_apart = s->x_apart;
 		const int alone = !DENSE(form) && HALVES == 2 && n + 1 == s->images;
-#pragma GCC unroll 4
-		for (int v = 0; v < D; v++) apart[v] = !alone && v < s->whole ? s->d_apart : 0; // a half that is not there counts for nothing in the end
-		if (alone) x_apart = 0;
-#define GRADIENT(p) (alone ? lower_half(load_apart(p, 0)) : load_apart(p, apart[v]))
+		const int64_t x_apart = alone ? 0 : s->x_apart;
 		for (int y = 0; y < s->rows; y++) {
 			const float *x = s->x + n * s->x_image + y * (mode == ROW2 ? 2 : 1) * s->x_row, *d = s->d + n * s->d_image + y * s->d_row;
 			vf before[4], here[4], after[4];
 			if (form != DENSE1)
 #pragma GCC unroll 4
-				for (int v = 0; v < D; v++) before[v] = splat(0), here[v] = GRADIENT(d + v * s->d_next);
+				for (int v = 0; v < D; v++) before[v] = splat(0), here[v] = gradient_at(s, d + v * s->d_next, alone, form);
 #pragma GCC unroll 2
 			for (int c = 0; c < s->ow; c++) {
 				if (form == DENSE1) {
 #pragma GCC unroll 4
-					for (int v = 0; v < D; v++) here[v] = GRADIENT(d + v * s->d_next);
+					for (int v = 0; v < D; v++) here[v] = gradient_at(s, d + v * s->d_next, alone, form);
 				} else if (c + 1 < s->ow) {
 #pragma GCC unroll 4
-					for (int v = 0; v < D; v++) after[v] = GRADIENT(d + v * s->d_next + BLOCK);
+					for (int v = 0; v < D; v++) after[v] = gradient_at(s, d + v * s->d_next + BLOCK, alone, form);
 				} else {
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) after[v] = splat(0);
 				}
-#pragma GCC unroll 8
+#pragma GCC unroll 16
 				for (int i = 0; i < X; i++) {
 					if (!DENSE(form)) RELOAD(x);
-					vf u = input_of(DENSE(form) ? x + i : x, x_apart, place_of(X, i), form);
+					vf u = input_of(STEP(i), x_apart, place_of(X, i), form);
 					if (D * taps > 1) HOLD(u);
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) {
@@ -426,10 +446,10 @@ INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) 
 					}
 				}
 				if (mode == ROW2 && 2 * c + 1 < s->iw)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
 					for (int i = 0; i < X; i++) {
 						if (!DENSE(form)) RELOAD(x);
-						vf u = input_of((DENSE(form) ? x + i : x) + BLOCK, x_apart, place_of(X, i), form);
+						vf u = input_of(STEP(i) + BLOCK, x_apart, place_of(X, i), form);
 						HOLD(u);
 #pragma GCC unroll 4
 						for (int v = 0; v < D; v++) SUM(0, u, after[v]), SUM(2, u, here[v]);
@@ -441,12 +461,12 @@ INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) 
 			}
 		}
 	}
-#undef GRADIENT
 #undef SUM
+#undef STEP
 #pragma GCC unroll 4
 	for (int v = 0; v < D; v++)
 #pragma GCC unroll 28
-		for (int r = 0; r < X * taps; r++) store_sum(s, s->w + v * s->w_next + r * (DENSE(form) ? LANES : BLOCK), acc[v * X * taps + r], form, v);
+		for (int r = 0; r < X * taps; r++) store_sum(s, s->w + v * s->w_next + r * (DENSE(form) ? LANES : BLOCK), acc[v * X * taps + r], form);
 }
 
 // Depthwise, in R rows of the kernel: every input meets the gradients about it, which move through registers.
@@ -494,20 +514,27 @@ INLINE void own_gradient(const tile_sums *s, int R, int form, int mode) {
 	for (int k = 0; k < R; k++)
 		if (s->k0 + k < s->k1)
 #pragma GCC unroll 7
-			for (int j = 0; j < taps; j++) store_sum(s, s->w + (k * taps + j) * BLOCK, acc[k * taps + j], form, 0);
+			for (int j = 0; j < taps; j++) store_sum(s, s->w + (k * taps + j) * BLOCK, acc[k * taps + j], form);
 }
 
-// The weight gradients that there are; dense ones by D, narrow ones by the inputs of a group.
-#define NARROW_SUMS(F, S) F(NARROW3, S, 2, 1, 2, 1) F(NARROW3, S, 4, 1, 4, 1)
-#if LANES == 16
-#define POINT_SUMS(F) F(DENSE1, ROW1, 1, 1, 8, 1) F(DENSE1, ROW1, 2, 2, 8, 1) F(DENSE1, ROW1, 3, 3, 8, 1) F(DENSE1, ROW1, 4, 4, 4, 1)
-#define ROW_SUMS(F, S) NARROW_SUMS(F, S) F(NARROW3, S, 8, 1, 8, 1) F(DENSE3, S, 1, 1, 8, 1) F(DENSE3, S, 2, 2, 4, 1) F(OWN3, S, 1, 1, 1, 3) F(OWN5, S, 1, 1, 1, 5) F(OWN7, S, 1, 1, 1, 3)
+// The weight gradients that there are, by D and the number of four steps X; narrow ones by the inputs of a group.
+#define NARROW_SUMS(F, S) F(NARROW3, S, 2, 0, 1, 2, 1) F(NARROW3, S, 4, 1, 1, 4, 1)
+#define OWN_SUMS(F, S, ROWS3, ROWS5, ROWS7) F(OWN3, S, 1, 0, 1, 1, ROWS3) F(OWN5, S, 1, 0, 1, 1, ROWS5) F(OWN7, S, 1, 0, 1, 1, ROWS7)
+#define DENSE_SUMS(F, K, S, D, FOURS) F(K, S, D, FOURS, D, 4 * FOURS, 1)
+#if LANES == 8
+#define POINT_SUMS(F) DENSE_SUMS(F, DENSE1, ROW1, 1, 2) DENSE_SUMS(F, DENSE1, ROW1, 2, 1) DENSE_SUMS(F, DENSE1, ROW1, 3, 1)
+#define ROW_SUMS(F, S) NARROW_SUMS(F, S) OWN_SUMS(F, S, 3, 2, 1) DENSE_SUMS(F, DENSE3, S, 1, 1)
+#elif BLOCK == 8
+#define POINT_SUMS(F) DENSE_SUMS(F, DENSE1, ROW1, 1, 1) DENSE_SUMS(F, DENSE1, ROW1, 1, 2) DENSE_SUMS(F, DENSE1, ROW1, 1, 3) DENSE_SUMS(F, DENSE1, ROW1, 1, 4) \
+	DENSE_SUMS(F, DENSE1, ROW1, 2, 1) DENSE_SUMS(F, DENSE1, ROW1, 2, 2) DENSE_SUMS(F, DENSE1, ROW1, 2, 3) \
+	DENSE_SUMS(F, DENSE1, ROW1, 3, 1) DENSE_SUMS(F, DENSE1, ROW1, 3, 2) DENSE_SUMS(F, DENSE1, ROW1, 4, 1)
+#define ROW_SUMS(F, S) NARROW_SUMS(F, S) OWN_SUMS(F, S, 3, 5, 3) DENSE_SUMS(F, DENSE3, S, 1, 1) DENSE_SUMS(F, DENSE3, S, 1, 2) DENSE_SUMS(F, DENSE3, S, 2, 1)
 #else
-#define POINT_SUMS(F) F(DENSE1, ROW1, 1, 1, 8, 1) F(DENSE1, ROW1, 2, 2, 4, 1) F(DENSE1, ROW1, 3, 3, 4, 1)
-#define ROW_SUMS(F, S) NARROW_SUMS(F, S) F(DENSE3, S, 1, 1, 4, 1) F(OWN3, S, 1, 1, 1, 3) F(OWN5, S, 1, 1, 1, 2) F(OWN7, S, 1, 1, 1, 1)
+#define POINT_SUMS(F) DENSE_SUMS(F, DENSE1, ROW1, 1, 2) DENSE_SUMS(F, DENSE1, ROW1, 2, 2) DENSE_SUMS(F, DENSE1, ROW1, 3, 2) DENSE_SUMS(F, DENSE1, ROW1, 4, 1)
+#define ROW_SUMS(F, S) NARROW_SUMS(F, S) OWN_SUMS(F, S, 3, 5, 3) DENSE_SUMS(F, DENSE3, S, 1, 2) DENSE_SUMS(F, DENSE3, S, 2, 1)
 #endif
 #define ALL_SUMS(F) POINT_SUMS(F) ROW_SUMS(F, ROW1) ROW_SUMS(F, ROW2)
-#define FUNCTION(K, S, AT, D, X, R) static __attribute__((noinline)) void sums_##K##_##S##_##AT(const tile_sums *s) { \
+#define FUNCTION(K, S, AT, FOURS, D, X, R) static __attribute__((noinline)) void sums_##K##_##S##_##AT##_##FOURS(const tile_sums *s) { \
 	if (OWN(K)) own_gradient(s, R, K, S); \
 	else tile_gradient(s, D, X, K, S); \
 }
@@ -517,8 +544,9 @@ typedef struct {
 	void (*run)(const tile_sums *s);
 	int vectors, inputs, rows;
 } gradient;
-static const gradient sums[FORMS][2][9] = {
-#define ENTRY(K, S, AT, D, X, R) [K][S][AT] = {sums_##K##_##S##_##AT, D, X, R},
+enum { MOST_FOURS = 4 };
+static const gradient sums[FORMS][2][5][MOST_FOURS + 1] = {
+#define ENTRY(K, S, AT, FOURS, D, X, R) [K][S][AT][FOURS] = {sums_##K##_##S##_##AT##_##FOURS, D, X, R},
 	ALL_SUMS(ENTRY)
 #undef ENTRY
 };
@@ -526,21 +554,50 @@ static const gradient sums[FORMS][2][9] = {
 // So many positions at a time: the gradient's vectors stay in the first-level cache while all input channels pass.
 #define POSITIONS 192
 
-// What to take next, of so many vectors of the gradient.
-static const gradient *gradient_of(const tile_pass *p, int left) {
-	int d = 4;
-	if (!DENSE(p->form)) return &sums[p->form][p->mode][p->inputs];
-	while (d > 1 && (!sums[p->form][p->mode][d].run || d > left)) d--;
-	return &sums[p->form][p->mode][d == 4 && left != 4 ? 3 : d];
+// Cycles of a position: what is slowest of two multiply-adds a cycle, among which vectors are made of an output's two lanes, somewhat more than one load, and the wait of a sum for itself.
+static double sums_cost(const gradient *t, int taps) {
+	const double n = (t->vectors * t->inputs * taps + (HALVES - 1) * t->vectors) / 2., loads = 0.9 * (t->vectors + t->inputs);
+	return n > loads ? (n > 4 ? n : 4) : loads > 4 ? loads : 4;
 }
 
-static void tile_weights(const ns_shape *s, const float *x, const float *d, float *w, int add) {
+// What of d vectors of the gradient to take next, with so many steps over the inputs left; what all steps cost.
+static const gradient *steps_of(const tile_pass *p, int d, int left, double *cost) {
+	const gradient *of = sums[p->form][p->mode][d], *best = NULL;
+	const int steps = p->blocks * p->inputs;
+	double least = 0;
+	for (const gradient *t = of + 1; t <= of + MOST_FOURS; t++) {
+		if (!t->run || t->inputs > left) continue;
+		double c = (double)steps / t->inputs * sums_cost(t, p->taps);
+		if (!best || c <= least) best = t, least = c;
+	}
+	if (cost) *cost = least;
+	return best;
+}
+
+// So many vectors of the gradient at a time cost least; fewer at the end.
+static int vectors_of(const tile_pass *p) {
+	int best = 1;
+	double least = 0, of[MOST_W + 1] = {0};
+	for (int d = 1; d <= MOST_W && d <= p->vectors; d++) {
+		if (!steps_of(p, d, p->blocks * p->inputs, &of[d])) continue;
+		double cost = p->vectors / d * of[d] + of[p->vectors % d];
+		if (d == 1 || cost <= least) best = d, least = cost;
+	}
+	return best;
+}
+
+static const gradient *gradient_of(const tile_pass *p, int d, int left) {
+	return DENSE(p->form) ? steps_of(p, d, left, NULL) : &sums[p->form][p->mode][p->inputs][p->inputs / 4];
+}
+
+static void tile_weights(const ns_shape *s, const float *x, const float *dy, float *w, int add) {
 	const tile_pass p = pass_of(s, 0);
-	const int pad = p.taps / 2, stride = p.mode == ROW2 ? 2 : 1, in = p.blocks, out = p.out_blocks;
+	const int pad = p.taps / 2, stride = p.mode == ROW2 ? 2 : 1, in = p.blocks, out = p.vectors;
+	const int most = DENSE(p.form) ? vectors_of(&p) : 1, steps = in * p.inputs;
 	const int64_t input = (int64_t)p.taps * p.lanes, row = in * p.inputs * input, vector = row * p.taps;
 	const int64_t in_image = p.groups * in * p.in_map, out_image = p.groups * out * p.out_map;
 	tile_sums a = {.x_image = in_image, .d_image = out_image, .x_row = (int64_t)p.iw * BLOCK, .d_row = (int64_t)p.ow * BLOCK,
-		.d_next = p.halves * p.out_map, .x_apart = in_image, .d_apart = p.together == 2 ? out_image : p.out_map, .w_next = vector, .iw = p.iw, .ih = p.ih};
+		.d_next = p.out_map, .x_block = p.in_map, .x_apart = in_image, .d_apart = out_image, .w_next = vector, .iw = p.iw, .ih = p.ih};
 	// A piece is some images, or some rows of one (or two), or some positions of a single row.
 	const int area = p.oh * p.ow, rows = p.oh == 1 || p.ow >= POSITIONS ? 1 : area <= POSITIONS ? p.oh : POSITIONS / p.ow;
 	const int images = area >= POSITIONS ? p.together : (POSITIONS / area + p.together - 1) / p.together * p.together;
@@ -551,25 +608,25 @@ static void tile_weights(const ns_shape *s, const float *x, const float *d, floa
 				a.images = s->n - n < images ? s->n - n : images, a.ow = p.ow - c < columns ? p.ow - c : columns;
 				a.add = add || n || y || c;
 				for (int g = 0; g < p.groups; g++) {
-					const gradient *t;
-					for (int v = 0; v < p.vectors; v += t->vectors) {
-						t = gradient_of(&p, p.vectors - v);
-						a.whole = out / p.halves - v;
-						for (int k = 0; k < p.taps; k += t->rows) {
+					for (int v = 0, d; v < p.vectors; v += d) {
+						d = p.vectors - v < most ? p.vectors - v : most;
+						const int at_once = gradient_of(&p, d, steps)->rows;
+						for (int k = 0; k < p.taps; k += at_once) {
 							// The rows of outputs that read a row of inputs by this row of the kernel.
 							int y0 = y, y1 = y + rows < p.oh ? y + rows : p.oh;
 							while (!OWN(p.form) && y0 < y1 && y0 * stride + k < pad) y0++;
 							while (!OWN(p.form) && y1 > y0 && (y1 - 1) * stride + k - pad >= p.ih) y1--;
-							a.rows = y1 - y0, a.y0 = y0, a.k0 = k, a.k1 = k + t->rows < p.taps ? k + t->rows : p.taps;
-							for (int b = 0; b < in; b++)
-								for (int i = 0; i < p.inputs; i += t->inputs) {
-									a.x = x + n * in_image + (int64_t)(g * in + b) * p.in_map;
-									if (DENSE(p.form)) a.x += i;
-									if (!OWN(p.form)) a.x += (y0 * stride + k - pad) * a.x_row + c * BLOCK;
-									a.d = d + n * out_image + (int64_t)(g * out + v * p.halves) * p.out_map + y0 * a.d_row + c * BLOCK;
-									a.w = w + (g * p.vectors + v) * vector + k * row + (b * p.inputs + i) * input;
-									t->run(&a);
-								}
+							a.rows = y1 - y0, a.y0 = y0, a.k0 = k, a.k1 = k + at_once < p.taps ? k + at_once : p.taps;
+							a.d = dy + n * out_image + (int64_t)(g * out + v) * p.out_map + y0 * a.d_row + c * BLOCK;
+							const gradient *t;
+							for (int i = 0; i < steps; i += t->inputs) {
+								t = gradient_of(&p, d, steps - i);
+								a.x = x + n * in_image + (int64_t)(g * in + i / p.inputs) * p.in_map;
+								if (DENSE(p.form)) a.x += i % p.inputs * HALVES;
+								if (!OWN(p.form)) a.x += (y0 * stride + k - pad) * a.x_row + c * BLOCK;
+								a.w = w + (g * p.vectors + v) * vector + k * row + i * input;
+								t->run(&a);
+							}
 						}
 					}
 				}
@@ -579,7 +636,7 @@ static void tile_weights(const ns_shape *s, const float *x, const float *d, floa
 static ns_tile tile_choice(const ns_shape *s, int which) {
 	const tile_pass p = pass_of(s, which == NS_DATA);
 	if (which != NS_WEIGHTS) return choose(s, &p);
-	const gradient *t = gradient_of(&p, p.vectors);
-	return (ns_tile){t->vectors, t->inputs, 1};
+	const gradient *t = gradient_of(&p, DENSE(p.form) ? vectors_of(&p) : 1, p.blocks * p.inputs);
+	return (ns_tile){t->vectors, t->inputs * (DENSE(p.form) ? HALVES : 1), 1};
 }
 #endif

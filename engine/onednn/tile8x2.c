@@ -1,4 +1,4 @@
-// Blocks of 8 channels on AVX-512: two to a vector.
+// Blocks of 8 channels on AVX-512: each output has two lanes.
 #include "ops.h"
 #if defined(__x86_64__)
 #pragma GCC target("avx512f,avx512vl,avx512dq,prefer-vector-width=512")

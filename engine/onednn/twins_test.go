@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -278,7 +279,7 @@ func TestOwnInputs(t *testing.T) {
 					}
 					c.batch = c.chunk * (1 + (i+j)%2)
 					node := &graph.Node{Op: graph.OpConv, C: c.out, Kernel: c.kernel, Stride: stride, Groups: c.groups}
-					if ownWidth(node, c.in, block, e.wide) == 0 {
+					if ownWidth(node, c.in) == 0 {
 						continue
 					}
 					for images := range 3 {
@@ -299,7 +300,7 @@ func TestOwnInputs(t *testing.T) {
 	})
 }
 
-// tile.h: every tile on rows that it fills and that it does not, with vectors, images and halves of
+// tile.h: every tile on rows that it fills and that it does not, with vectors, images and steps of
 // vectors left over, for both kernels and strides; dense and in groups.
 func TestTiles(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
@@ -313,12 +314,8 @@ func TestTiles(t *testing.T) {
 							continue
 						}
 						n := vectors + positions + images
-						blocks := vectors
-						if e.wide {
-							blocks = vectors * 16 / block
-						}
 						c := convolution{
-							in: block*(1+n%3) - n%2, out: block*(blocks+n%2) - n%3, h: 1 + n%3, w: positions,
+							in: block*(1+n%3) - n%2, out: block*(vectors+n%2) - n%3, h: 1 + n%3, w: positions,
 							kernel: kernel, stride: 1 + n/2%2, groups: 1, chunk: images + n%3,
 						}
 						if c.stride == 2 {
@@ -328,7 +325,7 @@ func TestTiles(t *testing.T) {
 						case 0: // as many on both sides: backward data has the same tiles
 							c.in = c.out
 						case 1:
-							if groups := block * max(2, blocks); kernel == 3 && c.stride*positions < 20 {
+							if groups := block * max(2, vectors); kernel == 3 && c.stride*positions < 20 {
 								c.in, c.out, c.groups = 2*groups, 2*groups, 2
 							}
 						}
@@ -352,8 +349,58 @@ func TestTiles(t *testing.T) {
 	})
 }
 
+// The tile decides about speed alone: with every one the results have the same bits.
+func TestTilesKeepBits(t *testing.T) {
+	vectors(t, func(t *testing.T, e *Engine, block int) {
+		for _, c := range []convolution{
+			{in: 5 * block, out: 4 * block, h: 3, w: 11, kernel: 1, stride: 1, groups: 1},
+			{in: 640, out: 4 * block, h: 1, w: 9, kernel: 1, stride: 2, groups: 1}, // weights in parts
+			{in: 8 * block, out: 8 * block, h: 4, w: 9, kernel: 3, stride: 1, groups: 2},
+			{in: 160, out: 4 * block, h: 5, w: 8, kernel: 3, stride: 2, groups: 1},
+			{in: 6 * block, out: 6 * block, h: 4, w: 9, kernel: 3, stride: 1, groups: 3 * block / 2},
+		} {
+			c.batch, c.chunk = 4, 4
+			var want []float32
+			for vectors := 1; vectors <= 4; vectors++ {
+				for images := 1; images <= 4; images++ {
+					e.tile = [2]int{vectors, images}
+					h := c.schedule(t, e, block)
+					r := rand.New(rand.NewPCG(uint64(c.in), 1))
+					reals := func(n int) values {
+						v := make(values, n)
+						for i := range v {
+							v[i] = r.NormFloat64()
+						}
+						return v
+					}
+					w := make([]float32, h.g.Params[1].Size())
+					for i := range w {
+						w[i] = float32(r.NormFloat64())
+					}
+					h.run(t, func() {
+						h.set(h.x, reals(c.batch*c.in*c.h*c.w))
+						h.set(h.dy, reals(c.batch*c.out*h.y.area()))
+						h.set(h.y, nil)
+						h.set(h.dx, nil)
+						if err := h.Set(engine.Params, h.g.Params[1].Name, w); err != nil {
+							t.Fatal(err)
+						}
+					})
+					got := slices.Concat(h.area(h.y.buf), h.area(h.dx.buf), h.area(h.grads))
+					if want == nil {
+						want = slices.Clone(got)
+					} else if !slices.Equal(got, want) {
+						t.Errorf("%+v: tiles of %d vectors and %d images give other bits on %v", c, vectors, images, h.impls(h.weights[h.g.Params[1].Name]))
+					}
+					h.Close()
+				}
+			}
+		}
+	})
+}
+
 // What a tile does to its sums when nobody wants gradients: bias, what is there, activation; for every kind of row,
-// with images and halves of vectors left over, and weights that are done in parts.
+// with images and blocks of inputs left over, and weights that are done in parts.
 func TestTileEpilogues(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
 		for i, w := range []int{1, 7, 9, 29} {

@@ -55,6 +55,33 @@ INLINE void store_half(float *p, vf v) {
 #endif
 }
 
+// The next of the inputs, on all lanes; or the next two, in turns.
+INLINE vf splat_step(const float *p) {
+#if LANES == BLOCK
+	return splat(*p);
+#else
+	return (vf)_mm512_broadcastsd_pd(_mm_load_sd((const double *)p));
+#endif
+}
+
+// A block, each channel twice where a vector holds two.
+INLINE vf load_steps(const float *p) {
+#if LANES == BLOCK
+	return load(p);
+#else
+	return (vf)_mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+#endif
+}
+
+#if LANES != BLOCK
+// The sums of lanes side by side, those of a in the first block.
+INLINE vf add_pairs(vf a, vf b) {
+	const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+	const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+	return (vf)_mm512_permutex2var_ps((__m512)a, even, (__m512)b) + (vf)_mm512_permutex2var_ps((__m512)a, odd, (__m512)b);
+}
+#endif
+
 INLINE vf lower_half(vf v) {
 #if LANES == BLOCK
 	return v;

@@ -63,7 +63,7 @@ func (p *program) ownWidth(c *conv) int {
 	if c.kind == gemmConv || c.kind == identityConv || c.kind == denseConv && (n.Groups > 1 || p.readsPlain(c)) {
 		return 0
 	}
-	return ownWidth(n, p.g.Nodes[n.In[0]].C, p.block, p.engine.wide)
+	return ownWidth(n, p.g.Nodes[n.In[0]].C)
 }
 
 // pairs says that a convolution runs on two images at a time.
