@@ -118,12 +118,16 @@ type importer struct {
 	mapping  interop.Mapping
 	read     int
 	assumed  int // networks whose complexity is that for ImageNet's images
-	fraction bool
+	numbers  int // errors, or accuracies
+	small    int // of these that are at most 1, as fractions are
+	accuracy bool
+	seen     map[string]bool // networks with their errors
+	repeated int             // of these that were there before
 }
 
 func importFrom(ctx context.Context, path string, mapping interop.Mapping) (Source, error) {
 	base := filepath.Base(strings.TrimRight(path, "/"))
-	m := importer{mapping: mapping, source: Source{Name: strings.TrimSuffix(base, filepath.Ext(base)), Dir: path}, fraction: true, note: Imported{Conditions: map[string]string{}}}
+	m := importer{mapping: mapping, source: Source{Name: strings.TrimSuffix(base, filepath.Ext(base)), Dir: path}, seen: map[string]bool{}, note: Imported{Conditions: map[string]string{}}}
 	if base == "sweep.json" { // as all of the tool are called: their folder has the name
 		if abs, err := filepath.Abs(path); err == nil {
 			m.source.Name = filepath.Base(filepath.Dir(abs))
@@ -138,6 +142,9 @@ func importFrom(ctx context.Context, path string, mapping interop.Mapping) (Sour
 		return m.source, &study.RequestError{Err: err}
 	}
 	m.note.Format = string(format)
+	if m.read == 0 && m.note.Bad == 0 {
+		return m.source, &study.RequestError{Err: fmt.Errorf("%s: has no records", path)}
+	}
 	if m.read == 0 {
 		return m.source, &study.RequestError{Err: fmt.Errorf("%s: none of its %d records can be used:\n  %s", path, m.note.Bad, strings.Join(m.note.Faults[:min(3, len(m.note.Faults))], "\n  "))}
 	}
@@ -147,18 +154,30 @@ func importFrom(ctx context.Context, path string, mapping interop.Mapping) (Sour
 	if m.assumed > 0 {
 		m.note.Notes = append(m.note.Notes, fmt.Sprintf("complexity of %d networks is counted for images of 224 × 224 × 3 and 1000 classes, as neither they nor their records say another", m.assumed))
 	}
+	if m.repeated > 0 {
+		m.note.Notes = append(m.note.Notes, fmt.Sprintf("%d records repeat a network with its error: they count, and if they are copies intervals are narrower than they should be", m.repeated))
+	}
 	m.source.Imported = &m.note
 	return m.source, nil
 }
 
-// ambiguous refuses errors that may be percent or fractions, unless it was said.
+// ambiguous refuses errors or accuracies that may be percent or fractions, unless it was said. Where it cannot be said, or only most of them are
+// small, it notes that.
 func (m *importer) ambiguous() error {
 	stated := slices.ContainsFunc([]string{"error", "error_fraction", "accuracy", "accuracy_fraction"}, func(f string) bool { return m.mapping[f] != "" })
 	tool := m.note.Format != string(interop.PopulationJSON) && m.note.Format != string(interop.PopulationLines) && m.note.Format != string(interop.PopulationCSV)
-	if !m.fraction || stated || tool {
-		return nil
+	what, field := "errors", "error"
+	if m.accuracy {
+		what, field = "accuracies", "accuracy"
 	}
-	return fmt.Errorf("%s: all errors lie between 0 and 1: --map error=error says that these are percent, --map error_fraction=error that they are fractions", m.source.Dir)
+	switch {
+	case 2*m.small <= m.numbers || stated:
+	case m.small == m.numbers && !tool:
+		return fmt.Errorf("%s: all %s lie between 0 and 1: --map %s=%s says that these are percent, --map %s_fraction=%s that they are fractions", m.source.Dir, what, field, field, field, field)
+	default:
+		m.note.Notes = append(m.note.Notes, fmt.Sprintf("%d of %d %s lie between 0 and 1, and are read as percent", m.small, m.numbers, what))
+	}
+	return nil
 }
 
 func (m *importer) bad(e *interop.RecordError) {
@@ -205,6 +224,13 @@ func (m *importer) add(r interop.Result) error {
 		first.Reruns = append(first.Reruns, t)
 		return nil
 	}
+	if t.Spec.Network != nil && t.State == study.Done {
+		key := fmt.Sprint(name, " ", t.Spec.Key(), " ", t.Error)
+		if m.seen[key] {
+			m.repeated++
+		}
+		m.seen[key] = true
+	}
 	t.Index = len(p.Trials)
 	t.ID = m.source.Name + "/" + name + "/" + strconv.Itoa(t.Index)
 	p.Trials = append(p.Trials, t)
@@ -225,7 +251,10 @@ func (m *importer) outcome(t *study.Trial, r interop.Result) error {
 	t.State, t.Error = study.Done, r.Error
 	known := r.Error == r.Error
 	if known {
-		m.fraction = m.fraction && r.Error <= 1
+		m.numbers++
+		if m.accuracy = r.Accuracy; !r.Accuracy && r.Error <= 1 || r.Accuracy && r.Error >= 99 {
+			m.small++
+		}
 	}
 	if !known || r.Failed {
 		t.State, t.Death = study.Failed, trial.Death{Reason: "failed, says the record"}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -205,5 +206,60 @@ func TestRefineImportedKinds(t *testing.T) {
 	}
 	if c := candidate(t, r, "width never decreases"); c.Part != 20 || c.Rest != 10 || c.Standing != analysis.Better {
 		t.Errorf("%+v", c)
+	}
+}
+
+// What is odd about errors as a whole is refused or noted.
+func TestOddErrors(t *testing.T) {
+	line := func(field string, v float64, depth int) string {
+		return fmt.Sprintf(`{"spec": {"family": "regnet", "depth": %d, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 8, "classes": 10, "resolution": 32}, %q: %g}`+"\n", depth, field, v)
+	}
+	lines := func(field string, values ...float64) (text string) {
+		for i, v := range values {
+			text += line(field, v, 12+i)
+		}
+		return text
+	}
+	for _, c := range []struct {
+		name, text string
+		refused    string
+		noted      string
+	}{
+		{"a.jsonl", lines("error", 20, 21, 22), "", ""},
+		{"a.jsonl", lines("error", 0.20, 0.21, 0.22), "--map error_fraction=error", ""},
+		{"a.jsonl", lines("accuracy", 0.80, 0.81, 0.82), "all accuracies lie between 0 and 1: --map accuracy=accuracy says that these are percent, --map accuracy_fraction=accuracy", ""},
+		{"a.jsonl", lines("accuracy", 80, 81, 82), "", ""},
+		{"a.jsonl", lines("error", 0.20, 0.21, 22), "", "2 of 3 errors lie between 0 and 1, and are read as percent"},
+		{"a.jsonl", lines("error", 0.9, 1.1, 1.2), "", ""},
+		{"a.jsonl", line("error", 20, 12) + line("error", 20, 12) + line("error", 21, 12), "", "1 records repeat a network with its error"},
+		{"a.json", "[]", "a.json: has no records", ""},
+		{"a.csv", "depth,error\n", "a.csv: has no records", ""},
+	} {
+		s, err := analysis.Open(t.Context(), written(t, c.name, c.text), nil)
+		var request *study.RequestError
+		switch {
+		case c.refused != "":
+			if !errors.As(err, &request) || !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%s: %v", c.text, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", c.text, err)
+		case c.noted == "" && len(s.Imported.Notes) > 0 || !strings.Contains(strings.Join(s.Imported.Notes, "\n"), c.noted):
+			t.Errorf("%s: %q", c.text, s.Imported.Notes)
+		}
+	}
+}
+
+// Refining networks by a space that draws what they do not have is refused in one sentence.
+func TestRefineByAnotherSpace(t *testing.T) {
+	var text string
+	for i := range 30 {
+		text += fmt.Sprintf(`{"spec": {"family": "regnet", "depth": %d, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 8}, "error": %d.5}`+"\n", 12+i%3, 20+i%7)
+	}
+	s := opened(t, written(t, "regnets.jsonl", text))
+	_, err := analysis.Refine(t.Context(), s, "anynetx-a", analysis.RefineOptions{Resamples: 100})
+	var request *study.RequestError
+	if !errors.As(err, &request) || err.Error() != "anynetx-a draws width for its networks, and those of regnets do not have one: they were drawn from another space" {
+		t.Error(err)
 	}
 }

@@ -63,7 +63,8 @@ type Planning struct {
 }
 
 // PlanDecision says from a pilot how many networks a decision takes, and from further pilots of the same networks, trained for fewer epochs or on fewer images, whether
-// shorter trainings would do. Docs: statistics.md. The error is ErrNothing if fewer than 4 networks of the first pilot have finished.
+// shorter trainings would do. Docs: statistics.md. The error is ErrNothing if fewer than 4 networks of the first pilot have finished, and
+// a *study.RequestError if their errors do not differ within spaces.
 func PlanDecision(sources []Source, o PlanOptions) (p Planning, err error) {
 	o.Delta, o.Alpha, o.Power, o.Workers = cmp.Or(o.Delta, DefaultDelta), cmp.Or(o.Alpha, 0.05), cmp.Or(o.Power, 0.8), cmp.Or(o.Workers, 1)
 	p = Planning{Delta: o.Delta, Alpha: o.Alpha, Power: o.Power}
@@ -94,6 +95,9 @@ func PlanDecision(sources []Source, o PlanOptions) (p Planning, err error) {
 	epochs, images := extent(pilot)
 	if err := add(pilot, Whole, epochs, images, whole); err != nil {
 		return p, err
+	}
+	if len(p.Plans) == 0 {
+		return p, &study.RequestError{Err: fmt.Errorf("%s: no two networks of a space differ in their errors: how they differ is what a plan goes by", pilot.Dir)}
 	}
 	for _, s := range sources[1:] {
 		e, i := extent(s)
@@ -135,7 +139,11 @@ func done(s Source) map[string]network {
 	for _, p := range s.Populations {
 		for _, t := range p.Trials {
 			if t.State == study.Done {
-				all[p.Space+" "+t.Spec.Key()] = network{t, p.Space, t.Error, t.Seconds}
+				key := t.ID // of those that others trained and did not describe
+				if t.Spec.Network != nil {
+					key = t.Spec.Key()
+				}
+				all[p.Space+" "+key] = network{t, p.Space, t.Error, t.Seconds}
 			}
 		}
 	}

@@ -2,9 +2,11 @@ package analysis_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"netspace/analysis"
@@ -78,5 +80,28 @@ func TestPlanDecision(t *testing.T) {
 	}
 	if _, err := analysis.PlanDecision([]analysis.Source{{}}, analysis.PlanOptions{}); !errors.Is(err, analysis.ErrNothing) {
 		t.Errorf("no networks: %v", err)
+	}
+}
+
+// A pilot whose errors do not differ plans nothing, and networks that are not described are networks, too.
+func TestPlansOfOddPilots(t *testing.T) {
+	for what, line := range map[string]string{"equal": `{"error": 25}`, "one of each space": `{"error": %d, "space": "%[1]d"}`} {
+		var text string
+		for i := range 6 {
+			if strings.Contains(line, "%") {
+				text += fmt.Sprintf(line, 20+i) + "\n"
+			} else {
+				text += line + "\n"
+			}
+		}
+		_, err := analysis.PlanDecision([]analysis.Source{opened(t, written(t, "a.jsonl", text))}, analysis.PlanOptions{})
+		var request *study.RequestError
+		if !errors.As(err, &request) || !strings.Contains(err.Error(), "no two networks of a space differ") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	p, err := analysis.PlanDecision([]analysis.Source{opened(t, written(t, "a.jsonl", "{\"error\": 20}\n{\"error\": 21}\n{\"error\": 23}\n{\"error\": 22}\n{\"error\": 21}\n"))}, analysis.PlanOptions{})
+	if err != nil || p.Plans[0].Networks != 5 || p.Plans[0].Needed == 0 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

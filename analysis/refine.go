@@ -207,7 +207,11 @@ func Refine(ctx context.Context, source Source, spaceName string, o RefineOption
 	}
 	r.Network = source.template(networks.Finished)
 	f := refiner{Refinement: &r, networks: networks}
-	if err := f.run(ctx); err != nil {
+	err = f.run(ctx)
+	if lacks := new(space.NotDrawnError); errors.As(err, &lacks) {
+		return r, &study.RequestError{Err: fmt.Errorf("%s draws %s for its networks, and those of %s do not have one: they were drawn from another space", r.Space.Name, lacks.Parameter, p.Space)}
+	}
+	if err != nil {
 		return r, fmt.Errorf("refine %s: %w", r.Space.Name, err)
 	}
 	return r, nil

@@ -122,6 +122,13 @@ func (l *loop) run(ctx context.Context) error {
 				MaxSamples: q.MaxSamples, EMax: q.EMax, ShortEpochs: q.ShortEpochs, Futility: true},
 			Train: l.within, Look: l.Look,
 		})
+		if few := new(space.TooFewError); errors.As(err, &few) { // no comparison that it could lose: nothing has failed
+			reason, _, _ := strings.Cut(few.Error(), "\n")
+			l.Tell("   left out: %s", reason)
+			failed[rung.Rule] = name
+			l.req.Spaces = l.req.Spaces[:len(l.req.Spaces)-1]
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func runLoop(t *testing.T, req study.Request, workersAtOnce int, every int64) (l
 				cancel()
 			}
 		}}
-		l, err := Loop(ctx, req, LoopOptions{Train: func(ctx context.Context, run *study.Run) error {
+		l, err := Loop(ctx, req, LoopOptions{Tell: t.Logf, Train: func(ctx context.Context, run *study.Run) error {
 			return run.Execute(ctx, executor.Goroutines{Workers: workersAtOnce, Trainer: m}, nil)
 		}})
 		stopped := ctx.Err() != nil
@@ -165,6 +165,32 @@ func TestRulesThatFailed(t *testing.T) {
 		if got := out(c.candidate, c.on, failed, c.retry); got != c.want {
 			t.Errorf("%s, %s, on %s, retry %t: %t", c.candidate.Label, c.candidate.Standing, c.on, c.retry, got)
 		}
+	}
+}
+
+// A rule that leaves fewer networks than a comparison may train is left out, and is no failure.
+func TestSpacesThatAreTooSmall(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "small.yaml")
+	req := newDesign(t, strings.Replace(designed, "start: anynetx-a, networks: 30", "start: "+file+", networks: 20", 1))
+	small := `name: small
+family: anynet
+network: {block: X, stages: 2, stem: {type: cifar, width: 4}}
+parameters:
+  depth: {uniform: 1..4, shared: true}
+  width: 16
+  bottleneck: {power-of-two: 1..2}
+  group_width: {power-of-two: 1..2}
+`
+	if err := os.WriteFile(file, []byte(small), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, trained := runLoop(t, req, 2, 0)
+	if l.Why != analysis.NoRule || len(l.Rungs) > 0 || trained < 20 {
+		t.Errorf("%d trainings: %s", trained, ladderText(t, l))
+	}
+	again, more := runLoop(t, req, 1, 0)
+	if ladderText(t, again) != ladderText(t, l) || more > 0 {
+		t.Errorf("again, %d trainings: %s", more, cmp.Diff(ladderText(t, l), ladderText(t, again)))
 	}
 }
 

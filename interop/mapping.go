@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"netspace/arch"
@@ -137,7 +138,18 @@ func (m Mapping) result(record map[string]any) (Result, error) {
 	}
 	r.Complexity = graph.Complexity{Flops: int64(values[0]), Params: int64(values[1]), Acts: int64(values[2])}
 	r.Seconds, r.Classes = values[3], int(values[4])
-	r.Space, _ = m.value(record, "space").(string)
+	switch name := m.value(record, "space").(type) {
+	case nil:
+	case string:
+		r.Space = name
+	case float64:
+		r.Space = strconv.FormatFloat(name, 'f', -1, 64)
+	default:
+		return r, fmt.Errorf("space: %v: must be a name", name)
+	}
+	if r.Classes == 1 {
+		return r, errors.New("classes: 1: must be at least 2")
+	}
 	rerun, _ := toNumber(record["rerun"])
 	r.Rerun = int(rerun)
 	if err := m.spec(record, &r); err != nil {
@@ -197,7 +209,7 @@ func (m Mapping) outcome(record map[string]any, r *Result) error {
 		for i, e := range r.Curve {
 			r.Curve[i] = scaled(e)
 		}
-		r.Done, r.Error, r.Failed = true, scaled(v), state == "failed"
+		r.Done, r.Error, r.Failed, r.Accuracy = true, scaled(v), state == "failed", strings.HasPrefix(field, "accuracy")
 		if r.Curve == nil {
 			r.Curve = exportedCurve(record)
 		}

@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -15,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -45,6 +48,8 @@ type Result struct {
 	Numbers []Number
 	Done    bool    // whether it has a result; else it was not trained, or not to the end
 	Error   float64 // top-1 in percent; NaN: it failed
+	// Accuracy says that the record has an accuracy, of which Error is made.
+	Accuracy bool
 	// Failed says that it failed, also where Error is a number: what it counts with where the error of chance is not known.
 	Failed bool
 	Curve  []float64 // of Error, by epoch
@@ -186,12 +191,29 @@ func (p *populationReader) next() error {
 
 // take gives a record on, or says what is wrong with it.
 func (p *populationReader) take(place string, r Result, err error) error {
+	if err == nil {
+		err = checkName(r.Space)
+	}
 	if err != nil {
 		p.bad(&RecordError{place, err})
 		return nil
 	}
 	r.Place = place
 	return p.visit(r)
+}
+
+// longestName is how long the name of a population may be, in bytes.
+const longestName = 200
+
+// checkName checks the name of a population, which is printed, and part of file names.
+func checkName(name string) error {
+	switch {
+	case len(name) > longestName:
+		return fmt.Errorf("space: %.20q…: must be a name of at most %d bytes", name, longestName)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("space: %.40q: must be a name of printable characters, in UTF-8", name)
+	}
+	return nil
 }
 
 // folder reads the INI files of a folder and of those in it.
@@ -236,6 +258,9 @@ func (p *populationReader) lines(in *bufio.Reader) error {
 		if len(line) == 0 {
 			continue
 		}
+		if p.records == 0 && goesOn(line) {
+			return fmt.Errorf("%s:%d: is one object on many lines: records are the items of a list, or one object a line each", p.name, number)
+		}
 		if err := p.next(); err != nil {
 			return err
 		}
@@ -248,6 +273,12 @@ func (p *populationReader) lines(in *bufio.Reader) error {
 		return fmt.Errorf("%s:%d: %w", p.name, number+1, err)
 	}
 	return nil
+}
+
+// goesOn says whether a line is the beginning of an object that is written on several.
+func goesOn(line []byte) bool {
+	err := json.NewDecoder(bytes.NewReader(plainJSON(line))).Decode(new(any))
+	return errors.Is(err, io.ErrUnexpectedEOF) && strings.ContainsRune("{[,", rune(line[len(line)-1]))
 }
 
 // list reads a list of objects, or an object of such lists.
@@ -292,6 +323,9 @@ func (p *populationReader) list(in *bufio.Reader) error {
 				group = token.String()
 			}
 			if (kind == ']' || kind == '}') && d.StackDepth() == 0 {
+				if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+					return damaged(errors.New("the file goes on after the end of its list"))
+				}
 				return nil
 			}
 		default:
@@ -319,6 +353,11 @@ func (p *populationReader) table(in io.Reader, tabs bool) error {
 	}
 	for i, name := range header {
 		header[i] = strings.TrimSpace(name)
+	}
+	for _, field := range Fields() {
+		if name := cmp.Or(p.mapping[field], field); occurrences(header, name) > 1 {
+			return &MappingError{fmt.Sprintf("%s has %d columns %s: which one counts?", p.name, occurrences(header, name), name)}
+		}
 	}
 	if missing := p.mapping.missing(header); len(missing) > 0 {
 		return &MappingError{fmt.Sprintf("%s has no column %s; it has %s", p.name, strings.Join(missing, ", "), strings.Join(header, ", "))}
@@ -351,6 +390,15 @@ func (p *populationReader) table(in io.Reader, tabs bool) error {
 			return err
 		}
 	}
+}
+
+func occurrences(header []string, name string) (n int) {
+	for _, h := range header {
+		if h == name {
+			n++
+		}
+	}
+	return n
 }
 
 // record reads one object, of whatever format it turns out to be.

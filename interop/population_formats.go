@@ -35,7 +35,7 @@ func searchResult(data []byte, file string) (Result, error) {
 	if err != nil {
 		return r, fmt.Errorf("accuracy %s: must be a percentage", v.text)
 	}
-	r.Done, r.Error = true, 100-accuracy
+	r.Done, r.Error, r.Accuracy = true, 100-accuracy, true
 	return r, percentage(r.Error)
 }
 
@@ -100,8 +100,12 @@ func sweepResult(record map[string]any) (Result, error) {
 	}
 	at, of := last(numbers(epochs["epoch_ind"])), last(numbers(epochs["epoch_max"]))
 	r.Curve = numbers(epochs["top1_err"])
+	lowest := numbers(epochs["min_top1_err"])
+	if len(lowest) == 0 && len(r.Curve) == 0 {
+		return r, nil // no epoch has ended
+	}
 	r.Done = !(at < of)
-	r.Error = least(numbers(epochs["min_top1_err"]), r.Curve)
+	r.Error = least(lowest, r.Curve)
 	return r, percentage(r.Error)
 }
 
@@ -179,6 +183,11 @@ func ndsNetwork(net map[string]any, block arch.BlockType, imageNet bool) (arch.A
 	}
 	depths, widths, strides := numbers(net["ds"]), numbers(net["ws"]), numbers(net["ss"])
 	multipliers, groups := numbers(net["bot_muls"]), numbers(net["num_gs"])
+	for _, key := range []string{"ds", "ws"} {
+		if slices.ContainsFunc(numbers(net[key]), func(v float64) bool { return !(v >= 0 && v < 1e9) }) {
+			return n, fmt.Errorf("net: %s: %v: must be one number for the stem and for every stage", key, net[key])
+		}
+	}
 	if len(depths) < 2 || len(widths) != len(depths) {
 		return n, fmt.Errorf("net: has %d depths ds and %d widths ws: must be one of each for the stem and every stage", len(depths), len(widths))
 	}

@@ -286,3 +286,53 @@ func FuzzPopulation(f *testing.F) {
 		}
 	})
 }
+
+// What is odd about a file is said, once and clearly, and nothing is read as what it is not.
+func TestOddPopulations(t *testing.T) {
+	const one = `{"spec": {"family": "regnet", "depth": 12, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 8}, "error": 20.5`
+	const net = `{"net": {"block_type": "res_bottleneck_block", "ws": [16, 32], "ss": [1, 1], "bot_muls": [0, 0.5], "num_gs": [0, 2], "ds": `
+	for _, c := range []struct {
+		name, text string
+		good       int
+		want       string // part of what is said; "": nothing is
+	}{
+		{"a.jsonl", "\ufeff" + one + "}\r\n" + one + "}\r\n", 2, ""},
+		{"a.json", "[" + one + "}] trailing", 1, "after record 1: the file goes on after the end of its list"},
+		{"a.json", "[" + one + "}]\n[" + one + "}]", 1, "the file goes on after the end"},
+		{"a.json", "[" + one + "}]\n\n", 1, ""},
+		{"a.json", "[" + one, 0, "after record 0"},
+		{"a.json", "{\n" + one[1:] + "\n}\n", 0, "a.json:1: is one object on many lines: records are the items of a list, or one object a line each"},
+		{"a.json", strings.Replace(one, `"error"`, "\n\"error\"", 1) + "}", 0, "one object on many lines"},
+		{"a.jsonl", one + "},\n" + one + "}\n", 1, "a.jsonl:1: is not an object in JSON"},
+		{"a.jsonl", one + `, "space": 7}`, 1, ""},
+		{"a.jsonl", one + `, "space": ["x"]}`, 0, "a.jsonl:1: space: [x]: must be a name"},
+		{"a.jsonl", one + `, "space": "a\u001b[31m"}`, 0, `space: "a\x1b[31m": must be a name of printable characters`},
+		{"a.jsonl", one + `, "space": "` + strings.Repeat("x", 300) + `"}`, 0, "must be a name of at most 200 bytes"},
+		{"a.json", `{"a\u0007": [` + one + `}]}`, 0, "must be a name of printable characters"},
+		{"a.csv", "depth,w0,wa,wm,group_width,error,space\n12,24,24.48,2.54,8,20.5,caf\xe9\n", 0, "in UTF-8"},
+		{"a.csv", "depth,w0,wa,wm,group_width,error,error\n12,24,24.48,2.54,8,20.5,99\n", 0, "a.csv has 2 columns error: which one counts?"},
+		{"a.csv", "depth,w0,wa,wm,group_width,error,note,note\n12,24,24.48,2.54,8,20.5,99,98\n", 1, ""},
+		{"a.jsonl", one + `, "classes": 1}`, 0, "classes: 1: must be at least 2"},
+		{"a.json", "[" + net + `[1, "x"]}, "min_test_top1": 6}]`, 0, "net: ds: [1 x]: must be one number"},
+		{"a.json", "[" + net + `[1, 1e30]}, "min_test_top1": 6}]`, 0, "must be one number"},
+		{"a.json", "[" + net + `[1, 2]}, "min_test_top1": 6}]`, 1, ""},
+		{"x/1.ini", "\ufeff" + strings.ReplaceAll(searchINI, "\n", "\r\n") + "accuracy = 65\r\n", 1, ""},
+	} {
+		_, all, bad, err := population(t, c.name, c.text)
+		said := strings.Join(bad, "\n")
+		if err != nil {
+			said += err.Error()
+		}
+		if len(all) != c.good || c.want == "" && said != "" || !strings.Contains(said, c.want) {
+			t.Errorf("%s of %.60q…: %d records, %q", c.name, c.text, len(all), said)
+		}
+		if c.good == 1 && strings.Contains(c.text, `"space": 7`) && all[0].Space != "7" {
+			t.Errorf("the space is %q", all[0].Space)
+		}
+	}
+	// A job of the paper authors' tool whose first epoch has not ended is not a failed one.
+	_, all, bad, err := population(t, "sweep.json", `[{"cfg": {"MODEL": {"TYPE": "regnet", "NUM_CLASSES": 10}, "REGNET": {"DEPTH": 12, "W0": 24, "WA": 24.48, "WM": 2.54, "GROUP_W": 8}}, "test_epoch": {"min_top1_err": []}}]`)
+	if err != nil || len(bad) > 0 || len(all) != 1 || all[0].Done {
+		t.Errorf("%+v, %v, %v", all, bad, err)
+	}
+}

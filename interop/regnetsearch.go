@@ -109,7 +109,7 @@ var iniKeys = [...]string{"initial_width", "slope", "quantized_param", "network_
 func readINI(data []byte, fail func(line int, path, value, format string, args ...any)) map[string]iniValue {
 	values := map[string]iniValue{}
 	section, number := "", 0
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) { // which editors write
 		number++
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' || line[0] == ';' {

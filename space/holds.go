@@ -48,6 +48,13 @@ func (p *Sampler) Holds(r Rule) (func(asked Asked, c graph.Complexity) (bool, er
 	}, nil
 }
 
+// NotDrawnError says that a network does not have a number that its space draws: it is not of this space.
+type NotDrawnError struct{ Parameter string }
+
+func (e *NotDrawnError) Error() string {
+	return fmt.Sprintf("it is not known which %s was drawn", e.Parameter)
+}
+
 // recall writes numbers that were drawn into an environment.
 func (p *Sampler) recall(asked Asked, env []float64) error {
 	recipe := 0
@@ -73,7 +80,7 @@ func (p *Sampler) recall(asked Asked, env []float64) error {
 			}
 		}
 		if !found {
-			return fmt.Errorf("it is not known which %s was drawn", q.Name)
+			return &NotDrawnError{q.Name}
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func (o planOptions) run(ctx context.Context, a *app, dirs []string) error {
 	}
 	p, err := analysis.PlanDecision(sources, o.o)
 	if err != nil {
-		return unfinished(err, dirs[:1])
+		return studyError(unfinished(err, dirs[:1]))
 	}
 	if a.json {
 		return a.emit(p)
