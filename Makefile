@@ -18,7 +18,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE = ./dataset/... ./space/... ./train/... ./trial/... ./study/... ./executor/... ./internal/...
 
 .DEFAULT_GOAL = build
-.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-onnxruntime bench-study bench-search asan calibrate test-slurm test-export bench-data test-images
+.PHONY: build demo test test-nocgo lint fuzz race bench check clean need parity bench-pytorch bench-onnxruntime bench-study bench-search asan calibrate calibrate-loops test-slurm test-export bench-data test-images
 
 need:
 	@scripts/need go compiler onednn
@@ -107,6 +107,10 @@ bench-study: build
 # The same numbers on every machine of one type.
 calibrate: need
 	go run ./internal/calibrate -o docs/statistics.md
+
+# Whole design loops, by the command's own code on networks of which it is known how good they are.
+calibrate-loops: need
+	go run ./internal/calibrate -loops -runs 140 -o docs/statistics.md
 
 # Successive halving beside random search for the same trainings, by the command's own code on curves of real networks.
 bench-search: need

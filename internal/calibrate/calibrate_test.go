@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,10 +74,10 @@ func TestTablesAreWritten(t *testing.T) {
 	if err := (document{begin, end, simulation{1, 1}.tables}).write(t.Context(), "LICENSE", io.Discard); err == nil {
 		t.Error("tables were written into a document that has no place for them")
 	}
-	for name, lines := range map[string][2]string{"statistics.md": {begin, end}, "search.md": {beginSearch, endSearch}} {
-		text, err := os.ReadFile(filepath.Join("docs", name))
-		if err != nil || strings.Count(string(text), lines[0]) != 1 || strings.Count(string(text), lines[1]) != 1 {
-			t.Errorf("docs/%s has no place for the tables, %v", name, err)
+	for _, place := range [][3]string{{"statistics.md", begin, end}, {"statistics.md", beginLoops, endLoops}, {"search.md", beginSearch, endSearch}} {
+		text, err := os.ReadFile(filepath.Join("docs", place[0]))
+		if err != nil || strings.Count(string(text), place[1]) != 1 || strings.Count(string(text), place[2]) != 1 {
+			t.Errorf("docs/%s has no place for the tables between %s and %s, %v", place[0], place[1], place[2], err)
 		}
 	}
 }
@@ -107,5 +108,41 @@ func TestSearches(t *testing.T) {
 	}
 	if t.Logf("%.2f %% and %.2f %%", sums[0], sums[1]); sums[1] > sums[0] {
 		t.Errorf("halving finds errors of %.2f %%, random search of %.2f %%", sums[1], sums[0])
+	}
+}
+
+// A short form of the table of design loops: good rules are found, bad ones seldom kept.
+func TestLoops(t *testing.T) {
+	t.Chdir(root)
+	trained, err := real()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := cut(trained["anynetx-a"].errors())
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := filepath.Join(t.TempDir(), "images")
+	tinydata.Write(t, images, 120)
+	cases := loopCases()
+	run := func(c loopCase, runs int) (sum looped) {
+		all, err := simulation{runs, 1}.looped(t.Context(), planted{errs, c.plants}, images, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			sum.tried, sum.kept, sum.bad, sum.wrong, sum.found, sum.trainings = sum.tried+l.tried, sum.kept+l.kept, sum.bad+l.bad, sum.wrong+l.wrong, sum.found+l.found, sum.trainings+l.trainings
+			sum.gain += l.gain / float64(runs)
+		}
+		t.Logf("%s, alpha %g: %+v", c.name, c.alpha, sum)
+		return sum
+	}
+	// Two bad rules are tried of each loop nearly always, and a fortieth of them is kept.
+	if bad := run(cases[0], 6); bad.bad < 9 || bad.wrong > 2 || math.Abs(bad.gain) > loopDelta/2 {
+		t.Errorf("%+v", bad)
+	}
+	// The better one of the good rules is found by nearly every loop.
+	if mixed := run(cases[3], 3); mixed.found < 3 || mixed.gain < loopDelta || mixed.trainings > 3*cases[3].budget {
+		t.Errorf("%+v", mixed)
 	}
 }

@@ -63,7 +63,7 @@ func (s simulation) rules(ctx context.Context, w io.Writer) error {
 		var t tally
 		for _, d := range []float64{delta, 0} {
 			b := p.shifted(p, emax, d)
-			err := s.each(ctx, func(rng *rand.Rand) error {
+			err := s.each(ctx, func(_ int, rng *rand.Rand) error {
 				m := *start
 				var a, c stats.Networks
 				spread := 0.0 // variance of one network, by the look before
@@ -189,7 +189,7 @@ func (s simulation) decide(ctx context.Context, a, b population, emax, d float64
 		return nil, err
 	}
 	var t tally
-	err = s.each(ctx, func(rng *rand.Rand) error {
+	err = s.each(ctx, func(_ int, rng *rand.Rand) error {
 		course := *start
 		ta, tb := a.draw(rng, drawn).trained(), b.draw(rng, drawn).trained()
 		if !regression {

@@ -56,7 +56,7 @@ func (s simulation) comparisons(ctx context.Context, w io.Writer) error {
 		median := (errs[(len(errs)-1)/2] + errs[len(errs)/2]) / 2
 		for _, n := range []int{30, 100, 500} {
 			var t tally
-			err := s.each(ctx, func(rng *rand.Rand) error {
+			err := s.each(ctx, func(_ int, rng *rand.Rand) error {
 				o := options
 				o.Seed = rng.Uint64()
 				a, b := p.draw(rng, n), p.draw(rng, n)
@@ -98,7 +98,7 @@ func (s simulation) power(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, "| %s |", p.name)
 		for _, n := range []int{30, 100, 200, 500} {
 			var t tally
-			err := s.each(ctx, func(rng *rand.Rand) error {
+			err := s.each(ctx, func(_ int, rng *rand.Rand) error {
 				o := options
 				o.Seed = rng.Uint64()
 				clipped := func() (x []float64) {
@@ -144,7 +144,7 @@ func (s simulation) selections(ctx context.Context, w io.Writer) error {
 		worse float64 // the networks that satisfy a rule
 	}{{"it makes better", 0}, {"it is not worse", delta}} {
 		var t tally
-		err := s.each(ctx, func(rng *rand.Rand) error {
+		err := s.each(ctx, func(_ int, rng *rand.Rand) error {
 			o := options
 			o.Seed = rng.Uint64()
 			errs := base.draw(rng, n).errors()

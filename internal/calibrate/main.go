@@ -1,9 +1,10 @@
 // Command calibrate simulates what the statistics of the project promise, on made-up populations and on a real one
 // (examples/population.jsonl), and writes what came of it into docs/statistics.md. It runs in the root of the repository.
 //
-//	go run ./internal/calibrate -o docs/statistics.md              # minutes
-//	go run ./internal/calibrate -runs 100                          # to the terminal
-//	go run ./internal/calibrate -searches -runs 10 -o docs/search.md   # successive halving beside random search
+//	go run ./internal/calibrate -o docs/statistics.md                    # minutes
+//	go run ./internal/calibrate -runs 100                                # to the terminal
+//	go run ./internal/calibrate -loops -runs 140 -o docs/statistics.md   # what whole design loops come to
+//	go run ./internal/calibrate -searches -runs 10 -o docs/search.md     # successive halving beside random search
 //
 // The same -runs and -seed give the same tables.
 package main
@@ -26,6 +27,9 @@ const (
 	begin = "<!-- begin: make calibrate -->\n"
 	end   = "<!-- end: make calibrate -->\n"
 
+	beginLoops = "<!-- begin: make calibrate-loops -->\n"
+	endLoops   = "<!-- end: make calibrate-loops -->\n"
+
 	beginSearch = "<!-- begin: make bench-search -->\n"
 	endSearch   = "<!-- end: make bench-search -->\n"
 )
@@ -34,12 +38,16 @@ func main() {
 	runs := flag.Int("runs", 600, "simulated populations for each number")
 	seed := flag.Uint64("seed", 1, "of the simulations")
 	output := flag.String("o", "", "document to write the tables into")
+	loops := flag.Bool("loops", false, "design loops, in the place of the other tables of statistics")
 	searches := flag.Bool("searches", false, "successive halving beside random search, in the place of the tables of statistics")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
 	what := document{begin, end, simulation{*runs, *seed}.tables}
+	if *loops {
+		what = document{beginLoops, endLoops, simulation{*runs, *seed}.loops}
+	}
 	if *searches {
 		what = document{beginSearch, endSearch, simulation{*runs, *seed}.searches}
 	}

@@ -139,15 +139,15 @@ type simulation struct {
 	seed uint64
 }
 
-// each does something for every simulation, on all cores. Its random numbers depend on the simulation alone.
-func (s simulation) each(ctx context.Context, do func(rng *rand.Rand) error) error {
+// each does something for every simulation, by its number, on all cores. Its random numbers depend on the simulation alone.
+func (s simulation) each(ctx context.Context, do func(run int, rng *rand.Rand) error) error {
 	var wait sync.WaitGroup
 	errs := make([]error, runtime.GOMAXPROCS(0))
 	for worker := range errs {
 		wait.Go(func() {
 			for i := worker; i < s.runs && errs[worker] == nil; i += len(errs) {
 				if errs[worker] = ctx.Err(); errs[worker] == nil {
-					errs[worker] = do(rand.New(rand.NewPCG(s.seed, uint64(i))))
+					errs[worker] = do(i, rand.New(rand.NewPCG(s.seed, uint64(i))))
 				}
 			}
 		})
