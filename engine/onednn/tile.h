@@ -7,7 +7,7 @@
 // channels, taps. So the tile decides about speed alone.
 #ifndef TILE_H
 #define TILE_H
-#pragma GCC optimize("O2") // what counts is unrolled by hand; it compiles in three quarters of the time
+#pragma GCC optimize("O2") // what counts is unrolled by hand
 #include "ops.h"
 #include "vec.h"
 #include <string.h>
@@ -192,15 +192,16 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 			for (int r = 0; r < M; r++) store_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, s->y_apart, acc[(v * Q + q) * M + r]);
 }
 
-// The tiles that there are: as many sums as the registers hold beside the weights and an input.
+// The tiles that there are: as many sums as the registers hold beside the weights and an input. Of more than 8 positions
+// only even ones: see next_part.
 #define TILES4(F, K, S, W, Q) F(K, S, W, Q, 1) F(K, S, W, Q, 2) F(K, S, W, Q, 3) F(K, S, W, Q, 4)
 #define TILES6(F, K, S, W, Q) TILES4(F, K, S, W, Q) F(K, S, W, Q, 5) F(K, S, W, Q, 6)
 #define TILES7(F, K, S, W, Q) TILES6(F, K, S, W, Q) F(K, S, W, Q, 7)
 #define TILES8(F, K, S, W, Q) TILES7(F, K, S, W, Q) F(K, S, W, Q, 8)
 #define TILES9(F, K, S, W, Q) TILES8(F, K, S, W, Q) F(K, S, W, Q, 9)
-#define TILES10(F, K, S, W, Q) TILES9(F, K, S, W, Q) F(K, S, W, Q, 10)
-#define TILES12(F, K, S, W, Q) TILES10(F, K, S, W, Q) F(K, S, W, Q, 11) F(K, S, W, Q, 12)
-#define TILES14(F, K, S, W, Q) TILES12(F, K, S, W, Q) F(K, S, W, Q, 13) F(K, S, W, Q, 14)
+#define TILES10(F, K, S, W, Q) TILES8(F, K, S, W, Q) F(K, S, W, Q, 10)
+#define TILES12(F, K, S, W, Q) TILES10(F, K, S, W, Q) F(K, S, W, Q, 12)
+#define TILES14(F, K, S, W, Q) TILES12(F, K, S, W, Q) F(K, S, W, Q, 14)
 #if LANES == 16
 #define POINTS(F) TILES14(F, DENSE1, ROW1, 1, 1) TILES14(F, DENSE1, ROW1, 2, 1) TILES9(F, DENSE1, ROW1, 3, 1) TILES6(F, DENSE1, ROW1, 4, 1)
 #define ROWS(F, S) TILES14(F, DENSE3, S, 1, 1) TILES7(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 4) TILES12(F, DENSE3, S, 2, 1) TILES6(F, DENSE3, S, 2, 2) \
@@ -213,22 +214,41 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #define POINTS(F) TILES12(F, DENSE1, ROW1, 1, 1) TILES6(F, DENSE1, ROW1, 2, 1) TILES4(F, DENSE1, ROW1, 3, 1)
 #define ROWS(F, S) TILES12(F, DENSE3, S, 1, 1) TILES6(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 3) TILES4(F, DENSE3, S, 2, 1)
 #define STEPS(F, S) TILES8(F, DENSE3, S, 1, 1) TILES6(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 3) TILES4(F, DENSE3, S, 2, 1)
-#define OWNS(F, S) TILES10(F, OWN3, S, 1, 1) TILES9(F, OWN5, S, 1, 1) TILES7(F, OWN7, S, 1, 1)
+#define OWNS(F, S) TILES10(F, OWN3, S, 1, 1) TILES8(F, OWN5, S, 1, 1) TILES7(F, OWN7, S, 1, 1)
 #define OWN_STEPS(F, S) OWNS(F, S)
 #define NARROWS(F, S) TILES10(F, NARROW3, S, 1, 1) TILES4(F, NARROW3, S, 1, 2)
 #endif
 #define ALL(F) POINTS(F) ROWS(F, ROW1) STEPS(F, ROW2) STEPS(F, ROW2_BACK) OWNS(F, ROW1) OWN_STEPS(F, ROW2) OWN_STEPS(F, ROW2_BACK) \
 	NARROWS(F, ROW1) NARROWS(F, ROW2) NARROWS(F, ROW2_BACK)
 
+// The passes that are left out find next to nothing in these, and took a third of the time that they compile; with
+// few registers they find something.
+#pragma GCC push_options
+#if LANES == 16
+#pragma GCC optimize("no-tree-pre", "no-tree-vrp", "no-tree-slp-vectorize", "no-schedule-insns2", "no-gcse", "no-tree-pta", \
+	"no-tree-dominator-opts", "no-thread-jumps", "no-code-hoisting", "no-tree-tail-merge", "no-crossjumping", "no-rerun-cse-after-loop", \
+	"no-cse-follow-jumps", "no-tree-sink", "no-tree-loop-distribute-patterns", "no-ree", "no-cprop-registers", "no-store-merging")
+#endif
 enum { MOST_W = 4, MOST_Q = 4, MOST_M = 14 };
 typedef void tile_run(const tile_part *s);
 // Functions of their own: one that held them all would be too much for the compiler's register allocation.
 #define FUNCTION(K, S, W, Q, M) static __attribute__((noinline)) void tile_##K##_##S##_##W##_##Q##_##M(const tile_part *s) { tile(s, W, Q, M, K, S); }
 ALL(FUNCTION)
 #undef FUNCTION
+#pragma GCC pop_options
 #define ENTRY(K, S, W, Q, M) [K][S][W][Q][M] = tile_##K##_##S##_##W##_##Q##_##M,
 static tile_run *const tiles[FORMS][3][MOST_W + 1][MOST_Q + 1][MOST_M + 1] = {ALL(ENTRY)};
 #undef ENTRY
+
+// The next part of a row of which so many positions are left: parts of nearly the same size, for which there is a
+// tile. Of ROW2_BACK all but the last are even.
+static int next_part(tile_run *const *of, int mode, int most, int left) {
+	const int back = mode == ROW2_BACK, parts = (left + (back ? most & ~1 : most) - 1) / (back ? most & ~1 : most);
+	int m = (left + parts - 1) / parts;
+	if (m == left && !of[m]) m = (left + 1) / 2;
+	if (m < left && (back || !of[m])) m = (m + 1) & ~1;
+	return m;
+}
 
 static int most_positions(int form, int mode, int w, int q) {
 	int m = MOST_M;
@@ -264,10 +284,10 @@ static tile_pass pass_of(const ns_shape *s, int data) {
 // Cycles per input channel of a row of outputs in q images: what is slowest of two multiply-adds a
 // cycle, somewhat more than one load (what the weaker processors do), and the wait of a sum for itself.
 static double row_cost(const tile_pass *p, int w, int q) {
-	int most = most_positions(p->form, p->mode, w, q), count = (p->ow + most - 1) / most, taps = p->taps;
+	int most = most_positions(p->form, p->mode, w, q), taps = p->taps;
 	double cost = 0;
-	for (int left = p->ow, m; left > 0; left -= m, count--) {
-		m = (left + count - 1) / count;
+	for (int left = p->ow, m; left > 0; left -= m) {
+		m = next_part(tiles[p->form][p->mode][w][q], p->mode, most, left);
 		int inputs = p->mode == ROW1 ? m + taps - 1 : p->mode == ROW2 ? 2 * m + taps - 2 : (m - 1 + taps / 2) / 2 + taps / 4 + 1;
 		double half = p->mode == ROW2_BACK ? taps / 2. : taps; // of the taps meet an output
 		double multiply = half * w * q * m / 2, loads = 0.9 * (w * taps + q * inputs), wait = p->mode == ROW2_BACK ? 8 : 5 * taps;
@@ -312,9 +332,8 @@ static __attribute__((noinline)) void activate(const tile_part *s, int W, int Q,
 static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 	const float *x = s.x, *weights = s.w;
 	float *y = s.y;
-	const int mode = p->mode, taps = p->taps, pad = taps / 2, most = most_positions(p->form, mode, w, q), even = mode == ROW2_BACK ? most & ~1 : most;
-	// Parts of a row: the first ones are longer by one. Of ROW2_BACK all but the last are even.
-	const int parts = (p->ow + even - 1) / even, part = p->ow / parts, longer = p->ow % parts;
+	const int mode = p->mode, taps = p->taps, pad = taps / 2, most = most_positions(p->form, mode, w, q);
+	tile_run *const *of = tiles[p->form][mode][w][q];
 	s.x_row = (int64_t)p->iw * BLOCK;
 	for (int oy = 0; oy < p->oh; oy++) {
 		// The first row of inputs, which may not be there, and how many follow; of ROW2_BACK even and odd rows have other rows of the kernel.
@@ -323,13 +342,11 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 		if (mode == ROW2_BACK) rows = (oy + pad) % 2 ? pad : pad + 1, s.w += oy % 2 * (pad + 1 - pad % 2) * s.w_row;
 		s.k0 = row < 0 ? -row : 0, s.k1 = p->ih - row < rows ? p->ih - row : rows;
 		s.x = x + row * s.x_row, s.y = y + (int64_t)oy * p->ow * BLOCK;
-		for (int at = 0, m, i = 0; at < p->ow; at += m, i++) {
-			m = part + (i < longer);
-			if (mode == ROW2_BACK) m = (m + 1) & ~1;
-			if (m > p->ow - at) m = p->ow - at;
+		for (int at = 0, m; at < p->ow; at += m) {
+			m = next_part(of, mode, most, p->ow - at);
 			const int in = mode == ROW2 ? 2 * at : mode == ROW2_BACK ? at / 2 : at;
 			s.left = in, s.right = p->iw - 1 - (mode == ROW1 ? at + m - 1 : mode == ROW2 ? 2 * (at + m - 1) : (at + m - 1) / 2);
-			tiles[p->form][mode][w][q][m](&s);
+			of[m](&s);
 			if (s.act > NS_RELU) activate(&s, w, q, m);
 			s.x = x + row * s.x_row + (mode == ROW2 ? 2 * (at + m) : mode == ROW2_BACK ? (at + m) / 2 : at + m) * BLOCK;
 			s.y += m * BLOCK;
