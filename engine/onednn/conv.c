@@ -24,7 +24,8 @@ struct ns_conv {
 	ns_shape shape;
 	int direct[3]; // run by direct.h
 	int tiled;     // all by tile.h, without anything of oneDNN
-	char tile[3][24];
+	ns_tile tiles[3];
+	char tile[3][24]; // their names
 	dnnl_memory_t *bias; // of a fused kernel, one per thread
 };
 
@@ -85,7 +86,7 @@ static void describe_tiles(struct ns_conv *c, const int *wanted, ns_conv_info *i
 	c->tiled = 1;
 	for (int k = 0; k < 3; k++) {
 		if (!wanted[k]) continue;
-		ns_tile t = ns_tile_choice(s, k);
+		ns_tile t = c->tiles[k] = ns_tile_choice(s, k);
 		snprintf(c->tile[k], sizeof c->tile[k], t.images > 1 ? "tile %dx%dx%d" : "tile %dx%d", t.vectors, t.positions, t.images);
 		info->impl[k] = c->tile[k];
 	}
@@ -310,7 +311,7 @@ int ns_conv_adds(const struct ns_conv *c) { return c->tiled; }
 int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d, void *scratch) {
 	if (c->tiled) {
 		int data = which == NS_DATA, gradient = which == NS_WEIGHTS || which == NS_WEIGHTS_ADD;
-		ns_tile_exec(&c->shape, which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, NULL, data ? a : gradient ? b : d, scratch);
+		ns_tile_exec(&c->shape, c->tiles[gradient ? BWD_W : data ? BWD_D : FWD], which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, NULL, data ? a : gradient ? b : d, scratch);
 		return dnnl_success;
 	}
 	dnnl_stream_t st = c->stream[t];
@@ -341,7 +342,7 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 
 int ns_conv_fused(struct ns_conv *c, int t, void *x, void *w, void *bias, void *y, void *scratch) {
 	if (c->tiled) {
-		ns_tile_exec(&c->shape, NS_FORWARD, x, w, bias, y, scratch);
+		ns_tile_exec(&c->shape, c->tiles[FWD], NS_FORWARD, x, w, bias, y, scratch);
 		return dnnl_success;
 	}
 	dnnl_stream_t st = c->stream[t];

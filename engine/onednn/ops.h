@@ -50,16 +50,16 @@ typedef struct {
 typedef struct {
 	int lanes;
 	ns_tile (*choice)(const ns_shape *s, int which);
-	void (*product)(const ns_shape *s, int data, const float *x, const float *w, const float *bias, float *y);
-	void (*weights)(const ns_shape *s, const float *x, const float *d, float *w, int add);
+	void (*product)(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y);
+	void (*weights)(const ns_shape *s, ns_tile t, const float *x, const float *d, float *w, int add);
 } ns_tiles;
 extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // a block of 8 to a vector, a block of 8 twice, a block of 16
 
-// Convolutions by tiles; which as in ns_conv_exec. What a shape with fuse has forward to add and apply, tiles do; bias may be NULL.
+// Convolutions by tiles; which as in ns_conv_exec, t the choice for it. What a shape with fuse has forward to add and apply, tiles do; bias may be NULL.
 int ns_tiled(const ns_shape *s); // whether there are tiles for a shape
 ns_tile ns_tile_choice(const ns_shape *s, int which);
 int64_t ns_tile_weights(const ns_shape *s, int which); // floats
 int64_t ns_tile_scratch(const ns_shape *s);            // bytes
 void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack);
-void ns_tile_exec(const ns_shape *s, int which, float *src, float *w, const float *bias, float *dst, float *scratch);
+void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch);
 #endif

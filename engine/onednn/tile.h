@@ -63,6 +63,7 @@ typedef struct {
 	int add;                 // to what is in y
 	const float *bias;       // of the outputs, to add; or NULL
 	int act;                 // what to apply to the sums
+	int more;                // any of these three is there
 	int width;               // NARROW: of a group, and the places of its inputs
 	const vi *places;
 } tile_part;
@@ -119,9 +120,11 @@ INLINE void tile_input(const tile_part *s, vf *acc, const float *x, const float 
 INLINE void tile_outputs(const tile_part *s, float *y, int v, const vf *acc, int two) {
 #if HALVES == 2
 	vf sum = two ? add_pairs(acc[0], acc[1]) : add_pairs(acc[0], acc[0]);
-	if (s->add) sum += two ? load(y) : load_both(y);
-	if (s->bias) sum += load_both(s->bias + v * BLOCK);
-	if (s->act == NS_RELU) sum = maximum(sum, splat(0));
+	if (s->more) {
+		if (s->add) sum += two ? load(y) : load_both(y);
+		if (s->bias) sum += load_both(s->bias + v * BLOCK);
+		if (s->act == NS_RELU) sum = maximum(sum, splat(0));
+	}
 	if (two) store(y, sum);
 	else store_half(y, sum);
 #endif
@@ -139,7 +142,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 				float *y = s->y + v * s->y_next + q * s->y_image + r * BLOCK;
 				if (r % (16 / BLOCK) == 0) {
 					__builtin_prefetch(y, 1);
-					if (HALVES == 2) __builtin_prefetch(y + s->y_apart, 1);
+					if (HALVES == 2 && !STEPPED(form)) __builtin_prefetch(y + s->y_apart, 1);
 				}
 				acc[(v * Q + q) * M + r] = splat(0);
 			}
@@ -206,7 +209,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #define POINTS(F) TILES14(F, DENSE1, ROW1, 1, 1) TILES14(F, DENSE1, ROW1, 2, 1) TILES9(F, DENSE1, ROW1, 3, 1) TILES6(F, DENSE1, ROW1, 4, 1)
 #define ROWS(F, S) TILES14(F, DENSE3, S, 1, 1) TILES7(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 4) TILES12(F, DENSE3, S, 2, 1) TILES6(F, DENSE3, S, 2, 2) \
 	TILES7(F, DENSE3, S, 3, 1) TILES4(F, DENSE3, S, 4, 1)
-#define STEPS(F, S) TILES8(F, DENSE3, S, 1, 1) TILES7(F, DENSE3, S, 1, 2) TILES8(F, DENSE3, S, 2, 1) TILES4(F, DENSE3, S, 2, 2) TILES4(F, DENSE3, S, 3, 1) TILES4(F, DENSE3, S, 4, 1)
+#define STEPS(F, S) TILES14(F, DENSE3, S, 1, 1) TILES12(F, DENSE3, S, 1, 2) TILES12(F, DENSE3, S, 2, 1) TILES4(F, DENSE3, S, 2, 2) TILES8(F, DENSE3, S, 3, 1) TILES4(F, DENSE3, S, 4, 1)
 #define OWNS(F, S) TILES14(F, OWN3, S, 1, 1) TILES14(F, OWN5, S, 1, 1) TILES14(F, OWN7, S, 1, 1)
 #define OWN_STEPS(F, S) TILES14(F, OWN3, S, 1, 1) TILES10(F, OWN5, S, 1, 1) TILES10(F, OWN7, S, 1, 1)
 #define NARROWS(F, S) TILES14(F, NARROW3, S, 1, 1) TILES7(F, NARROW3, S, 1, 2)
@@ -360,9 +363,8 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 
 // Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][inputs][taps][lanes];
 // bias: of the outputs, or NULL.
-static void tile_product(const ns_shape *s, int data, const float *x, const float *w, const float *bias, float *y) {
+static void tile_product(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y) {
 	const tile_pass p = pass_of(s, data);
-	const ns_tile t = choose(s, &p);
 	const int64_t in_image = p.groups * p.blocks * p.in_map, out_image = p.groups * p.vectors * p.out_map;
 	const int64_t input = (int64_t)p.taps * p.lanes, row = p.blocks * p.inputs * input, vector = row * p.taps;
 	vi places[BLOCK] ALIGNED;
@@ -378,6 +380,7 @@ static void tile_product(const ns_shape *s, int data, const float *x, const floa
 				a.blocks = p.blocks - b < at_once ? p.blocks - b : at_once, a.add = b > 0 || s->sum;
 				a.bias = bias && b == 0 ? bias + (g * p.vectors + v) * BLOCK : NULL;
 				a.act = b + a.blocks == p.blocks ? s->act : NS_IDENTITY;
+				a.more = a.add || a.bias || a.act != NS_IDENTITY;
 				a.w = w + (g * p.vectors + v) * vector + b * p.inputs * input;
 				for (int n = 0, q; n < s->n; n += q * p.together) {
 					q = m == t.vectors && s->n - n >= t.images * p.together ? t.images : 1;
@@ -603,14 +606,16 @@ static int vectors_of(const tile_pass *p) {
 	return best;
 }
 
-static const gradient *gradient_of(const tile_pass *p, int d, int left) {
-	return DENSE(p->form) ? steps_of(p, d, left, NULL) : &sums[p->form][p->mode][p->inputs][p->inputs / 4];
+static const gradient *gradient_of(const tile_pass *p, ns_tile chosen, int d, int left) {
+	if (!DENSE(p->form)) return &sums[p->form][p->mode][p->inputs][p->inputs / 4];
+	if (d == chosen.vectors && left * HALVES >= chosen.positions) return &sums[p->form][p->mode][d][chosen.positions / HALVES / 4];
+	return steps_of(p, d, left, NULL);
 }
 
-static void tile_weights(const ns_shape *s, const float *x, const float *dy, float *w, int add) {
+static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, const float *dy, float *w, int add) {
 	const tile_pass p = pass_of(s, 0);
 	const int pad = p.taps / 2, stride = p.mode == ROW2 ? 2 : 1, in = p.blocks, out = p.vectors;
-	const int most = DENSE(p.form) ? vectors_of(&p) : 1, steps = in * p.inputs;
+	const int most = chosen.vectors, steps = in * p.inputs;
 	const int64_t input = (int64_t)p.taps * p.lanes, row = in * p.inputs * input, vector = row * p.taps;
 	const int64_t in_image = p.groups * in * p.in_map, out_image = p.groups * out * p.out_map;
 	tile_sums a = {.x_image = in_image, .d_image = out_image, .x_row = (int64_t)p.iw * BLOCK, .d_row = (int64_t)p.ow * BLOCK,
@@ -627,7 +632,7 @@ static void tile_weights(const ns_shape *s, const float *x, const float *dy, flo
 				for (int g = 0; g < p.groups; g++) {
 					for (int v = 0, d; v < p.vectors; v += d) {
 						d = p.vectors - v < most ? p.vectors - v : most;
-						const int at_once = gradient_of(&p, d, steps)->rows;
+						const int at_once = gradient_of(&p, chosen, d, steps)->rows;
 						for (int k = 0; k < p.taps; k += at_once) {
 							// The rows of outputs that read a row of inputs by this row of the kernel.
 							int y0 = y, y1 = y + rows < p.oh ? y + rows : p.oh;
@@ -637,7 +642,7 @@ static void tile_weights(const ns_shape *s, const float *x, const float *dy, flo
 							a.d = dy + n * out_image + (int64_t)(g * out + v) * p.out_map + y0 * a.d_row + c * BLOCK;
 							const gradient *t;
 							for (int i = 0; i < steps; i += t->inputs) {
-								t = gradient_of(&p, d, steps - i);
+								t = gradient_of(&p, chosen, d, steps - i);
 								a.x = x + n * in_image + (int64_t)(g * in + i / p.inputs) * p.in_map;
 								if (DENSE(p.form)) a.x += i % p.inputs * HALVES;
 								if (!OWN(p.form)) a.x += (y0 * stride + k - pad) * a.x_row + c * BLOCK;
@@ -653,7 +658,8 @@ static void tile_weights(const ns_shape *s, const float *x, const float *dy, flo
 static ns_tile tile_choice(const ns_shape *s, int which) {
 	const tile_pass p = pass_of(s, which == NS_DATA);
 	if (which != NS_WEIGHTS) return choose(s, &p);
-	const gradient *t = gradient_of(&p, DENSE(p.form) ? vectors_of(&p) : 1, p.blocks * p.inputs);
-	return (ns_tile){t->vectors, t->inputs * (DENSE(p.form) ? HALVES : 1), 1};
+	if (!DENSE(p.form)) return (ns_tile){1, p.inputs, 1};
+	const int d = vectors_of(&p);
+	return (ns_tile){d, steps_of(&p, d, p.blocks * p.inputs, NULL)->inputs * HALVES, 1};
 }
 #endif
