@@ -107,6 +107,9 @@ type Options struct {
 	// FixedNorms are nodes of BNs that normalise by their running statistics in every pass, as in an evaluation. The
 	// statistics and their average stay as they are, and gradients pass as through a constant scale and shift.
 	FixedNorms []int
+	// Activations is the precision in which Step keeps what Kept says between its forward and its backward pass: FP32, which
+	// "" means, too, or BF16, half the memory. Everything is computed in the engine's own precision. Forward rounds nothing.
+	Activations Precision
 	// Memory is how many bytes the program may hold; 0: any number. Compile refuses one that would hold more
 	// with a *MemoryError, before it allocates anything.
 	Memory int64
@@ -131,6 +134,21 @@ func (e *MemoryError) Error() string {
 }
 
 func (e *MemoryError) Unwrap() error { return ErrMemory }
+
+// Rounds says of every node of g whether Step rounds its output to Activations. A program for inference rounds none.
+// It is an error if that is a precision in which nothing is kept.
+func (o Options) Rounds(g *graph.Graph) ([]bool, error) {
+	switch o.Activations {
+	case "", FP32:
+	case BF16:
+		if !o.Inference {
+			return Kept(g), nil
+		}
+	default:
+		return nil, fmt.Errorf("activations in %s: they are kept in %s or %s", o.Activations, FP32, BF16)
+	}
+	return make([]bool, len(g.Nodes)), nil
+}
 
 // Fixed says of every node of g whether it is among FixedNorms. It is an error if one of these is no BN.
 func (o Options) Fixed(g *graph.Graph) ([]bool, error) {

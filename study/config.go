@@ -120,6 +120,9 @@ func ParseConfig(data []byte, file string) (Config, error) {
 	})
 	c.Limits = readLimits(doc, f)
 	c.Trainer = readTrainer(doc, f)
+	if err := c.Trainer.Fits(c.Recipe); err != nil {
+		doc.Fail("recipe.activations", string(c.Recipe.Activations), "%v", err)
+	}
 	c.Slurm = readSlurm(doc, f.Map("executor"))
 	f.Strings("spaces", &c.Spaces)
 	checkSpaces(doc, f, c.Spaces)

@@ -145,6 +145,9 @@ func (r *Recipe) Read(doc *strict.Doc, f *strict.Fields) {
 		default: // the kinds of words
 			var word string
 			f.String(key, &word)
+			if key == "activations" && word == float32Word {
+				word = string(Float32) // recipes that say the same are the same
+			}
 			if f.Has(key) {
 				v.Field(i).SetString(word)
 			}

@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -71,5 +72,26 @@ func TestFieldsOfVersion1(t *testing.T) {
 	}
 	if n != version1 {
 		t.Errorf("%d fields are always part of the identity, which are %d in version 1: tag later ones `identity:\"omitdefault\"`", n, version1)
+	}
+}
+
+// Activations in float32 are what recipes had before there was a choice, said or not.
+func TestActivationsInTheIdentity(t *testing.T) {
+	before := DefaultRecipe().Hash()
+	for word, same := range map[string]bool{"float32": true, "bf16": false} {
+		r, err := DecodeRecipe([]byte("activations: "+word+"\n"), "recipe.yaml", DefaultRecipe())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Activations.String() != word || (r.Hash() == before) != same {
+			t.Errorf("%s: activations in %s, identity %s", word, r.Activations, r.Identity())
+		}
+		var read Recipe
+		if err := json.Unmarshal(r.Identity(), &read); err != nil || !reflect.DeepEqual(read, r) {
+			t.Errorf("the identity %s does not say all of the recipe (%v)", r.Identity(), err)
+		}
+		if data, err := json.Marshal(r); err != nil || strings.Contains(string(data), "activations") == same {
+			t.Errorf("%s: written as %s (%v)", word, data, err)
+		}
 	}
 }

@@ -18,7 +18,9 @@ func TestResumeWithOneDNN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, recipe := range map[string]Recipe{"all": fullRecipe(), "sgd": sgdRecipe(), "plain": plainRecipe()} {
+	kept := fullRecipe()
+	kept.Activations = BFloat16
+	for name, recipe := range map[string]Recipe{"all": fullRecipe(), "sgd": sgdRecipe(), "plain": plainRecipe(), "activations in bf16": kept} {
 		j := testJob(t, recipe)
 		j.Engine = e
 		want := outcome(t, j)
@@ -56,6 +58,29 @@ func TestEnginesAgree(t *testing.T) {
 			if got := losses[e.Describe().Name][i]; !near(got, want, 1e-4) {
 				t.Errorf("%s, step %d: loss %v, the reference has %v", name, i, got, want)
 			}
+		}
+	}
+}
+
+// Activations in bfloat16 make another training, but not another evaluation: the first epoch's curve shows it.
+func TestActivationsAreKept(t *testing.T) {
+	e, err := engines.Open(engines.Config{})
+	if err != nil {
+		t.Skip(err)
+	}
+	losses := map[Activations][]float64{}
+	for _, a := range []Activations{Float32, BFloat16} {
+		j := testJob(t, sgdRecipe())
+		j.Engine, j.MaxSteps, j.Recipe.Activations = e, 3, a
+		j.OnStep = func(s StepStats) error {
+			losses[a] = append(losses[a], s.Loss)
+			return nil
+		}
+		mustRun(t, j)
+	}
+	for i, want := range losses[Float32] {
+		if got := losses[BFloat16][i]; got == want || !near(got, want, 0.05) {
+			t.Errorf("step %d: loss %v with activations in bf16, %v without", i, got, want)
 		}
 	}
 }

@@ -13,13 +13,18 @@
 package train
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
+
+	"netspace/engine"
+	"netspace/strict"
 )
 
 // Schedule is how the learning rate changes over the epochs.
@@ -53,6 +58,44 @@ const (
 	Adam  Optimizer = "adam"  // weight decay is added to the gradient
 	AdamW Optimizer = "adamw" // weight decay shrinks the weights directly
 )
+
+// Activations is what a training step keeps the activations in that its backward pass needs (engine.Kept). All is
+// computed in float32.
+type Activations string
+
+// The kinds of activations.
+const (
+	Float32  Activations = "" // "float32" in a file, which is what no word means
+	BFloat16 Activations = "bf16"
+)
+
+// float32Word is what a file may say in the place of nothing.
+const float32Word = "float32"
+
+// ActivationsNames lists what a file or a flag may say.
+func ActivationsNames() []string { return []string{float32Word, string(BFloat16)} }
+
+// ParseActivations reads one of ActivationsNames.
+func ParseActivations(word string) (Activations, error) {
+	switch word {
+	case float32Word:
+		return Float32, nil
+	case string(BFloat16):
+		return BFloat16, nil
+	}
+	return "", errors.New(strict.OneOf(word, ActivationsNames()...))
+}
+
+// String gives one of ActivationsNames.
+func (a Activations) String() string { return cmp.Or(string(a), float32Word) }
+
+// Precision is the engine's word for it.
+func (a Activations) Precision() engine.Precision {
+	if a == BFloat16 {
+		return engine.BF16
+	}
+	return engine.FP32
+}
 
 // Crop is how a training image is cut out.
 type Crop string
@@ -121,6 +164,8 @@ type Recipe struct {
 	Lighting             *float64 `json:"lighting,omitempty" yaml:"lighting,omitempty"` // std of the PCA lighting of colour images; nil: 0.1 with resized crops, else 0
 	RandAugment          int      `json:"randaugment" yaml:"randaugment"`               // random operations per image; 0: off
 	RandAugmentMagnitude float64  `json:"randaugment_magnitude" yaml:"randaugment_magnitude"`
+
+	Activations Activations `json:"activations,omitempty" yaml:"activations,omitempty" identity:"omitdefault"` // that a step keeps for its backward pass
 
 	Shuffle   bool `json:"shuffle" yaml:"shuffle"`       // a new order every epoch; false: file order
 	EvalEvery int  `json:"eval_every" yaml:"eval_every"` // epochs between evaluations; the last epoch is always evaluated

@@ -124,6 +124,7 @@ func newRun(j Job) (*run, error) {
 	r.fixed = fixedNorms(j.Graph, r.rates)
 	r.prog, err = j.Engine.Compile(j.Graph, engine.Options{
 		Batch: rec.Batch, Threads: j.Threads, BNMomentum: rec.BNMomentum, FixedNorms: r.fixed, Memory: j.Memory,
+		Activations: rec.Activations.Precision(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compile for training: %w", err)

@@ -120,6 +120,10 @@ func (r *Recipe) faults() []strict.Fault {
 	within("dropout", r.Dropout, 0, true, 1, false)
 	within("ema", r.EMA, 0, true, 1, false)
 
+	if r.Activations != Float32 {
+		oneOf("activations", string(r.Activations), ActivationsNames()...)
+	}
+
 	oneOf("crop", string(r.Crop), string(AutoCrop), string(NoCrop), string(PadCrop), string(ResizedCrop))
 	if r.Pad != nil {
 		whole("pad", *r.Pad, 0, 1024)

@@ -3,6 +3,7 @@ package trial
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -59,6 +60,15 @@ func (c Choice) Equal(o Choice) bool {
 		return false
 	}
 	return slices.Equal(c.Command, o.Command) && (c.PyTorch == nil) == (o.PyTorch == nil)
+}
+
+// Fits is an error if the trainer has no way to train by a recipe: activations in bfloat16 are those of our engines, and what
+// a program keeps of its own cannot be seen.
+func (c Choice) Fits(r train.Recipe) error {
+	if r.Activations != train.Float32 && !c.IsZero() {
+		return errors.New("goes with trainer builtin alone: the others keep activations in their own way")
+	}
+	return nil
 }
 
 // String names the trainer: "built-in", "pytorch", or the program with its arguments.

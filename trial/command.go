@@ -127,6 +127,9 @@ func (c *curve) add(e train.EpochStats) {
 
 // Train implements Trainer.
 func (c Command) Train(ctx context.Context, t Task, dir string, report func(train.Progress)) (res train.Result, err error) {
+	if err := (Choice{Command: c.Argv}).Fits(t.Recipe); err != nil {
+		return res, &Failure{Err: fmt.Errorf("recipe.activations: %s: %w", t.Recipe.Activations, err), Cause: Refused}
+	}
 	data, err := t.openData(ctx)
 	if err != nil {
 		return res, err

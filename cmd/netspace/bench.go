@@ -25,6 +25,7 @@ type benchLine struct {
 	Resolution      int           `json:"resolution"`
 	Batch           int           `json:"batch"`
 	Threads         int           `json:"threads"`
+	Activations     string        `json:"activations,omitempty"` // of what a step keeps; absent: float32
 	ImagesPerSecond float64       `json:"images_per_second"`
 	GFLOPS          float64       `json:"gflops"`
 	PeakGFLOPS      number        `json:"peak_gflops"`   // null for an engine that cannot tell, as the next
@@ -41,6 +42,7 @@ type benchOptions struct {
 	seconds        float64
 	engine         string
 	profile        bool
+	activations    string // of bench train
 }
 
 // add makes the flags; what is measured is called a step or a run.
@@ -101,7 +103,7 @@ func newBenchCmd(a *app) *cobra.Command {
 }
 
 func newBenchTrainCmd(a *app) *cobra.Command {
-	o := benchOptions{batch: 128, threads: 1, seconds: 3}
+	o := benchOptions{batch: 128, threads: 1, seconds: 3, activations: train.Float32.String()}
 	c := &cobra.Command{
 		Use:   "train MODEL…",
 		Short: "Measure training steps: forward, backward and update, on images in memory",
@@ -116,9 +118,12 @@ of operation and for the slowest single ones.
 		Example: `  netspace bench train RegNetX-200MF --batch 32
   netspace bench train net.yaml --resolution 28 --channels 1 --classes 10 --batch 128
   netspace bench train --json --threads 2 regnety_004
-  netspace bench train --profile net.yaml`,
+  netspace bench train --profile net.yaml
+  netspace bench train --activations bf16 net.yaml`,
 	}
 	o.add(c, "step")
+	c.Flags().StringVar(&o.activations, "activations", o.activations, "float32 or bf16: what a step keeps for its backward pass")
+	_ = c.RegisterFlagCompletionFunc("activations", cobra.FixedCompletions(train.ActivationsNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error { return runBenchTrain(c, a, o, args) }
 	return c
 }
@@ -126,6 +131,10 @@ of operation and for the slowest single ones.
 func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) error {
 	if err := o.check(); err != nil {
 		return err
+	}
+	activations, err := train.ParseActivations(o.activations)
+	if err != nil {
+		return usagef("--activations %q: %w", o.activations, err)
 	}
 	e, err := openEngine(o.engine)
 	if err != nil {
@@ -138,13 +147,13 @@ func runBenchTrain(c *cobra.Command, a *app, o benchOptions, models []string) er
 	}
 	var profiles []benchLine
 	err = o.each(c, a, models, func(name string, in arch.Input, g *graph.Graph) error {
-		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads}, o.duration(), o.profile)
+		s, err := train.Bench(c.Context(), e, g, engine.Options{Batch: o.batch, Threads: o.threads, Activations: activations.Precision()}, o.duration(), o.profile)
 		if err != nil {
 			return err
 		}
 		peak := float64(unknownAsNaN(e.Peak(o.threads, peakTime)))
 		l := benchLine{
-			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads,
+			Model: name, Resolution: in.Width, Batch: o.batch, Threads: o.threads, Activations: string(activations),
 			ImagesPerSecond: s.ImagesPerSecond, GFLOPS: s.GFLOPS, PeakGFLOPS: number(peak), PeakFraction: number(s.GFLOPS / peak),
 			CompileSeconds: s.Compile.Seconds(), MemoryMiB: float64(s.Memory) / (1 << 20), Profile: s.Profile,
 		}

@@ -61,6 +61,7 @@ func (r *recipeFlags) add(c *cobra.Command, except ...string) {
 			flag.NoOptDefVal = "true"
 		}
 	}
+	_ = c.RegisterFlagCompletionFunc("activations", cobra.FixedCompletions(train.ActivationsNames(), cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&r.noAug, "no-augment", false, "the same as --augment=false")
 	flags.BoolVar(&r.noShuf, "no-shuffle", false, "the same as --shuffle=false: the training images in file order")
 }

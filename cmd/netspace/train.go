@@ -182,6 +182,9 @@ func runTrain(c *cobra.Command, a *app, o trainOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := choice.Fits(recipe); err != nil {
+		return usagef("recipe.activations: %s: %w", recipe.Activations, err)
+	}
 	data, err := o.data.open(ctx, a, &model, o.final)
 	if err != nil {
 		return err

@@ -156,9 +156,10 @@ say '"result","error":25,"loss":1,"steps":18'
 		t.Error(err)
 	}
 	for want, more := range map[string][]string{
-		"go with builtin and pytorch":         {"--trainer", "{command: [sh]}", "--log-steps"},
-		"--engine is of the built-in trainer": {"--trainer", "{command: [sh]}", "--engine", "reference"},
-		"no/such/program":                     {"--trainer", "{command: [no/such/program]}"},
+		"go with builtin and pytorch":          {"--trainer", "{command: [sh]}", "--log-steps"},
+		"--engine is of the built-in trainer":  {"--trainer", "{command: [sh]}", "--engine", "reference"},
+		"activations: bf16: goes with trainer": {"--trainer", "{command: [sh]}", "--activations", "bf16"},
+		"no/such/program":                      {"--trainer", "{command: [no/such/program]}"},
 	} {
 		if _, errs, status := netspace(t, append([]string{"train", net, "--data", data}, more...)...); status != exitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%q: status %d: %s", more, status, errs)

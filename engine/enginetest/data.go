@@ -18,6 +18,8 @@ type Case struct {
 	Threads int
 	// Fixed are nodes of BNs that keep their running statistics.
 	Fixed []int
+	// Activations is the precision in which steps keep activations; "" is that of Options.
+	Activations engine.Precision
 	// NoMasks gives a network with drop-path or dropout no masks.
 	NoMasks bool
 	// Updates are the optimizer steps, each after a Step on a batch of its own;
@@ -236,7 +238,7 @@ func clone(v []float32) []float32 { return append([]float32(nil), v...) }
 // record runs a whole short life of a network on an engine: evaluation,
 // steps and updates, evaluation, calibration, evaluation.
 func record(e engine.Engine, c Case, d *Data) (*recording, error) {
-	p, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Threads: c.Threads, FixedNorms: c.Fixed})
+	p, err := e.Compile(c.Graph, engine.Options{Batch: c.Batch, Threads: c.Threads, FixedNorms: c.Fixed, Activations: c.Activations})
 	if err != nil {
 		return nil, err
 	}

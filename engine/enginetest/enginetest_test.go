@@ -141,3 +141,42 @@ func TestFaultsAreFound(t *testing.T) {
 		})
 	}
 }
+
+// truncating keeps what is nearer to zero.
+func truncating() engine.Engine {
+	return reference.WithKept(reference.New(), func(_ int, y []float64) {
+		for k, v := range y {
+			if r := engine.BF16.Round(v); math.Abs(r) > math.Abs(v) {
+				y[k] = engine.BF16.Round(r - (r-v)*2)
+			} else {
+				y[k] = r
+			}
+		}
+	})
+}
+
+// Rounding that favours one side is found.
+func TestBiasIsFound(t *testing.T) {
+	if mean, err := bias(t, truncating()); math.Abs(mean) < 8*err+1e-3 {
+		t.Errorf("a bias of %.2g ± %.2g", mean, err)
+	}
+}
+
+// So is an engine that keeps something else than it computes with, or rounds it wrongly.
+func TestMisroundedIsFound(t *testing.T) {
+	exact := tensor{"kept", []float64{1 + 1.0/256, 2, -3}} // the first one in the middle
+	for _, c := range []struct {
+		kept  []float32
+		fault string
+	}{
+		{[]float32{1, 2, -3}, ""},
+		{[]float32{1 + 1.0/128, 2, -3}, ""},
+		{[]float32{1, 2 + 1.0/64, -3}, "kept [1]: kept 2.015625 of 2"},
+		{[]float32{1, float32(math.NaN()), -3}, "kept [1]: kept NaN"},
+		{[]float32{1, 2}, "kept: 2 elements, want 3"},
+	} {
+		if got := misrounded(exact, c.kept, 1e-6); (got == "") != (c.fault == "") || !strings.HasPrefix(got, c.fault) {
+			t.Errorf("%v: %q, want %q", c.kept, got, c.fault)
+		}
+	}
+}

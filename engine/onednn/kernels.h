@@ -10,6 +10,14 @@
 #define FLUSH 1024
 
 INLINE float *tile(view v, int i, int cb, int64_t hw) { return v.p + i * v.stride + cb * hw * LANES; }
+
+// The same of a tensor that is kept for the backward pass, which may be bfloat16; half is a constant where these are inlined.
+INLINE const void *kept(view v, int i, int cb, int64_t hw, int half) {
+	return half ? (const void *)((const uint16_t *)(v.p + i * v.stride) + cb * hw * LANES) : (const void *)tile(v, i, cb, hw);
+}
+INLINE vf load_kept(const void *p, int64_t at, int half) { return half ? widen((const uint16_t *)p + at) : load((const float *)p + at); }
+INLINE uint16_t *half_tile(view v, int i, int cb, int64_t hw) { return (uint16_t *)(v.p + i * v.stride) + cb * hw * LANES; }
+
 INLINE vf chan(const float *base, int64_t off, int cb, float missing) {
 	return off < 0 ? splat(missing) : load(base + off + cb * LANES);
 }
@@ -21,16 +29,16 @@ INLINE vf value_of(vf z, int act, vf lanes) {
 }
 
 // y = act(s*x+t) * gate
-INLINE void apply_u(const ns_op *o, const float *ar, view x, view y, view gate, int n, int act, int norm, int gated) {
+INLINE void apply_u(const ns_op *o, const float *ar, view x, view y, view gate, int n, int act, int norm, int gated, int half) {
 	int64_t hw = o->hw;
 	for (int i = 0; i < n; i++) {
 		for (int cb = 0; cb < o->blocks; cb++) {
 			vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
-			const float *a = tile(x, i, cb, hw);
+			const void *a = kept(x, i, cb, hw, half);
 			float *b = tile(y, i, cb, hw);
 			vf g = gated ? load(tile(gate, i, cb, 1)) : splat(1);
 			for (int64_t p = 0; p < hw * LANES; p += LANES) {
-				vf v = load(a + p);
+				vf v = load_kept(a, p, half);
 				if (norm) v = v * s + t;
 				v = value_of(v, act, lanes);
 				if (gated) v *= g;
@@ -44,72 +52,86 @@ static void run_apply_u(const ns_op *o, const float *ar, view x, view y, view ga
 	int norm = o->s >= 0 || o->t >= 0;
 #define CASE(A) \
 	case A: \
-		if (gate.p) apply_u(o, ar, x, y, gate, n, A, 1, 1); \
-		else if (norm) apply_u(o, ar, x, y, gate, n, A, 1, 0); \
-		else apply_u(o, ar, x, y, gate, n, A, 0, 0); \
+		if (o->half) gate.p ? apply_u(o, ar, x, y, gate, n, A, 1, 1, 1) : apply_u(o, ar, x, y, gate, n, A, 1, 0, 1); \
+		else if (gate.p) apply_u(o, ar, x, y, gate, n, A, 1, 1, 0); \
+		else if (norm) apply_u(o, ar, x, y, gate, n, A, 1, 0, 0); \
+		else apply_u(o, ar, x, y, gate, n, A, 0, 0, 0); \
 		break;
 	switch (o->act) { CASE(0) CASE(1) CASE(2) CASE(3) }
 #undef CASE
 }
 
-// y = act(mask*(s*x+t) + (s2*r+t2))
-INLINE void apply_a(const ns_op *o, const float *ar, view x, view r, view mask, view y, int n, int act, int norm2) {
+// y = act(mask*(s*x+t) + (s2*r+t2)); of halves rounded, and kept in h
+INLINE void apply_a(const ns_op *o, const float *ar, view x, view r, view mask, view y, view h, int n, int act, int norm2, int half) {
 	int64_t hw = o->hw;
 	for (int i = 0; i < n; i++) {
 		for (int cb = 0; cb < o->blocks; cb++) {
 			vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0);
 			vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
-			const float *a = tile(x, i, cb, hw), *c = tile(r, i, cb, hw);
+			const void *a = kept(x, i, cb, hw, half), *c = kept(r, i, cb, hw, half);
 			float *b = tile(y, i, cb, hw);
+			uint16_t *k = half ? half_tile(h, i, cb, hw) : 0;
 			vf m = mask.p ? splat(mask.p[i * mask.stride]) : splat(1);
 			vf sm = s * m, tm = t * m;
-			if (norm2) {
-				tm += t2;
-				for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, value_of(load(a + p) * sm + tm + load(c + p) * s2, act, lanes));
-			} else {
-				for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, value_of(load(a + p) * sm + tm + load(c + p), act, lanes));
+			if (norm2) tm += t2;
+			for (int64_t p = 0; p < hw * LANES; p += LANES) {
+				vf w = load_kept(c, p, half), v = value_of(load_kept(a, p, half) * sm + tm + (norm2 ? w * s2 : w), act, lanes);
+				if (half) v = rounded(v), store_rounded(k + p, v);
+				store(b + p, v);
 			}
 		}
 	}
 }
 
-static void run_apply_a(const ns_op *o, const float *ar, view x, view r, view mask, view y, int n) {
+static void run_apply_a(const ns_op *o, const float *ar, view x, view r, view mask, view y, view h, int n) {
 	int norm2 = o->s2 >= 0 || o->t2 >= 0;
 #define CASE(A) \
 	case A: \
-		if (norm2) apply_a(o, ar, x, r, mask, y, n, A, 1); \
-		else apply_a(o, ar, x, r, mask, y, n, A, 0); \
+		if (o->half) norm2 ? apply_a(o, ar, x, r, mask, y, h, n, A, 1, 1) : apply_a(o, ar, x, r, mask, y, h, n, A, 0, 1); \
+		else if (norm2) apply_a(o, ar, x, r, mask, y, h, n, A, 1, 0); \
+		else apply_a(o, ar, x, r, mask, y, h, n, A, 0, 0); \
 		break;
 	switch (o->act) { CASE(0) CASE(1) CASE(2) CASE(3) }
 #undef CASE
 }
 
+// The value at a position: of halves rounded, and kept.
+INLINE vf keep(const float *a, uint16_t *b, int64_t p, int half) {
+	vf v = load(a + p * LANES);
+	if (half) v = rounded(v), store_rounded(b + p * LANES, v);
+	return v;
+}
+
 // Sums of (x-pivot) and its square. acc: pivot[c], sum[c], square[c] per
 // thread; the pivot is the thread's first element, so that a mean far from
 // zero costs no digits of the variance.
-static void run_stats(const ns_op *o, double *acc, view x, int n, int first) {
+INLINE void stats(const ns_op *o, double *acc, view x, view h, int n, int first, int half) {
 	int64_t hw = o->hw, c = o->blocks * LANES;
 	for (int cb = 0; cb < o->blocks; cb++) {
 		double *pivot = acc + cb * LANES, *sum = acc + c + cb * LANES, *sq = acc + 2 * c + cb * LANES;
-		if (first)
-			for (int k = 0; k < LANES; k++) pivot[k] = tile(x, 0, cb, hw)[k], sum[k] = sq[k] = 0;
+		if (first) {
+			vf v = load(tile(x, 0, cb, hw));
+			if (half) v = rounded(v); // differences of what has few digits have few, too, and their sums
+			for (int k = 0; k < LANES; k++) pivot[k] = v[k], sum[k] = sq[k] = 0;
+		}
 		vf pv;
 		for (int k = 0; k < LANES; k++) pv[k] = pivot[k];
 		vf s0 = splat(0), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
 		int64_t since = 0;
 		for (int i = 0; i < n; i++) {
 			const float *a = tile(x, i, cb, hw);
+			uint16_t *b = half ? half_tile(h, i, cb, hw) : 0;
 			int64_t p = 0;
 			while (p < hw) {
 				int64_t end = hw - p > FLUSH ? p + FLUSH : hw;
 				since += end - p;
 				for (; p + 4 <= end; p += 4) {
-					vf d0 = load(a + p * LANES) - pv, d1 = load(a + (p + 1) * LANES) - pv, d2 = load(a + (p + 2) * LANES) - pv, d3 = load(a + (p + 3) * LANES) - pv;
+					vf d0 = keep(a, b, p, half) - pv, d1 = keep(a, b, p + 1, half) - pv, d2 = keep(a, b, p + 2, half) - pv, d3 = keep(a, b, p + 3, half) - pv;
 					s0 += d0, s1 += d1, s2 += d2, s3 += d3;
 					q0 += d0 * d0, q1 += d1 * d1, q2 += d2 * d2, q3 += d3 * d3;
 				}
 				for (; p < end; p++) {
-					vf d = load(a + p * LANES) - pv;
+					vf d = keep(a, b, p, half) - pv;
 					s0 += d, q0 += d * d;
 				}
 				if (since >= FLUSH) {
@@ -122,59 +144,61 @@ static void run_stats(const ns_op *o, double *acc, view x, int n, int first) {
 	}
 }
 
-INLINE void pool(const ns_op *o, const float *ar, view x, view y, int n, int act) {
+static void run_stats(const ns_op *o, double *acc, view x, view h, int n, int first) {
+	if (h.p) stats(o, acc, x, h, n, first, 1);
+	else stats(o, acc, x, h, n, first, 0);
+}
+
+INLINE void pool(const ns_op *o, const float *ar, view x, view y, int n, int act, int half) {
 	int64_t hw = o->hw;
 	vf scale = splat(1.f / hw);
 	for (int cb = 0; cb < o->blocks; cb++) {
 		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 		for (int i = 0; i < n; i++) {
-			const float *a = tile(x, i, cb, hw);
+			const void *a = kept(x, i, cb, hw, half);
 			vf sum = splat(0), sum1 = sum;
 			int64_t p = 0;
 			for (; p + 2 <= hw; p += 2) {
-				sum += value_of(load(a + p * LANES) * s + t, act, lanes);
-				sum1 += value_of(load(a + (p + 1) * LANES) * s + t, act, lanes);
+				sum += value_of(load_kept(a, p * LANES, half) * s + t, act, lanes);
+				sum1 += value_of(load_kept(a, (p + 1) * LANES, half) * s + t, act, lanes);
 			}
-			for (; p < hw; p++) sum += value_of(load(a + p * LANES) * s + t, act, lanes);
+			for (; p < hw; p++) sum += value_of(load_kept(a, p * LANES, half) * s + t, act, lanes);
 			store(tile(y, i, cb, 1), (sum + sum1) * scale);
 		}
 	}
 }
 
 static void run_pool(const ns_op *o, const float *ar, view x, view y, int n) {
-	switch (o->act) {
-	case 0: pool(o, ar, x, y, n, 0); break;
-	case 1: pool(o, ar, x, y, n, 1); break;
-	case 2: pool(o, ar, x, y, n, 2); break;
-	case 3: pool(o, ar, x, y, n, 3); break;
-	}
+#define CASE(A) \
+	case A: o->half ? pool(o, ar, x, y, n, A, 1) : pool(o, ar, x, y, n, A, 0); break;
+	switch (o->act) { CASE(0) CASE(1) CASE(2) CASE(3) }
+#undef CASE
 }
 
-INLINE void dgate(const ns_op *o, const float *ar, view x, view g, view y, int n, int act) {
+INLINE void dgate(const ns_op *o, const float *ar, view x, view g, view y, int n, int act, int half) {
 	int64_t hw = o->hw;
 	for (int cb = 0; cb < o->blocks; cb++) {
 		vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), lanes = chan(ar, o->lanes, cb, 1);
 		for (int i = 0; i < n; i++) {
-			const float *a = tile(x, i, cb, hw), *d = tile(g, i, cb, hw);
+			const void *a = kept(x, i, cb, hw, half);
+			const float *d = tile(g, i, cb, hw);
 			vf sum = splat(0), sum1 = sum;
 			int64_t p = 0;
 			for (; p + 2 <= hw; p += 2) {
-				sum += load(d + p * LANES) * value_of(load(a + p * LANES) * s + t, act, lanes);
-				sum1 += load(d + (p + 1) * LANES) * value_of(load(a + (p + 1) * LANES) * s + t, act, lanes);
+				sum += load(d + p * LANES) * value_of(load_kept(a, p * LANES, half) * s + t, act, lanes);
+				sum1 += load(d + (p + 1) * LANES) * value_of(load_kept(a, (p + 1) * LANES, half) * s + t, act, lanes);
 			}
-			for (; p < hw; p++) sum += load(d + p * LANES) * value_of(load(a + p * LANES) * s + t, act, lanes);
+			for (; p < hw; p++) sum += load(d + p * LANES) * value_of(load_kept(a, p * LANES, half) * s + t, act, lanes);
 			store(tile(y, i, cb, 1), sum + sum1);
 		}
 	}
 }
 
 static void run_dgate(const ns_op *o, const float *ar, view x, view g, view y, int n) {
-	switch (o->act) {
-	case 0: dgate(o, ar, x, g, y, n, 0); break;
-	case 1: dgate(o, ar, x, g, y, n, 1); break;
-	case 2: dgate(o, ar, x, g, y, n, 2); break;
-	case 3: dgate(o, ar, x, g, y, n, 3); break;
-	}
+#define CASE(A) \
+	case A: o->half ? dgate(o, ar, x, g, y, n, A, 1) : dgate(o, ar, x, g, y, n, A, 0); break;
+	switch (o->act) { CASE(0) CASE(1) CASE(2) CASE(3) }
+#undef CASE
 }
 
 enum { G1 = 1, G2 = 2, G3 = 4, GATE = 8, BC = 16 };
@@ -204,7 +228,7 @@ INLINE void flush(sums *f, double *a, double *b) {
 #define STRIP 32
 
 // Backward through y = act(s*x+t): the gradient before the activation, and its sums.
-INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y, sources q, int n, int first, int act, int has, int norm) {
+INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y, sources q, int n, int first, int act, int has, int norm, int half) {
 	int64_t hw = o->hw, c = o->blocks * LANES;
 	vf area = splat(1.f / hw);
 	if (norm && first) memset(acc, 0, 2 * c * sizeof *acc);
@@ -217,7 +241,7 @@ INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y,
 			since += hw;
 			for (int cb = c0; cb < c1; cb++) {
 				vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
-				const float *a = x.p ? tile(x, i, cb, hw) : 0;
+				const void *a = x.p ? kept(x, i, cb, hw, half) : 0;
 				const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
 				float *b = tile(y, i, cb, hw);
 				vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
@@ -228,7 +252,7 @@ INLINE void pass_u(const ns_op *o, const float *ar, double *acc, view x, view y,
 					for (; p < end; p++) {
 						vf g = arriving(has, bc, gate, g1, g2, g3, p * LANES);
 						if (norm || act) {
-							vf v = load(a + p * LANES);
+							vf v = load_kept(a, p * LANES, half);
 							g = dact(g, v * s + t, act);
 							if (norm) s0 += g, p0 += g * (v - mean);
 						}
@@ -252,22 +276,26 @@ static void run_pass_u(const ns_op *o, const float *ar, double *acc, view x, vie
 	int has = (q.g1.p ? G1 : 0) | (q.g2.p ? G2 : 0) | (q.g3.p ? G3 : 0) | (q.gate.p ? GATE : 0) | (q.bc.p ? BC : 0);
 	// Variants for what is common; beside an exponential a test more does not count.
 #define ACT(A) \
-	if (o->act == A) { \
-		if (norm && has == G1) pass_u(o, ar, acc, x, y, q, n, first, A, G1, 1); \
-		else if (norm && has == (G1 | G2)) pass_u(o, ar, acc, x, y, q, n, first, A, G1 | G2, 1); \
-		else if (norm && has == (G3 | GATE | BC)) pass_u(o, ar, acc, x, y, q, n, first, A, G3 | GATE | BC, 1); \
-		else if (norm && has == BC) pass_u(o, ar, acc, x, y, q, n, first, A, BC, 1); \
-		else pass_u(o, ar, acc, x, y, q, n, first, A, has, norm); \
+	if (o->act == A && !o->half) { \
+		if (norm && has == G1) pass_u(o, ar, acc, x, y, q, n, first, A, G1, 1, 0); \
+		else if (norm && has == (G1 | G2)) pass_u(o, ar, acc, x, y, q, n, first, A, G1 | G2, 1, 0); \
+		else if (norm && has == (G3 | GATE | BC)) pass_u(o, ar, acc, x, y, q, n, first, A, G3 | GATE | BC, 1, 0); \
+		else if (norm && has == BC) pass_u(o, ar, acc, x, y, q, n, first, A, BC, 1, 0); \
+		else pass_u(o, ar, acc, x, y, q, n, first, A, has, norm, 0); \
 		return; \
 	}
 	ACT(0) ACT(1)
 #undef ACT
-	pass_u(o, ar, acc, x, y, q, n, first, o->act, has, norm);
+	// Of halves those of a block's convolutions.
+	if (o->half && norm && o->act == 1 && has == G1) pass_u(o, ar, acc, x, y, q, n, first, 1, G1, 1, 1);
+	else if (o->half && norm && o->act == 1 && has == (G3 | GATE | BC)) pass_u(o, ar, acc, x, y, q, n, first, 1, G3 | GATE | BC, 1, 1);
+	else if (o->half) pass_u(o, ar, acc, x, y, q, n, first, o->act, has, norm, 1);
+	else pass_u(o, ar, acc, x, y, q, n, first, o->act, has, norm, 0);
 }
 
 // Through y = act(mask*norm(x) + norm2(r)): the gradient of the sum, and the
 // sums for both norms.
-INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, view x, view r, view out, view mask, view y, sources q, int n, int first, int act, int relu_y, int has, int norm, int norm2) {
+INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, view x, view r, view out, view mask, view y, sources q, int n, int first, int act, int relu_y, int has, int norm, int norm2, int half) {
 	int64_t hw = o->hw, c = o->blocks * LANES;
 	vf area = splat(1.f / hw);
 	if (first && norm) memset(acc, 0, 2 * c * sizeof *acc);
@@ -283,7 +311,7 @@ INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, v
 			for (int cb = c0; cb < c1; cb++) {
 				vf s = chan(ar, o->s, cb, 1), t = chan(ar, o->t, cb, 0), mean = chan(ar, o->mean, cb, 0);
 				vf s2 = chan(ar, o->s2, cb, 1), t2 = chan(ar, o->t2, cb, 0), mean2 = chan(ar, o->mean2, cb, 0);
-				const float *xa = tile(x, i, cb, hw), *ra = r.p ? tile(r, i, cb, hw) : 0, *oa = relu_y ? tile(out, i, cb, hw) : 0;
+				const void *xa = kept(x, i, cb, hw, half), *ra = r.p ? kept(r, i, cb, hw, half) : 0, *oa = relu_y ? kept(out, i, cb, hw, half) : 0;
 				const float *g1 = has & G1 ? tile(q.g1, i, cb, hw) : 0, *g2 = has & G2 ? tile(q.g2, i, cb, hw) : 0, *g3 = has & G3 ? tile(q.g3, i, cb, hw) : 0;
 				float *b = tile(y, i, cb, hw);
 				vf gate = has & GATE ? load(tile(q.gate, i, cb, 1)) : splat(1);
@@ -293,11 +321,11 @@ INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, v
 					vf a0 = splat(0), a1 = a0, b1 = a0;
 					for (; p < end; p++) {
 						vf g = arriving(has, bc, gate, g1, g2, g3, p * LANES);
-						vf v = load(xa + p * LANES), w = norm2 ? load(ra + p * LANES) : splat(0);
-						if (relu_y) g = dact(g, load(oa + p * LANES), 1);
+						vf v = load_kept(xa, p * LANES, half), w = norm2 ? load_kept(ra, p * LANES, half) : splat(0);
+						if (relu_y) g = dact(g, load_kept(oa, p * LANES, half), 1);
 						else if (act) {
 							vf z = (v * s + t) * m;
-							if (r.p) z += (norm2 ? w : load(ra + p * LANES)) * s2 + t2;
+							if (r.p) z += (norm2 ? w : load_kept(ra, p * LANES, half)) * s2 + t2;
 							g = dact(g, z, act);
 						}
 						a0 += g;
@@ -327,21 +355,23 @@ INLINE void pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, v
 static void run_pass_a(const ns_op *o, const float *ar, double *acc, double *acc2, view x, view r, view out, view mask, view y, sources q, int n, int first) {
 	int norm = o->acc >= 0, norm2 = o->acc2 >= 0;
 	int has = (q.g1.p ? G1 : 0) | (q.g2.p ? G2 : 0) | (q.g3.p ? G3 : 0) | (q.gate.p ? GATE : 0) | (q.bc.p ? BC : 0);
-#define PASS(A, Y, H, M) pass_a(o, ar, acc, acc2, x, r, out, mask, y, q, n, first, A, Y, H, 1, M)
-#define HAS(H, M) \
-	if (norm && has == (H) && norm2 == M) { \
-		if (o->relu_y) { PASS(1, 1, H, M); return; } \
-		if (o->act == 0) { PASS(0, 0, H, M); return; } \
+#define PASS(A, Y, S, M, H) pass_a(o, ar, acc, acc2, x, r, out, mask, y, q, n, first, A, Y, S, 1, M, H)
+#define HAS(S, M, H) \
+	if (norm && has == (S) && norm2 == M && o->half == H) { \
+		if (o->relu_y) { PASS(1, 1, S, M, H); return; } \
+		if (o->act == 0) { PASS(0, 0, S, M, H); return; } \
 	}
-	HAS(G1, 0) HAS(G1 | G2, 0) HAS(BC, 0)
-	HAS(G1, 1) HAS(G1 | G2, 1) HAS(BC, 1)
+	HAS(G1, 0, 0) HAS(G1 | G2, 0, 0) HAS(BC, 0, 0)
+	HAS(G1, 1, 0) HAS(G1 | G2, 1, 0) HAS(BC, 1, 0)
+	HAS(G1 | G2, 0, 1) HAS(G1 | G2, 1, 1) // halves: between two blocks
 #undef HAS
 #undef PASS
-	pass_a(o, ar, acc, acc2, x, r, out, mask, y, q, n, first, o->act, o->relu_y, has, norm, norm2);
+	if (o->half) pass_a(o, ar, acc, acc2, x, r, out, mask, y, q, n, first, o->act, o->relu_y, has, norm, norm2, 1);
+	else pass_a(o, ar, acc, acc2, x, r, out, mask, y, q, n, first, o->act, o->relu_y, has, norm, norm2, 0);
 }
 
 // y = k1*mask*g + k2*x + k3
-static void run_pass_b(const ns_op *o, const float *ar, view g, view x, view mask, view y, int n) {
+INLINE void pass_b(const ns_op *o, const float *ar, view g, view x, view mask, view y, int n, int half) {
 	int64_t hw = o->hw;
 	for (int i = 0; i < n; i++) {
 		for (int cb = 0; cb < o->blocks; cb++) {
@@ -353,10 +383,15 @@ static void run_pass_b(const ns_op *o, const float *ar, view g, view x, view mas
 				for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, load(a + p) * k);
 				continue;
 			}
-			const float *v = tile(x, i, cb, hw);
-			for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, load(a + p) * k + (load(v + p) * k2 + k3));
+			const void *v = kept(x, i, cb, hw, half);
+			for (int64_t p = 0; p < hw * LANES; p += LANES) store(b + p, load(a + p) * k + (load_kept(v, p, half) * k2 + k3));
 		}
 	}
+}
+
+static void run_pass_b(const ns_op *o, const float *ar, view g, view x, view mask, view y, int n) {
+	if (o->half) pass_b(o, ar, g, x, mask, y, n, 1);
+	else pass_b(o, ar, g, x, mask, y, n, 0);
 }
 
 static void run_mul(const ns_op *o, view x, view r, view y, int n) {
@@ -364,6 +399,22 @@ static void run_mul(const ns_op *o, view x, view r, view y, int n) {
 	for (int i = 0; i < n; i++)
 		for (int64_t p = 0; p < record; p += LANES)
 			store(tile(y, i, 0, 0) + p, load(tile(x, i, 0, 0) + p) * load(tile(r, i, 0, 0) + p));
+}
+
+static void run_narrow(const ns_op *o, view x, view y, view h, int n) {
+	int64_t record = (int64_t)o->blocks * o->hw * LANES;
+	for (int i = 0; i < n; i++)
+		for (int64_t p = 0; p < record; p += LANES) {
+			vf v = rounded(load(tile(x, i, 0, 0) + p));
+			store_rounded(half_tile(h, i, 0, 0) + p, v);
+			store(tile(y, i, 0, 0) + p, v);
+		}
+}
+
+static void run_widen(const ns_op *o, view x, view y, int n) {
+	int64_t record = (int64_t)o->blocks * o->hw * LANES;
+	for (int i = 0; i < n; i++)
+		for (int64_t p = 0; p < record; p += LANES) store(tile(y, i, 0, 0) + p, widen(half_tile(x, i, 0, 0) + p));
 }
 
 // The window of output row oy: input rows [lo, hi).
@@ -537,6 +588,6 @@ static void run_softmax_b(const ns_op *o, const float *ar, view v, view g, view 
 }
 
 const ns_kernels KERNELS = {
-	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_max_f, run_max_b,
+	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_narrow, run_widen, run_max_f, run_max_b,
 	run_avg_f, run_avg_b, run_fold, run_unfold, run_softmax_f, run_softmax_b, ns_direct,
 };

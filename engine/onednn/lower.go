@@ -120,6 +120,8 @@ type lowering struct {
 	roots     []*root // by node
 	convs     []*conv // by node
 	stored    []*tensor
+	rounds    []bool // by node: kept as bfloat16
+	tensors   []*tensor
 	masks     map[int]*buffer // of drop-path and dropout nodes
 	plan      *planner
 }
@@ -250,6 +252,12 @@ func (l *lowering) fusedDrop(i int) bool {
 func (l *lowering) newTensor(node int, kind string) *tensor {
 	n := &l.g.Nodes[node]
 	t := &tensor{blocks: len(l.lanes[node]) / l.block, block: l.block, h: n.H, w: n.W, channels: n.C, node: node}
+	l.tensors = append(l.tensors, t)
+	if l.rounds[node] {
+		t.buf = l.plan.perImage(kind+" "+n.Name, t.record()/2)
+		t.buf.half = true
+		return t
+	}
 	t.buf = l.plan.perImage(kind+" "+n.Name, t.record())
 	return t
 }
@@ -340,7 +348,9 @@ func (l *lowering) exprOf(node int) (expr, error) {
 // operand is an input's expression for an element-wise op: its own where
 // nothing else reads it, else the root's value.
 func (l *lowering) operand(node int) (expr, error) {
-	if l.shared(node) || l.roots[node] != nil {
+	// What is rounded is so for all who read it; of a convolution that is its stored output, in any case.
+	rounded := l.rounds[node] && l.convs[node] == nil
+	if l.shared(node) || l.roots[node] != nil || rounded {
 		return l.below(node)
 	}
 	return l.exprOf(node)
@@ -359,7 +369,7 @@ func (l *lowering) below(node int) (expr, error) {
 // inline computes a root's unary value again on the way to a gate; the gradient
 // stops at the root.
 func (l *lowering) inline(r *root) expr {
-	if r.expr.addition || r.expr.gate != nil || r.out != nil {
+	if r.expr.addition || r.expr.gate != nil || r.out != nil || l.rounds[r.node] {
 		l.store(r)
 		return expr{x: r.out, xRoot: r}
 	}

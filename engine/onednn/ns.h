@@ -3,7 +3,9 @@
 //
 // Every tensor is [N][C/B][H*W][B] float32 with B = 8 or 16 ("nChw8c",
 // "nChw16c"), so that a chunk of images is one contiguous piece. Channels are
-// padded to multiples of B; padding lanes are zero and stay zero.
+// padded to multiples of B; padding lanes are zero and stay zero. What a training step keeps
+// for its backward pass may be bfloat16 (engine.Options.Activations): everything is computed in float32, from
+// values that are widened when they are read and rounded when they are written.
 #ifndef NS_H
 #define NS_H
 #include <stddef.h>
@@ -42,6 +44,8 @@ enum ns_kind {
 	NS_SOFTMAX_F,   // y = softmax of x over the parts
 	NS_SOFTMAX_B,   // y = gradient of x from gradient g1 and the value r
 	NS_CONV_E,      // y = act(conv(x, w) + t), or act(conv(x, w) + t + y)
+	NS_NARROW,      // y = x rounded to bfloat16, and h the same in two bytes
+	NS_WIDEN,       // y = x, which is bfloat16
 	NS_LOSS,        // softmax cross-entropy of x against targets r; gradient to y
 	// once per loop, before or after its chunks
 	NS_FIN_STATS,   // batch statistics -> s, t, running statistics
@@ -96,8 +100,10 @@ typedef struct {
 	int32_t blocks, hw;     // channel blocks and map size of x
 	int32_t bias;           // NS_FIN_*: the norm is a bias
 	int32_t relu_y;         // NS_PASS_A: r2 is the stored output, positive where ReLU passed
+	int32_t half;           // x, r and r2 are bfloat16
 	struct ns_conv *conv;
 	ns_ref x, y, r, r2;     // r: residual; r2: stored output
+	ns_ref h;               // where the value of NS_APPLY_A, or x of NS_STATS, is also kept, as bfloat16; the sums are of the rounded values
 	ns_ref g1, g2, g3;      // gradients that are added up
 	ns_ref gate, mask, bc;  // [n][blocks*B] factor (of g3 in NS_PASS_*); [n] factor; [n][blocks*B] gradient of a mean
 	// Per-channel arrays in the arena, by offset; -1: absent.
@@ -141,6 +147,8 @@ typedef struct {
 	ns_op *ops;
 	ns_loop *loops;
 	int32_t nloops, batch, threads;
+	int32_t steps;    // loops of a training step, the first ones
+	int32_t evaluate; // the first loop of a pass without gradients: 0, or steps where a step rounds what it keeps
 	float *arena;
 	float *scratch;         // threads * scratch_stride floats
 	int64_t scratch_stride;

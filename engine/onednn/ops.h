@@ -15,14 +15,16 @@ typedef struct {
 
 typedef struct ns_kernels {
 	void (*apply_u)(const ns_op *o, const float *ar, view x, view y, view gate, int n);
-	void (*apply_a)(const ns_op *o, const float *ar, view x, view r, view mask, view y, int n);
-	void (*stats)(const ns_op *o, double *acc, view x, int n, int first);
+	void (*apply_a)(const ns_op *o, const float *ar, view x, view r, view mask, view y, view h, int n);
+	void (*stats)(const ns_op *o, double *acc, view x, view h, int n, int first);
 	void (*pool)(const ns_op *o, const float *ar, view x, view y, int n);
 	void (*dgate)(const ns_op *o, const float *ar, view x, view g, view y, int n);
 	void (*pass_u)(const ns_op *o, const float *ar, double *acc, view x, view y, sources q, int n, int first);
 	void (*pass_a)(const ns_op *o, const float *ar, double *acc, double *acc2, view x, view r, view out, view mask, view y, sources q, int n, int first);
 	void (*pass_b)(const ns_op *o, const float *ar, view g, view x, view mask, view y, int n);
 	void (*mul)(const ns_op *o, view x, view r, view y, int n);
+	void (*narrow)(const ns_op *o, view x, view y, view h, int n);
+	void (*widen)(const ns_op *o, view x, view y, int n);
 	void (*max_f)(const ns_op *o, view x, view y, int n);
 	void (*max_b)(const ns_op *o, view x, view g, view y, int n);
 	void (*avg_f)(const ns_op *o, view x, view y, int n);

@@ -12,6 +12,7 @@ type buffer struct {
 	name    string
 	record  int64 // floats per image; 0: the same for all images
 	size    int64 // floats
+	half    bool  // of bfloat16 numbers, two to a float
 	scratch bool  // belongs to each thread, within one loop
 	pinned  bool  // lives through the whole program
 	first   int   // the loops between which it holds something

@@ -25,6 +25,7 @@ var kindNames = map[C.int32_t]string{
 	C.NS_PASS_U: "activation backward", C.NS_PASS_A: "addition backward", C.NS_PASS_B: "norm backward", C.NS_FIN_GRAD: "norm backward",
 	C.NS_POOL: "pooling", C.NS_MAX_F: "pooling", C.NS_MAX_B: "pooling",
 	C.NS_AVG_F: "pooling", C.NS_AVG_B: "pooling", C.NS_FOLD: "split attention", C.NS_UNFOLD: "split attention", C.NS_SOFTMAX_F: "split attention", C.NS_SOFTMAX_B: "split attention",
+	C.NS_NARROW: "rounding of activations", C.NS_WIDEN: "rounding of activations",
 	C.NS_DGATE: "gate backward", C.NS_MUL: "dropout", C.NS_LOSS: "loss",
 }
 
@@ -43,7 +44,8 @@ func (p *program) Costs() []engine.Cost {
 		return nil
 	}
 	var costs []engine.Cost
-	for i, s := range unsafe.Slice(p.c.spent, len(p.ops)) {
+	count := int(unsafe.Slice(p.c.loops, p.c.nloops)[p.c.steps-1].end) // of a step
+	for i, s := range unsafe.Slice(p.c.spent, count) {
 		o := &p.ops[i]
 		c := engine.Cost{Kind: kindNames[o.kind], Seconds: float64(s)}
 		if p.opNode[i] >= 0 {

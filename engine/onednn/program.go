@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"netspace/engine"
@@ -122,6 +123,7 @@ type program struct {
 	masksClear                    bool // all masks are 1
 	fused                         bool // convolutions do what follows them: see fuse.go
 	joined                        []joined
+	kept                          map[int]*buffer // by node: what a step rounds to bfloat16
 }
 
 // laneMask is 1 in the lanes that hold a channel.
@@ -166,7 +168,7 @@ func (p *program) newLowering() *lowering {
 	nodes := len(p.g.Nodes)
 	l := &lowering{
 		g: p.g, block: p.block, plan: &planner{batch: int64(p.opt.Batch), zone: p.engine.zone}, masks: map[int]*buffer{},
-		consumers: make([][]int, nodes), roots: make([]*root, nodes), convs: make([]*conv, nodes), stored: make([]*tensor, nodes),
+		rounds: make([]bool, nodes), consumers: make([][]int, nodes), roots: make([]*root, nodes), convs: make([]*conv, nodes), stored: make([]*tensor, nodes),
 	}
 	l.lanes, l.kinds = layouts(p.g, p.block)
 	return l
@@ -174,6 +176,10 @@ func (p *program) newLowering() *lowering {
 
 func (p *program) build() error {
 	g, l := p.g, p.newLowering()
+	var err error
+	if l.rounds, err = p.opt.Rounds(g); err != nil {
+		return fmt.Errorf("onednn: %w", err)
+	}
 	p.plainInput = plainInputFits(g)
 	for _, i := range g.Stochastic() {
 		n := &g.Nodes[i]
@@ -230,7 +236,31 @@ func (p *program) build() error {
 			}
 		}
 	}
+	if slices.Contains(l.rounds, true) {
+		if err := p.findKept(l); err != nil {
+			return err
+		}
+		s.evaluation()
+	}
 	return p.emit(s)
+}
+
+// findKept makes sure that what a step is to round has been stored, each node once.
+func (p *program) findKept(l *lowering) error {
+	p.kept = map[int]*buffer{}
+	for _, t := range l.tensors {
+		if t.buf.half && p.kept[t.node] != nil {
+			return l.fail(t.node, "its output would be rounded twice")
+		} else if t.buf.half {
+			p.kept[t.node] = t.buf
+		}
+	}
+	for node, rounds := range l.rounds {
+		if rounds && p.kept[node] == nil {
+			return l.fail(node, "its output is to be rounded, and is not stored")
+		}
+	}
+	return nil
 }
 
 // emit places the buffers, allocates, and writes the C program.
@@ -322,6 +352,10 @@ func (p *program) emit(s *scheduler) error {
 		}
 	}
 	p.c.kernels, p.c.block = C.ns_kernels_for(C.int(p.block)), C.int32_t(p.block)
+	p.c.steps = C.int32_t(len(loops))
+	if s.steps > 0 {
+		p.c.steps, p.c.evaluate = C.int32_t(s.steps), C.int32_t(s.steps)
+	}
 	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
 	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)
 	p.c.scratch_stride, p.c.acc_stride = C.int64_t(scratchStride), C.int64_t(accStride)
@@ -380,7 +414,7 @@ func ref(b *buffer) C.ns_ref {
 // resolve replaces buffers by their places.
 func (p *program) resolve(o *op) C.ns_op {
 	c := o.c
-	c.x, c.y, c.r, c.r2 = ref(o.x), ref(o.y), ref(o.r), ref(o.r2)
+	c.x, c.y, c.r, c.r2, c.h = ref(o.x), ref(o.y), ref(o.r), ref(o.r2), ref(o.h)
 	c.g1, c.g2, c.g3 = ref(o.g1), ref(o.g2), ref(o.g3)
 	c.gate, c.mask, c.bc = ref(o.gate), ref(o.mask), ref(o.bc)
 	c.s, c.t, c.mean = p.affine(o.norm, c.s, c.t)

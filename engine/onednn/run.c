@@ -68,7 +68,7 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	float *ar = w->p->arena;
 	const ns_kernels *k = w->p->kernels;
 	int64_t rec = (int64_t)o->blocks * o->hw * w->p->block, cp = o->blocks * w->p->block;
-	view x = see(w, o->x, img, rec), y = see(w, o->y, img, rec), r = see(w, o->r, img, rec), none = {0, 0};
+	view x = see(w, o->x, img, rec), y = see(w, o->y, img, rec), r = see(w, o->r, img, rec), h = see(w, o->h, img, rec), none = {0, 0};
 	view mask = w->a->stats && w->a->backward ? see(w, o->mask, img, 1) : none; // drop-path acts in training only
 	sources q = {see(w, o->g1, img, rec), see(w, o->g2, img, rec), see(w, o->g3, img, rec), see(w, o->gate, img, cp), see(w, o->bc, img, cp)};
 	double *acc = o->acc < 0 ? NULL : w->acc + o->acc, *acc2 = o->acc2 < 0 ? NULL : w->acc + o->acc2;
@@ -76,9 +76,9 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	int out = o->of.gemm.out, in = o->of.gemm.in; // of NS_GEMM_*
 	switch (o->kind) {
 	case NS_APPLY_U: k->apply_u(o, ar, x, y, q.gate, n); return 0;
-	case NS_APPLY_A: k->apply_a(o, ar, x, r, mask, y, n); return 0;
+	case NS_APPLY_A: k->apply_a(o, ar, x, r, mask, y, h, n); return 0;
 	case NS_STATS:
-		if (w->a->stats) k->stats(o, acc, x, n, first);
+		if (w->a->stats) k->stats(o, acc, x, h, n, first);
 		return 0;
 	case NS_POOL: y = see(w, o->y, img, cp); k->pool(o, ar, x, y, n); return 0;
 	case NS_DGATE: y = see(w, o->y, img, cp); k->dgate(o, ar, x, q.g1, y, n); return 0;
@@ -86,6 +86,8 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	case NS_PASS_A: k->pass_a(o, ar, acc, acc2, x, r, see(w, o->r2, img, rec), mask, y, q, n, first); return 0;
 	case NS_PASS_B: k->pass_b(o, ar, q.g1, x, mask, y, n); return 0;
 	case NS_MUL: k->mul(o, x, r, y, n); return 0;
+	case NS_NARROW: k->narrow(o, x, y, h, n); return 0;
+	case NS_WIDEN: k->widen(o, x, y, n); return 0;
 	case NS_MAX_F: y = see(w, o->y, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->max_f(o, x, y, n); return 0;
 	case NS_MAX_B: q.g1 = see(w, o->g1, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->max_b(o, x, q.g1, y, n); return 0;
 	case NS_AVG_F: y = see(w, o->y, img, (int64_t)o->blocks * o->of.window.oh * o->of.window.ow * w->p->block); k->avg_f(o, x, y, n); return 0;
@@ -265,7 +267,8 @@ static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 	worker w = {p, a, thread, p->scratch + thread * p->scratch_stride, p->acc + thread * p->acc_stride};
 	w.acc[0] = 0; // the loss
 	double *spent = thread == 0 ? p->spent : NULL, t0 = spent ? now() : 0;
-	for (int l = 0; l < p->nloops; l++) {
+	int from = a->backward ? 0 : p->evaluate, to = a->backward ? p->steps : p->nloops;
+	for (int l = from; l < to; l++) {
 		const ns_loop *loop = &p->loops[l];
 		if (!loop->forward && !a->backward) break;
 		if (loop->pre < loop->body) {
@@ -281,7 +284,7 @@ static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 		// Every other loop goes backwards: it begins with what the one before left in the caches.
 		for (int64_t c = lo; c < hi; c++)
 			for (int i = loop->body; i < loop->post; i++) {
-				int s = run_op(&w, &p->ops[i], (l % 2 ? lo + hi - 1 - c : c) * loop->chunk, loop->chunk, c == lo);
+				int s = run_op(&w, &p->ops[i], ((l - from) % 2 ? lo + hi - 1 - c : c) * loop->chunk, loop->chunk, c == lo);
 				if (s) fail(p, a, &p->ops[i], s);
 				if (spent) t0 = spend(&spent[i], t0);
 			}

@@ -16,7 +16,7 @@ import (
 // op is an ns_op with buffers whose place is not known yet.
 type op struct {
 	c                 C.ns_op
-	x, y, r, r2       *buffer
+	x, y, r, r2, h    *buffer
 	g1, g2, g3        *buffer
 	gate, mask, bc    *buffer
 	dw, wd, tmp, prim *buffer // weight gradients of the threads; weights for backward data; a chunk's weight gradient; oneDNN's scratch
@@ -34,6 +34,7 @@ type loop struct {
 	pre, body, post []*op
 	chunk           int
 	forward         bool
+	wide            map[*tensor]*buffer // scratch with the values of a tensor of bfloat16 numbers
 }
 
 // scheduler writes the loops: for every root one forward, in order, and one
@@ -45,12 +46,13 @@ type scheduler struct {
 	cur   *loop
 	acc   int64 // doubles of sums in this loop
 	accs  int64 // the largest loop's
+	steps int   // loops of a training step, if an evaluation has loops of its own
 
 	softmaxes map[int]*buffer // by node: see softmaxLanes
 }
 
 func (s *scheduler) begin(chunk int, forward bool) {
-	s.cur = &loop{chunk: chunk, forward: forward}
+	s.cur = &loop{chunk: chunk, forward: forward, wide: map[*tensor]*buffer{}}
 	s.acc = int64(s.block) // the loss comes first
 }
 
@@ -81,7 +83,7 @@ func (s *scheduler) newOp(kind C.int32_t, t *tensor) *op {
 }
 
 func (s *scheduler) touch(o *op) {
-	for _, b := range []*buffer{o.x, o.y, o.r, o.r2, o.g1, o.g2, o.g3, o.gate, o.mask, o.bc, o.dw, o.wd, o.lanes} {
+	for _, b := range []*buffer{o.x, o.y, o.r, o.r2, o.h, o.g1, o.g2, o.g3, o.gate, o.mask, o.bc, o.dw, o.wd, o.lanes} {
 		s.plan.use(b)
 	}
 }
@@ -114,6 +116,59 @@ func (s *scheduler) tmp(t *tensor) *buffer {
 	return s.plan.temporary(int64(t.record() * s.cur.chunk))
 }
 
+// whole is where a tensor's chunk lies as float32: in its place, or in scratch, to which this loop has widened it.
+func (s *scheduler) whole(t *tensor) *buffer {
+	if !t.buf.half {
+		return s.plan.use(t.buf)
+	}
+	if b := s.cur.wide[t]; b != nil {
+		return b
+	}
+	o := s.newOp(C.NS_WIDEN, t)
+	o.x, o.y = t.buf, s.into(t)
+	s.add(o)
+	return o.y
+}
+
+// into is where an op writes a tensor's chunk as float32; keep follows if that is scratch.
+func (s *scheduler) into(t *tensor) *buffer {
+	if !t.buf.half {
+		return t.buf
+	}
+	s.cur.wide[t] = s.tmp(t)
+	return s.cur.wide[t]
+}
+
+// keep rounds what has been written by into, and stores it.
+func (s *scheduler) keep(t *tensor) {
+	o := s.newOp(C.NS_NARROW, t)
+	o.x, o.y, o.h = s.cur.wide[t], s.cur.wide[t], t.buf
+	s.add(o)
+}
+
+// operandAt is a place of an op for a stored tensor.
+type operandAt struct {
+	at **buffer
+	t  *tensor
+}
+
+// reads gives an op stored tensors as operands: as they are where all of them are of bfloat16 numbers or none is, which
+// the kernels know, else as float32.
+func (s *scheduler) reads(o *op, all ...operandAt) {
+	half := true
+	for _, r := range all {
+		half = half && r.t.buf.half
+	}
+	for _, r := range all {
+		if *r.at = r.t.buf; !half {
+			*r.at = s.whole(r.t)
+		}
+	}
+	if half {
+		o.c.half = 1
+	}
+}
+
 func (e *expr) gateBuffer() *buffer {
 	if e.gate != nil {
 		return e.gate.out.buf
@@ -126,16 +181,10 @@ func (e *expr) gateBuffer() *buffer {
 func (s *scheduler) value(r *root, compute bool) *buffer {
 	e := &r.expr
 	if e.trivial() {
-		return s.plan.use(e.x.buf)
+		return s.whole(e.x)
 	}
 	if r.out != nil && !compute {
-		return s.plan.use(r.out.buf)
-	}
-	y := (*buffer)(nil)
-	if r.out != nil {
-		y = r.out.buf
-	} else {
-		y = s.tmp(e.x)
+		return s.whole(r.out)
 	}
 	kind := C.int32_t(C.NS_APPLY_U)
 	if e.addition && e.r != nil {
@@ -143,16 +192,32 @@ func (s *scheduler) value(r *root, compute bool) *buffer {
 	}
 	o := s.newOp(kind, e.x)
 	s.activate(o, e)
-	o.x, o.y, o.norm = e.x.buf, y, e.norm
-	o.gate = e.gateBuffer()
+	operands := []operandAt{{&o.x, e.x}}
+	o.norm, o.gate = e.norm, e.gateBuffer()
 	if e.addition {
 		o.mask, o.norm2 = e.mask, e.norm2
 		if e.r != nil {
-			o.r = e.r.buf
+			operands = append(operands, operandAt{&o.r, e.r})
 		}
 	}
-	s.add(o)
-	return y
+	if kind == C.NS_APPLY_A && !r.out.buf.half { // the kernel of halves keeps its sum as such
+		o.x, o.r = s.whole(e.x), s.whole(e.r)
+	} else {
+		s.reads(o, operands...)
+	}
+	if r.out == nil {
+		o.y = s.tmp(e.x)
+	} else {
+		o.y = s.into(r.out)
+	}
+	kept := r.out == nil || !r.out.buf.half
+	if !kept && o.c.half != 0 && kind == C.NS_APPLY_A {
+		o.h, kept = r.out.buf, true
+	}
+	if s.add(o); !kept {
+		s.keep(r.out)
+	}
+	return o.y
 }
 
 // activate gives an op the expression's activation. A sigmoid would lift
@@ -212,6 +277,7 @@ func (s *scheduler) forwardRoot(r *root) {
 	if len(r.convs)+len(r.maxpools)+len(r.drops)+len(r.maps) > 0 || r.out != nil && !e.trivial() {
 		x := s.value(r, true)
 		for _, c := range r.convs {
+			kept := c.kind == identityConv || !c.raw.buf.half
 			if c.kind != identityConv {
 				s.convForward(c, x)
 			}
@@ -224,11 +290,17 @@ func (s *scheduler) forwardRoot(r *root) {
 					stats.fixed = 1
 				} else {
 					o := s.newOp(C.NS_STATS, c.raw)
-					o.x, o.c.acc = c.raw.buf, s.sumsFor(c.raw, 3)
+					o.x, o.c.acc = s.whole(c.raw), s.sumsFor(c.raw, 3)
+					if !kept {
+						o.h, kept = c.raw.buf, true
+					}
 					s.add(o)
 					f.c.acc = o.c.acc
 				}
 				s.after(f)
+			}
+			if !kept {
+				s.keep(c.raw)
 			}
 		}
 		for _, d := range r.drops {
@@ -249,14 +321,31 @@ func (s *scheduler) forwardRoot(r *root) {
 		o := s.newOp(C.NS_POOL, e.x)
 		o.y = p.expr.x.buf
 		if r.out != nil {
-			o.x = r.out.buf
+			s.reads(o, operandAt{&o.x, r.out})
 		} else {
-			o.x, o.norm = e.x.buf, e.norm
+			s.reads(o, operandAt{&o.x, e.x})
+			o.norm = e.norm
 			s.activate(o, e)
 		}
 		s.add(o)
 	}
 	s.end()
+}
+
+// evaluation adds the loops of a pass without gradients where those of a step round what they keep: as of a program that
+// rounds nothing, in memory that a step has for other things.
+func (s *scheduler) evaluation() {
+	s.steps = len(s.loops)
+	for _, t := range s.tensors {
+		if !t.buf.pinned {
+			t.buf = s.plan.perImage(t.buf.name, t.record())
+		}
+	}
+	for _, r := range s.roots {
+		if r != nil {
+			s.forwardRoot(r)
+		}
+	}
 }
 
 // fixed says that a batch norm's statistics are the running ones in every pass.
@@ -297,7 +386,7 @@ func (s *scheduler) mapOp(forward bool, r, m *root) *op {
 	o.lanes = s.softmaxLanes(m)
 	*(*C.ns_parts)(o.of()) = C.ns_parts{parts: C.int32_t(n.Parts), channels: C.int32_t(ceil(n.C/n.Parts, s.block))}
 	if !forward {
-		o.r = m.expr.x.buf
+		o.r = s.whole(m.expr.x)
 	}
 	return o
 }
@@ -344,7 +433,7 @@ func (s *scheduler) convForward(c *conv, x *buffer) {
 		s.fusedForward(c, x)
 		return
 	}
-	s.plainForward(c, x, c.raw.buf)
+	s.plainForward(c, x, s.into(c.raw))
 }
 
 func (s *scheduler) plainForward(c *conv, x, y *buffer) {
@@ -443,8 +532,9 @@ func (s *scheduler) convBackward(c *conv, x *buffer, target func() *buffer) {
 		} else {
 			d = s.tmp(c.raw)
 		}
-		o.x, o.y, o.g1, o.mask = c.raw.buf, d, c.dz, c.dzMask
+		o.y, o.g1, o.mask = d, c.dz, c.dzMask
 		if n != nil && !n.bias {
+			s.reads(o, operandAt{&o.x, c.raw})
 			o.through = n
 		}
 		s.add(o)
@@ -568,7 +658,8 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 			o.bc = mean.buf
 		}
 		if e.gate == nil {
-			o.x, o.norm, o.c.act = e.x.buf, e.norm, C.int32_t(e.act)
+			operands := []operandAt{{&o.x, e.x}}
+			o.norm, o.c.act = e.norm, C.int32_t(e.act)
 			if owned(e.xConv, e.norm) {
 				o.sums, o.c.acc = e.norm, s.sumsFor(e.x, 2)
 				s.finishGrad(e.norm, e.x, o.c.acc)
@@ -576,23 +667,26 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 			if e.addition {
 				o.mask, o.norm2 = e.mask, e.norm2
 				if e.r != nil {
-					o.r = e.r.buf
+					operands = append(operands, operandAt{&o.r, e.r})
 				}
 				if owned(e.rConv, e.norm2) {
 					o.sums2, o.c.acc2 = e.norm2, s.sumsFor(e.x, 2)
 					s.finishGrad(e.norm2, e.x, o.c.acc2)
 				}
 				if e.act == graph.ReLU {
-					o.r2, o.c.relu_y = r.out.buf, 1
+					operands = append(operands, operandAt{&o.r2, r.out})
+					o.c.relu_y = 1
 				}
 			}
+			s.reads(o, operands...)
 		}
 		s.add(o)
 	}
 	if e.gate != nil && e.gate.grad {
 		o := s.newOp(C.NS_DGATE, e.x)
 		y := s.plan.perImage("gate gradient", e.x.blocks*e.x.block)
-		o.x, o.g1, o.y, o.norm = e.x.buf, r.dz, y, e.norm
+		s.reads(o, operandAt{&o.x, e.x})
+		o.g1, o.y, o.norm = r.dz, y, e.norm
 		s.activate(o, e)
 		s.add(o)
 		e.gate.sources = append(e.gate.sources, source{buf: y})

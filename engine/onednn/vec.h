@@ -13,6 +13,18 @@ typedef int32_t vi __attribute__((vector_size(LANES * 4)));
 INLINE vf splat(float x) { return x - (vf){}; } // minus zero costs nothing: it changes no number
 INLINE vf load(const float *p) { return *(const vf *)p; }
 INLINE void store(float *p, vf v) { *(vf *)p = v; }
+
+// bfloat16: the upper half of a float. What is kept is rounded to the nearest, ties to even; a NaN stays one.
+typedef uint16_t vh __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+typedef uint32_t vu __attribute__((vector_size(LANES * 4)));
+INLINE vf widen(const uint16_t *p) { return (vf)(__builtin_convertvector(*(const vh *)p, vu) << 16); }
+INLINE vf rounded(vf v) {
+	vu u = (vu)v, nan = (vu)(v != v);
+	u += ((0x7fff + ((u >> 16) & 1)) & ~nan) | (0x400000 & nan & ~u);
+	return (vf)(u & 0xffff0000);
+}
+INLINE void store_rounded(uint16_t *p, vf v) { *(vh *)p = __builtin_convertvector((vu)v >> 16, vh); } // of what is rounded
+
 INLINE vf pick(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 // Both keep a NaN that they meet in a, so that training that diverged shows it.
 INLINE vf maximum(vf a, vf b) { return pick(a < b, b, a); }

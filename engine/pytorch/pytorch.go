@@ -115,6 +115,9 @@ func (e *Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, erro
 		return nil, errors.New("pytorch: the graph does not lead from images to logits of C×1×1")
 	}
 	_, err := o.Fixed(g)
+	if err == nil && o.Activations == engine.BF16 {
+		err = errors.New("it keeps activations in the precision that it computes in, and not in bf16")
+	}
 	if err == nil {
 		err = o.Fits(e.holds(g, o))
 	}

@@ -8,7 +8,7 @@ func (p *Program) LossAt(b engine.Batch, param, k int, delta float64) float64 {
 	w := &p.sets[engine.Params][param][k]
 	old := *w
 	*w += delta
-	p.forward(b.Images, pass{params: p.sets[engine.Params], buffers: p.sets[engine.Buffers], batchStats: true, masks: b.Masks})
+	p.forward(b.Images, pass{params: p.sets[engine.Params], buffers: p.sets[engine.Buffers], batchStats: true, masks: b.Masks, keeps: true})
 	*w = old
 	return p.loss(b.Targets)
 }

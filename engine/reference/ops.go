@@ -13,6 +13,7 @@ type pass struct {
 	batchStats      bool    // BN normalises by the batch's statistics and updates the running ones
 	momentum        float64 // weight of the batch in the running statistics
 	masks           [][]float32
+	keeps           bool // what a backward pass needs, rounded to Options.Activations
 }
 
 // factor is what drop-path or dropout node i multiplies element k of its input by.
@@ -104,6 +105,20 @@ func (p *Program) forward(images []float32, f pass) {
 			terms = 1
 		}
 		p.round(y, terms)
+		if f.keeps && p.rounds[i] {
+			p.keepRounded(i, y)
+		}
+	}
+}
+
+// keepRounded rounds what a step keeps for its backward pass.
+func (p *Program) keepRounded(node int, y []float64) {
+	if p.rounding.kept != nil {
+		p.rounding.kept(node, y)
+		return
+	}
+	for k, v := range y {
+		y[k] = p.o.Activations.Round(v)
 	}
 }
 

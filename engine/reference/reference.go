@@ -20,6 +20,7 @@ import (
 type Engine struct {
 	unit float64
 	seed uint64
+	kept func(node int, y []float64)
 }
 
 // Name is what the engine is opened by.
@@ -34,7 +35,15 @@ func New() engine.Engine { return Engine{} }
 // sums. What differs between such runs and the exact one shows how precisely
 // an engine of that arithmetic can know each number (Monte Carlo arithmetic;
 // Parker 1997).
-func WithRounding(unit float64, seed uint64) engine.Engine { return Engine{unit, seed} }
+func WithRounding(unit float64, seed uint64) engine.Engine { return Engine{unit: unit, seed: seed} }
+
+// WithKept returns e with another way to round what a step keeps (Options.Activations): kept is called with the
+// number of every such node and its exact output, which it changes in place.
+func WithKept(e engine.Engine, kept func(node int, y []float64)) engine.Engine {
+	r := e.(Engine)
+	r.kept = kept
+	return r
+}
 
 // Describe says that it is float64 on any processor.
 func (Engine) Describe() engine.Description {
@@ -73,6 +82,7 @@ type Program struct {
 	mean, inv tensors // per BN node, [C]: the mean used and 1/√(variance+ε)
 	winner    [][]int // per max-pool node and output element: the input element taken
 	fixed     []bool  // per node: a BN of Options.FixedNorms
+	rounds    []bool  // per node: a step rounds its output: see Options.Activations
 	mask      []int   // per node: its index in Batch.Masks
 	kink      float64 // see Kink
 	rounding  Engine  // see WithRounding
@@ -91,7 +101,8 @@ func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error
 		return nil, errors.New("reference: the graph does not lead from images to logits of C×1×1")
 	}
 	fixed, err := o.Fixed(g)
-	if err == nil {
+	rounds, roundsErr := o.Rounds(g)
+	if err = errors.Join(err, roundsErr); err == nil {
 		err = o.Fits(holds(g, o))
 	}
 	if err != nil {
@@ -102,7 +113,7 @@ func (e Engine) Compile(g *graph.Graph, o engine.Options) (engine.Program, error
 		g: g, o: o, rounding: e,
 		val: make(tensors, nodes), grad: make(tensors, nodes),
 		mean: make(tensors, nodes), inv: make(tensors, nodes),
-		winner: make([][]int, nodes), fixed: fixed, mask: make([]int, nodes),
+		winner: make([][]int, nodes), fixed: fixed, rounds: rounds, mask: make([]int, nodes),
 	}
 	for k, i := range g.Stochastic() {
 		p.mask[i] = k
@@ -149,7 +160,7 @@ func (p *Program) Step(b engine.Batch, logits []float32) (float64, error) {
 	if err := p.checkStep(b, logits); err != nil {
 		return 0, fmt.Errorf("reference: step: %w", err)
 	}
-	f := pass{params: p.sets[engine.Params], buffers: p.sets[engine.Buffers], batchStats: true, momentum: p.o.BNMomentum, masks: b.Masks}
+	f := pass{params: p.sets[engine.Params], buffers: p.sets[engine.Buffers], batchStats: true, momentum: p.o.BNMomentum, masks: b.Masks, keeps: true}
 	p.forward(b.Images, f)
 	toFloat32(logits, p.val[len(p.val)-1])
 	loss := p.loss(b.Targets)

@@ -15,6 +15,8 @@ import (
 // numbers are compared with finite differences below.
 func TestPromises(t *testing.T) { enginetest.RunPromises(t, reference.New(), engine.FP64.Unit()) }
 
+func TestPromisesInBF16(t *testing.T) { enginetest.RunKept(t, reference.New()) }
+
 // Every gradient of every op, block and random graph of the suite is the
 // slope of the loss.
 func TestGradientsAreSlopes(t *testing.T) {
