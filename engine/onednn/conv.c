@@ -22,7 +22,6 @@ struct ns_conv {
 	dnnl_memory_t *src, *dst, *w[3], *scratch[3]; // one per thread
 	dnnl_memory_desc_t plain, weights[3]; // layouts of the weights
 	ns_shape shape;
-	int direct[3]; // run by direct.h
 	int tiled;     // all by tile.h, without anything of oneDNN
 	ns_tile tiles[3];
 	char tile[3][24]; // their names
@@ -60,19 +59,6 @@ const char *ns_status(int s) {
 
 static const dnnl_memory_desc_t *query(dnnl_primitive_desc_t pd, dnnl_query_t q) {
 	return dnnl.primitive_desc_query_md(pd, q, 0);
-}
-
-// The layout of the weights that direct.h reads.
-static int direct_layout(const ns_shape *s, int which, dnnl_memory_desc_t *md) {
-	dnnl_dims_t w4 = {s->oc, s->ic, s->kernel, s->kernel};
-	dnnl_dims_t w5 = {s->groups, s->oc / s->groups, s->ic / s->groups, s->kernel, s->kernel};
-	static const dnnl_format_tag_t tags[2][5] = {
-		{dnnl_OIhw8i8o, dnnl_OIhw8o8i, dnnl_gOIhw8i8o, dnnl_gOIhw8o8i, dnnl_Goihw8g},
-		{dnnl_OIhw16i16o, dnnl_OIhw16o16i, dnnl_gOIhw16i16o, dnnl_gOIhw16o16i, dnnl_Goihw16g},
-	};
-	int depthwise = s->groups > 1 && s->groups == s->ic;
-	dnnl_format_tag_t tag = tags[s->block == 16][depthwise ? 4 : 2 * (s->groups > 1) + (which == BWD_D)];
-	return dnnl.memory_desc_init_by_tag(md, s->groups > 1 ? 5 : 4, s->groups > 1 ? w5 : w4, dnnl_f32, tag);
 }
 
 #define TRY(step, call) \
@@ -124,8 +110,7 @@ static int describe_fused(struct ns_conv *c, const dnnl_memory_desc_t *src, cons
 	return ok;
 }
 
-// Lets oneDNN choose kernels and the layouts of their weights; where it has only
-// scalar reference code, direct.h takes over.
+// Lets oneDNN choose kernels and the layouts of their weights.
 static void describe(struct ns_conv *c, const dnnl_memory_desc_t *src, const dnnl_memory_desc_t *w, const dnnl_memory_desc_t *dst,
 	dnnl_dims_t strides, dnnl_dims_t lo, dnnl_dims_t hi, ns_conv_info *info, const char **what, int *status) {
 	const ns_shape *s = &c->shape;
@@ -150,14 +135,22 @@ static void describe(struct ns_conv *c, const dnnl_memory_desc_t *src, const dnn
 		if (!c->pd[k]) continue;
 		dnnl.primitive_desc_query(c->pd[k], dnnl_query_impl_info_str, 0, &info->impl[k]);
 		c->weights[k] = *query(c->pd[k], k == BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
-		if (strncmp(info->impl[k], "ref", 3) == 0 && !s->plain_src) {
-			info->impl[k] = "direct";
-			c->direct[k] = 1;
-			TRY("weights layout", direct_layout(s, k, &c->weights[k]));
-		}
 	}
 fail:
 	if (attr) dnnl.primitive_attr_destroy(attr);
+}
+
+// What oneDNN does better than tiles, or alone: first convolutions, which read planes, and depthwise ones of a lone image on blocks of 8,
+// for which it has wide vectors.
+static int of_onednn(const ns_shape *s) {
+	return s->plain_src || (s->width == 1 && s->wide && s->block == 8 && s->n == 1);
+}
+
+// Whether oneDNN has only reference code for a pass.
+static int scalar(const ns_conv_info *info) {
+	for (int k = 0; k < 3; k++)
+		if (strncmp(info->impl[k], "ref", 3) == 0) return 1;
+	return 0;
 }
 
 struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info, const char **what, int *status) {
@@ -170,7 +163,7 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	info->impl[FWD] = info->impl[BWD_D] = info->impl[BWD_W] = "";
 	info->fused = 0;
 	const int wanted[3] = {1, s->backward >= 2, s->backward >= 1};
-	if (ns_tiled(s)) {
+	if (!of_onednn(s)) {
 		describe_tiles(c, wanted, info);
 		ns_teams(before);
 		return c;
@@ -194,6 +187,11 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 	}
 	describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
 	if (*status) goto fail;
+	if (scalar(info) && !s->plain_src) {
+		describe_tiles(c, wanted, info);
+		ns_teams(before);
+		return c;
+	}
 	info->wf = dnnl.memory_desc_get_size(&c->weights[FWD]);
 	info->wd = wanted[BWD_D] ? dnnl.memory_desc_get_size(&c->weights[BWD_D]) : 0;
 	info->ww = wanted[BWD_W] ? dnnl.memory_desc_get_size(&c->weights[BWD_W]) : 0;
@@ -224,7 +222,6 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		c->w[k] = ns_calloc(n, sizeof *c->w[k]);
 		TRY("memory", c->w[k] ? dnnl_success : dnnl_out_of_memory);
 		for (size_t t = 0; t < n; t++) TRY("memory", dnnl.memory_create(&c->w[k][t], &c->weights[k], e->engine, DNNL_MEMORY_NONE));
-		if (c->direct[k]) continue;
 		TRY(names[k], dnnl.primitive_create(&c->prim[k], c->pd[k]));
 		const dnnl_memory_desc_t *sp = query(c->pd[k], dnnl_query_scratchpad_md);
 		int64_t bytes = dnnl.memory_desc_get_size(sp);
@@ -325,10 +322,6 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 		return dnnl.primitive_execute(which == NS_TURN ? c->reorder_d : c->reorder_w, st, 2, args);
 	}
 	void *src = which == BWD_D ? d : a, *w = which == BWD_W ? d : b, *dst = which == FWD ? d : which == BWD_D ? a : b;
-	if (c->direct[which]) {
-		ns_kernels_for(c->shape.block)->direct(&c->shape, which, src, w, dst);
-		return dnnl_success;
-	}
 	dnnl.memory_set_data_handle_v2(c->src[t], src, st);
 	dnnl.memory_set_data_handle_v2(c->dst[t], dst, st);
 	dnnl.memory_set_data_handle_v2(c->w[which][t], w, st);

@@ -2,7 +2,6 @@
 // so loops run over images first and channel blocks within, as the tensors lie
 // in memory. A float sum takes at most FLUSH elements before it joins a
 // double one, which bounds its rounding error near FLUSH/4 ulp.
-#include "direct.h"
 #include "ops.h"
 #include "vec.h"
 #include <string.h>
@@ -589,5 +588,5 @@ static void run_softmax_b(const ns_op *o, const float *ar, view v, view g, view 
 
 const ns_kernels KERNELS = {
 	run_apply_u, run_apply_a, run_stats, run_pool, run_dgate, run_pass_u, run_pass_a, run_pass_b, run_mul, run_narrow, run_widen, run_max_f, run_max_b,
-	run_avg_f, run_avg_b, run_fold, run_unfold, run_softmax_f, run_softmax_b, ns_direct,
+	run_avg_f, run_avg_b, run_fold, run_unfold, run_softmax_f, run_softmax_b,
 };

@@ -34,18 +34,15 @@ func blockOf(g *graph.Graph, wide bool) int {
 }
 
 // ownWidth is the group width of a convolution whose lanes have inputs of their own in tile.h: groups of 2 and 4, which share
-// a block, and depthwise. Else, and where tiles do not fit, it is 0.
+// a block, where there are tiles for that, and depthwise. Else it is 0.
 func ownWidth(n *graph.Node, in int) int {
 	width := n.C / max(1, n.Groups)
-	if in != n.C || n.Stride > 2 {
-		return 0
-	}
 	switch {
-	case n.Groups > 1 && width == 1 && (n.Kernel == 3 || n.Kernel == 5 || n.Kernel == 7):
-		return 1
-	case n.Kernel != 3:
+	case in != n.C:
 		return 0
-	case width == 2 || width == 4:
+	case n.Groups > 1 && width == 1:
+		return 1
+	case n.Kernel == 3 && n.Stride <= 2 && (width == 2 || width == 4):
 		return width
 	}
 	return 0

@@ -68,8 +68,9 @@ func (e *Engine) Describe() engine.Description {
 		Library: fmt.Sprintf("oneDNN %d.%d.%d", int(major), int(minor), int(patch)), ISA: isaName(int(isa)), Kernels: kernels}
 }
 
-// kernels goes up whenever the C kernels give other bits than before; 0 were those without tiles, 1 had them for dense convolutions alone.
-const kernels = 3
+// kernels goes up whenever the C kernels give other bits than before; 0 were those without tiles, 1 had them for dense convolutions alone,
+// 3 not for every kernel and stride.
+const kernels = 4
 
 // isaName is what people call a set of instructions that oneDNN has a number for.
 func isaName(isa int) string {

@@ -33,10 +33,6 @@ typedef struct ns_kernels {
 	void (*unfold)(const ns_op *o, view g, view y, int n);
 	void (*softmax_f)(const ns_op *o, const float *ar, view x, view y, int n);
 	void (*softmax_b)(const ns_op *o, const float *ar, view v, view g, view y, int n);
-	// A convolution that oneDNN has no kernel for. which: 0 forward (reads src
-	// and w, writes dst), 1 backward data (reads dst and w, writes src), 2
-	// backward weights (reads src and dst, writes w).
-	void (*direct)(const ns_shape *s, int which, float *src, float *w, float *dst);
 } ns_kernels;
 
 // Sixteen lanes are for processors with AVX-512 alone.
@@ -58,7 +54,7 @@ typedef struct {
 extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // a block of 8 to a vector, a block of 8 twice, a block of 16
 
 // Convolutions by tiles; which as in ns_conv_exec, t the choice for it. What a shape with fuse has forward to add and apply, tiles do; bias may be NULL.
-int ns_tiled(const ns_shape *s); // whether there are tiles for a shape
+int ns_tile_any(const ns_shape *s); // whether a shape has no tiles of its own, but those of any kernel and stride
 ns_tile ns_tile_choice(const ns_shape *s, int which);
 int64_t ns_tile_weights(const ns_shape *s, int which); // floats
 int64_t ns_tile_scratch(const ns_shape *s);            // bytes

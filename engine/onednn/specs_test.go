@@ -68,8 +68,8 @@ var drawEffNet = rapid.Custom(func(t *rapid.T) arch.EffNet {
 	}
 	for range rapid.IntRange(1, 3).Draw(t, "stages") {
 		n.Stages = append(n.Stages, arch.EffStage{
-			Depth: rapid.IntRange(1, 2).Draw(t, "depth"), Width: rapid.IntRange(1, 24).Draw(t, "width"), Stride: rapid.IntRange(1, 2).Draw(t, "stride"),
-			Expand: rapid.SampledFrom([]float64{1, 2.5, 6}).Draw(t, "expand"), Kernel: rapid.SampledFrom([]int{1, 3, 5, 7}).Draw(t, "kernel"),
+			Depth: rapid.IntRange(1, 2).Draw(t, "depth"), Width: rapid.IntRange(1, 24).Draw(t, "width"), Stride: rapid.IntRange(1, 4).Draw(t, "stride"),
+			Expand: rapid.SampledFrom([]float64{1, 2.5, 6}).Draw(t, "expand"), Kernel: rapid.SampledFrom([]int{1, 3, 5, 7, 9, 31}).Draw(t, "kernel"),
 		})
 	}
 	return n

@@ -6,11 +6,9 @@
 
 static const ns_tiles *tiles_of(const ns_shape *s) { return !s->wide ? &ns_tiles8 : s->block == 8 ? &ns_tiles8x2 : &ns_tiles16; }
 
-int ns_tiled(const ns_shape *s) {
-	if (s->plain_src || s->stride > 2) return 0;
-	if (s->width == 0 && s->ic / s->groups % s->block) return 0; // depthwise, of a kernel that has no tiles
-	if (s->width == 1 && s->wide && s->block == 8 && s->n == 1) return 0; // oneDNN has wide vectors for a lone image
-	return s->kernel == 1 || s->kernel == 3 || (s->width == 1 && (s->kernel == 5 || s->kernel == 7));
+int ns_tile_any(const ns_shape *s) {
+	const int rows = s->kernel == 3 || (s->width == 1 && (s->kernel == 5 || s->kernel == 7));
+	return s->kernel == 1 ? s->width != 0 : !rows || s->stride > 2;
 }
 
 ns_tile ns_tile_choice(const ns_shape *s, int which) { return tiles_of(s)->choice(s, which); }
@@ -62,11 +60,11 @@ static int row_back(int kernel, int r) {
 	return r < even ? 2 * (even - 1 - r) + pad % 2 : 2 * (kernel - 1 - r) + 1 - pad % 2;
 }
 
-// The weights of backward data from those of forward: inputs and outputs change places. At stride 1 rows
-// and taps are turned around.
+// The weights of backward data from those of forward: inputs and outputs change places. At stride 1, and of any
+// kernel and stride, rows and taps are turned around.
 static void turn(const ns_shape *s, const float *w, float *to) {
 	const layout f = layout_of(s, 0), b = layout_of(s, 1);
-	const int k = s->kernel, turned = s->stride == 1 && k > 1;
+	const int k = s->kernel, turned = k > 1 && (s->stride == 1 || ns_tile_any(s));
 	// From the weight of the first lane to those of the others, which have the next inputs and outputs; in narrow groups the same outputs of the next group.
 	int64_t lane[16];
 	for (int l = 0; l < b.lanes; l++) lane[l] = b.width ? place(s, &f, 0, 0, l % b.width, 0, 0) + l / b.width * b.width : place(s, &f, 0, l % b.each, l / b.each, 0, 0);
@@ -96,12 +94,12 @@ static void pick_positions(const ns_shape *s, float *map, float *compact, int ba
 }
 
 int64_t ns_tile_scratch(const ns_shape *s) {
-	return s->kernel > 1 || s->stride == 1 ? 0 : (int64_t)s->n * s->ic * s->oh * s->ow * sizeof(float);
+	return s->kernel > 1 || s->width || s->stride == 1 ? 0 : (int64_t)s->n * s->ic * s->oh * s->ow * sizeof(float);
 }
 
 void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch) {
 	const ns_tiles *k = tiles_of(s);
-	const int picked = s->kernel == 1 && s->stride > 1 && which != NS_TURN;
+	const int picked = s->kernel == 1 && !s->width && s->stride > 1 && which != NS_TURN;
 	float *x = picked ? scratch : src;
 	if (picked && which != NS_DATA) pick_positions(s, src, x, 0);
 	switch (which) {

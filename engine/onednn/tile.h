@@ -24,10 +24,12 @@
 enum { ROW1, ROW2, ROW2_BACK };
 
 // The inputs of a vector's lanes, by a row of so many taps. DENSE: all have the same step. NARROW: each
-// has those of its group, of which a block has several. OWN: each has its own, depthwise.
-enum { DENSE1, DENSE3, NARROW3, OWN3, OWN5, OWN7, FORMS };
-#define TAPS(form) ((form) == DENSE1 ? 1 : (form) == OWN5 ? 5 : (form) == OWN7 ? 7 : 3)
-#define DENSE(form) ((form) <= DENSE3)
+// has those of its group, of which a block has several. OWN: each has its own, depthwise. ANY: of any kernel and stride, one
+// tap at a time.
+enum { DENSE1, DENSE3, DENSE_ANY, NARROW3, OWN3, OWN5, OWN7, OWN_ANY, FORMS };
+#define TAPS(form) ((form) == DENSE1 ? 1 : (form) == OWN5 ? 5 : (form) == OWN7 ? 7 : 3) // but ANY
+#define DENSE(form) ((form) <= DENSE_ANY)
+#define ANY(form) ((form) == DENSE_ANY || (form) == OWN_ANY)
 #define OWN(form) ((form) >= OWN3)
 #define STEPPED(form) (HALVES == 2 && DENSE(form)) // an output has two lanes
 
@@ -66,6 +68,11 @@ typedef struct {
 	int more;                // any of these three is there
 	int width;               // NARROW: of a group, and the places of its inputs
 	const vi *places;
+	int64_t x_step, y_step;  // from one output to the next
+	// ANY: so many taps, and from one to the next; the input of the first tap of the first output, how many there are in the row, and
+	// from one output to the next. Taps that any output has are first to last, those that all have inner to outer.
+	int taps, at, iw, apart, first, last, inner, outer;
+	int64_t w_tap;
 } tile_part;
 
 // For every lane the one that has input i of its group.
@@ -116,22 +123,46 @@ INLINE void tile_input(const tile_part *s, vf *acc, const float *x, const float 
 	}
 }
 
+// All sums of a tile by one tap at a time.
+INLINE void any_input(const tile_part *s, vf *acc, const float *x, const float *w, int W, int M, int form) {
+	for (int u = s->first; u < s->last; u++) {
+		vf t[4];
+#pragma GCC unroll 4
+		for (int v = 0; v < W; v++) t[v] = DENSE(form) ? load(w + v * s->w_next + u * s->w_tap) : load_both(w + v * s->w_next + u * s->w_tap);
+		const float *in = x + u * BLOCK;
+#define TAP(r) { \
+		vf input = input_of(in, s->x_apart, (vi){}, form); \
+		if (W > 1) HOLD(input); \
+		_Pragma("GCC unroll 4") for (int v = 0; v < W; v++) acc[v * M + r] += input * t[v]; \
+	}
+		if (u >= s->inner && u < s->outer)
+#pragma GCC unroll 6
+			for (int r = 0; r < M; r++, in += s->x_step) TAP(r)
+		else
+#pragma GCC unroll 6
+			for (int r = 0; r < M; r++, in += s->x_step)
+				if ((unsigned)(s->at + r * s->apart + u) < (unsigned)s->iw) TAP(r)
+#undef TAP
+	}
+}
+
 // Where an output has two lanes: what they sum to, of two positions side by side or of one alone.
-INLINE void tile_outputs(const tile_part *s, float *y, int v, const vf *acc, int two) {
+INLINE void tile_outputs(const tile_part *s, float *y, int v, const vf *acc, int two, int64_t step) {
 #if HALVES == 2
 	vf sum = two ? add_pairs(acc[0], acc[1]) : add_pairs(acc[0], acc[0]);
 	if (s->more) {
-		if (s->add) sum += two ? load(y) : load_both(y);
+		if (s->add) sum += two ? load_apart(y, step) : load_both(y);
 		if (s->bias) sum += load_both(s->bias + v * BLOCK);
 		if (s->act == NS_RELU) sum = maximum(sum, splat(0));
 	}
-	if (two) store(y, sum);
+	if (two) store_apart(y, step, sum);
 	else store_half(y, sum);
 #endif
 }
 
 INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 	vf acc[28];
+	const int64_t step = ANY(form) ? s->y_step : BLOCK;
 	// The outputs lie in memory that has not been touched for long: fetch it meanwhile.
 #pragma GCC unroll 4
 	for (int v = 0; v < W; v++)
@@ -139,8 +170,8 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 		for (int q = 0; q < Q; q++)
 #pragma GCC unroll 14
 			for (int r = 0; r < M; r++) {
-				float *y = s->y + v * s->y_next + q * s->y_image + r * BLOCK;
-				if (r % (16 / BLOCK) == 0) {
+				float *y = s->y + v * s->y_next + q * s->y_image + r * step;
+				if (ANY(form) || r % (16 / BLOCK) == 0) {
 					__builtin_prefetch(y, 1);
 					if (HALVES == 2 && !STEPPED(form)) __builtin_prefetch(y + s->y_apart, 1);
 				}
@@ -152,7 +183,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #pragma GCC unroll 4
 			for (int q = 0; q < Q; q++)
 #pragma GCC unroll 14
-				for (int r = 0; r < M; r++) acc[(v * Q + q) * M + r] = load_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, s->y_apart);
+				for (int r = 0; r < M; r++) acc[(v * Q + q) * M + r] = load_apart(s->y + v * s->y_next + q * s->y_image + r * step, s->y_apart);
 	if (s->bias && !STEPPED(form))
 #pragma GCC unroll 4
 		for (int v = 0; v < W; v++) {
@@ -164,7 +195,9 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 		const float *w = s->w + k * s->w_row;
 		for (int b = 0; b < s->blocks; b++) {
 			const float *x = s->x + k * s->x_row + b * s->x_block;
-			if (DENSE(form))
+			if (ANY(form))
+				for (int i = 0; i < s->width; i++, w += s->taps * (DENSE(form) ? LANES : BLOCK)) any_input(s, acc, x + i * HALVES, w, W, M, form);
+			else if (DENSE(form))
 #pragma GCC unroll 4
 				for (int i = 0; i < STEPS_OF_BLOCK; i++, w += TAPS(form) * LANES) tile_input(s, acc, x + i * HALVES, w, (vi){}, W, Q, M, form, mode);
 			else if (OWN(form)) tile_input(s, acc, x, w, (vi){}, W, Q, M, form, mode);
@@ -181,7 +214,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #pragma GCC unroll 4
 			for (int q = 0; q < Q; q++)
 #pragma GCC unroll 14
-				for (int r = 0; r < M; r += 2) tile_outputs(s, s->y + v * s->y_next + q * s->y_image + r * BLOCK, v, acc + (v * Q + q) * M + r, r + 1 < M);
+				for (int r = 0; r < M; r += 2) tile_outputs(s, s->y + v * s->y_next + q * s->y_image + r * step, v, acc + (v * Q + q) * M + r, r + 1 < M, step);
 		return;
 	}
 	if (s->act == NS_RELU)
@@ -192,7 +225,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #pragma GCC unroll 4
 		for (int q = 0; q < Q; q++)
 #pragma GCC unroll 14
-			for (int r = 0; r < M; r++) store_apart(s->y + v * s->y_next + q * s->y_image + r * BLOCK, s->y_apart, acc[(v * Q + q) * M + r]);
+			for (int r = 0; r < M; r++) store_apart(s->y + v * s->y_next + q * s->y_image + r * step, s->y_apart, acc[(v * Q + q) * M + r]);
 }
 
 // The tiles that there are: as many sums as the registers hold beside the weights and an input. Of more than 8 positions
@@ -213,6 +246,7 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #define OWNS(F, S) TILES14(F, OWN3, S, 1, 1) TILES14(F, OWN5, S, 1, 1) TILES14(F, OWN7, S, 1, 1)
 #define OWN_STEPS(F, S) TILES14(F, OWN3, S, 1, 1) TILES10(F, OWN5, S, 1, 1) TILES10(F, OWN7, S, 1, 1)
 #define NARROWS(F, S) TILES14(F, NARROW3, S, 1, 1) TILES7(F, NARROW3, S, 1, 2)
+#define ANYS(F) TILES6(F, OWN_ANY, ROW1, 1, 1) TILES6(F, DENSE_ANY, ROW1, 1, 1) TILES6(F, DENSE_ANY, ROW1, 2, 1) TILES6(F, DENSE_ANY, ROW1, 3, 1) TILES6(F, DENSE_ANY, ROW1, 4, 1)
 #else
 #define POINTS(F) TILES12(F, DENSE1, ROW1, 1, 1) TILES6(F, DENSE1, ROW1, 2, 1) TILES4(F, DENSE1, ROW1, 3, 1)
 #define ROWS(F, S) TILES12(F, DENSE3, S, 1, 1) TILES6(F, DENSE3, S, 1, 2) TILES4(F, DENSE3, S, 1, 3) TILES4(F, DENSE3, S, 2, 1)
@@ -220,9 +254,10 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #define OWNS(F, S) TILES10(F, OWN3, S, 1, 1) TILES8(F, OWN5, S, 1, 1) TILES7(F, OWN7, S, 1, 1)
 #define OWN_STEPS(F, S) OWNS(F, S)
 #define NARROWS(F, S) TILES10(F, NARROW3, S, 1, 1) TILES4(F, NARROW3, S, 1, 2)
+#define ANYS(F) TILES6(F, OWN_ANY, ROW1, 1, 1) TILES6(F, DENSE_ANY, ROW1, 1, 1) TILES6(F, DENSE_ANY, ROW1, 2, 1)
 #endif
 #define ALL(F) POINTS(F) ROWS(F, ROW1) STEPS(F, ROW2) STEPS(F, ROW2_BACK) OWNS(F, ROW1) OWN_STEPS(F, ROW2) OWN_STEPS(F, ROW2_BACK) \
-	NARROWS(F, ROW1) NARROWS(F, ROW2) NARROWS(F, ROW2_BACK)
+	NARROWS(F, ROW1) NARROWS(F, ROW2) NARROWS(F, ROW2_BACK) ANYS(F)
 
 // The passes that are left out find next to nothing in these, and took a third of the time that they compile; with
 // few registers they find something.
@@ -264,13 +299,16 @@ typedef struct {
 	int form, mode, taps, groups, blocks, vectors; // the last two of a group: of inputs, and of outputs
 	int inputs, lanes; // steps over the inputs of a block; lanes of a vector that have weights of their own
 	int together;      // images to a vector
+	int stride, back;  // backward data
 	int ih, iw, oh, ow;
 	int64_t in_map, out_map;
 } tile_pass;
 
 static tile_pass pass_of(const ns_shape *s, int data) {
 	tile_pass p = {.mode = s->kernel == 1 || s->stride == 1 ? ROW1 : data ? ROW2_BACK : ROW2, .taps = s->kernel};
-	p.form = s->kernel == 1 ? DENSE1 : s->width == 1 ? OWN3 + (s->kernel - 3) / 2 : s->width ? NARROW3 : DENSE3;
+	p.form = s->width == 0 && s->kernel == 1 ? DENSE1 : s->width == 1 ? OWN3 + (s->kernel - 3) / 2 : s->width ? NARROW3 : DENSE3;
+	if (ns_tile_any(s)) p.form = s->width ? OWN_ANY : DENSE_ANY, p.mode = ROW1;
+	p.stride = p.form == DENSE1 ? 1 : s->stride, p.back = data;
 	p.groups = OWN(p.form) ? s->ic / BLOCK : s->groups;
 	p.inputs = DENSE(p.form) ? STEPS_OF_BLOCK : s->width;
 	p.lanes = DENSE(p.form) ? LANES : BLOCK, p.together = DENSE(p.form) ? 1 : HALVES;
@@ -289,9 +327,10 @@ static tile_pass pass_of(const ns_shape *s, int data) {
 static double row_cost(const tile_pass *p, int w, int q) {
 	int most = most_positions(p->form, p->mode, w, q), taps = p->taps;
 	double cost = 0;
-	for (int left = p->ow, m; left > 0; left -= m) {
+	for (int left = ANY(p->form) && p->back ? (p->ow + p->stride - 1) / p->stride : p->ow, m; left > 0; left -= m) {
 		m = next_part(tiles[p->form][p->mode][w][q], p->mode, most, left);
 		int inputs = p->mode == ROW1 ? m + taps - 1 : p->mode == ROW2 ? 2 * m + taps - 2 : (m - 1 + taps / 2) / 2 + taps / 4 + 1;
+		if (ANY(p->form)) inputs = m * taps;
 		double half = p->mode == ROW2_BACK ? taps / 2. : taps; // of the taps meet an output
 		double multiply = half * w * q * m / 2, loads = 0.9 * (w * taps + q * inputs), wait = p->mode == ROW2_BACK ? 8 : 5 * taps;
 		double c = multiply > loads ? multiply : loads;
@@ -326,7 +365,7 @@ static __attribute__((noinline)) void activate(const tile_part *s, int W, int Q,
 	for (int v = 0; v < W; v++)
 		for (int q = 0; q < Q; q++)
 			for (int r = 0; r < M; r++) {
-				float *y = s->y + v * s->y_next + q * s->y_image + r * BLOCK;
+				float *y = s->y + v * s->y_next + q * s->y_image + r * s->y_step;
 				store_apart(y, s->y_apart, act_of(load_apart(y, s->y_apart), s->act));
 			}
 }
@@ -357,6 +396,44 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 	}
 }
 
+// The first tap that reads an input, in the turned weights, for output o of backward data: every one after stride.
+static int first_tap(const tile_pass *p, int o) { return p->back ? ((p->taps / 2 - o) % p->stride + p->stride) % p->stride : 0; }
+
+// The input that it reads: a multiple of the stride lies there.
+static int first_input(const tile_pass *p, int o) {
+	const int pad = p->taps / 2;
+	return p->back ? (o - pad + first_tap(p, o)) / p->stride : o * p->stride - pad;
+}
+
+// As tile_rows, of any kernel and stride. Of backward data go outputs together that are a stride apart: they have taps in common.
+static void any_rows(tile_part s, const tile_pass *p, int w) {
+	const float *x = s.x, *weights = s.w;
+	float *y = s.y;
+	const int most = most_positions(p->form, ROW1, w, 1), apart = p->back ? p->stride : 1;
+	const int64_t row = s.w_row;
+	tile_run *const *of = tiles[p->form][ROW1][w][1];
+	s.x_row = (int64_t)p->iw * BLOCK, s.w_row = apart * row, s.w_tap = apart * p->lanes;
+	s.taps = p->taps, s.iw = p->iw, s.apart = p->back ? 1 : p->stride, s.x_step = s.apart * BLOCK, s.y_step = apart * BLOCK;
+	for (int oy = 0; oy < p->oh; oy++) {
+		const int k = first_tap(p, oy), above = first_input(p, oy), rows = (p->taps - k + apart - 1) / apart;
+		s.k0 = above < 0 ? -above : 0, s.k1 = p->ih - above < rows ? p->ih - above : rows;
+		for (int of_stride = 0; of_stride < apart && of_stride < p->ow; of_stride++) {
+			const int t = first_tap(p, of_stride), taps = (p->taps - t + apart - 1) / apart;
+			s.w = weights + k * row + t * p->lanes;
+			for (int ox = of_stride, m; ox < p->ow; ox += m * apart) {
+				m = next_part(of, ROW1, most, (p->ow - ox + apart - 1) / apart);
+				s.at = first_input(p, ox);
+				const int end = s.at + (m - 1) * s.apart; // of the last output
+				s.first = end < 0 ? -end : 0, s.last = p->iw - s.at < taps ? p->iw - s.at : taps;
+				s.inner = s.at < 0 ? -s.at : 0, s.outer = p->iw - end < taps ? p->iw - end : taps;
+				s.x = x + above * s.x_row + s.at * BLOCK, s.y = y + ((int64_t)oy * p->ow + ox) * BLOCK;
+				of[m](&s);
+				if (s.act > NS_RELU) activate(&s, w, 1, m);
+			}
+		}
+	}
+}
+
 // Weights that are read again and again: to stay in the first-level cache. Where the length of a part changes the order of a sum, whose rows
 // of the kernel or lanes are added part by part, it must not depend on the tile: it is that of tiles of two vectors.
 #define WEIGHTS_AT_ONCE (24 << 10)
@@ -369,7 +446,7 @@ static void tile_product(const ns_shape *s, ns_tile t, int data, const float *x,
 	const int64_t input = (int64_t)p.taps * p.lanes, row = p.blocks * p.inputs * input, vector = row * p.taps;
 	vi places[BLOCK] ALIGNED;
 	tile_part a = {.w_row = row, .x_block = p.in_map, .w_next = vector, .y_next = p.out_map,
-		.x_image = p.together * in_image, .y_image = p.together * out_image, .width = p.inputs, .places = places};
+		.x_image = p.together * in_image, .y_image = p.together * out_image, .width = p.inputs, .places = places, .y_step = BLOCK};
 	for (int i = 0; p.form == NARROW3 && i < p.inputs; i++) places[i] = place_of(p.inputs, i);
 	int at_once = WEIGHTS_AT_ONCE / ((STEPPED(p.form) || p.taps > 1 ? 2 : t.vectors) * p.taps * p.inputs * input * (int)sizeof(float));
 	if (at_once < 1) at_once = 1;
@@ -388,7 +465,8 @@ static void tile_product(const ns_shape *s, ns_tile t, int data, const float *x,
 					if (p.together == 2) a.x_apart = n + 1 < s->n ? in_image : 0, a.y_apart = n + 1 < s->n ? out_image : 0;
 					a.x = x + n * in_image + (int64_t)(g * p.blocks + b) * p.in_map;
 					a.y = y + n * out_image + (int64_t)(g * p.vectors + v) * p.out_map;
-					tile_rows(a, &p, m, q);
+					if (ANY(p.form)) any_rows(a, &p, m);
+					else tile_rows(a, &p, m, q);
 				}
 			}
 		}
@@ -404,6 +482,8 @@ typedef struct {
 	int64_t d_next, w_next, x_block, x_apart, d_apart;
 	int add;
 	int y0, ih, k0, k1; // depthwise: the first output's row, rows of inputs, rows of the kernel
+	int64_t x_step, w_step; // DENSE1: from one output to the next, from one step over the inputs to the next
+	int taps, stride; // OWN_ANY
 } tile_sums;
 
 // To what is there, or in its place: a sum, or the one of two images.
@@ -474,7 +554,7 @@ INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) 
 #pragma GCC unroll 4
 						for (int v = 0; v < D; v++) SUM(0, u, after[v]), SUM(2, u, here[v]);
 					}
-				x += mode == ROW2 ? 2 * BLOCK : BLOCK, d += BLOCK;
+				x += form == DENSE1 ? s->x_step : mode == ROW2 ? 2 * BLOCK : BLOCK, d += BLOCK;
 				if (form != DENSE1)
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) before[v] = here[v], here[v] = after[v];
@@ -486,7 +566,33 @@ INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) 
 #pragma GCC unroll 4
 	for (int v = 0; v < D; v++)
 #pragma GCC unroll 28
-		for (int r = 0; r < X * taps; r++) store_sum(s, s->w + v * s->w_next + r * (DENSE(form) ? LANES : BLOCK), acc[v * X * taps + r], form);
+		for (int r = 0; r < X * taps; r++) store_sum(s, s->w + v * s->w_next + r * (form == DENSE1 ? s->w_step : DENSE(form) ? LANES : BLOCK), acc[v * X * taps + r], form);
+}
+
+// Depthwise of any kernel and stride: a row of the kernel, four taps at a time.
+INLINE void own_any_gradient(const tile_sums *s) {
+	for (int j = 0; j < s->taps; j += 4) {
+		vf acc[4] = {splat(0), splat(0), splat(0), splat(0)};
+		for (int n = 0; n < s->images; n += HALVES) {
+			const int alone = HALVES == 2 && n + 1 == s->images;
+			const int64_t x_apart = alone ? 0 : s->x_apart;
+			for (int y = 0; y < s->rows; y++) {
+				const int row = (s->y0 + y) * s->stride - s->taps / 2 + s->k0;
+				if (row < 0 || row >= s->ih) continue;
+				const float *x = s->x + n * s->x_image + row * s->x_row, *d = s->d + n * s->d_image + y * s->d_row;
+				for (int c = 0; c < s->ow; c++) {
+					const int in = c * s->stride - s->taps / 2 + j;
+					const vf g = gradient_at(s, d + c * BLOCK, alone, OWN_ANY);
+#pragma GCC unroll 4
+					for (int t = 0; t < 4; t++)
+						if ((unsigned)(in + t) < (unsigned)s->iw) acc[t] += load_apart(x + (in + t) * BLOCK, x_apart) * g;
+				}
+			}
+		}
+#pragma GCC unroll 4
+		for (int t = 0; t < 4; t++)
+			if (j + t < s->taps) store_sum(s, s->w + (j + t) * BLOCK, acc[t], OWN_ANY);
+	}
 }
 
 // Depthwise, in R rows of the kernel: every input meets the gradients about it, which move through registers.
@@ -553,9 +659,11 @@ INLINE void own_gradient(const tile_sums *s, int R, int form, int mode) {
 #define POINT_SUMS(F) DENSE_SUMS(F, DENSE1, ROW1, 1, 2) DENSE_SUMS(F, DENSE1, ROW1, 2, 2) DENSE_SUMS(F, DENSE1, ROW1, 3, 2) DENSE_SUMS(F, DENSE1, ROW1, 4, 1)
 #define ROW_SUMS(F, S) NARROW_SUMS(F, S) OWN_SUMS(F, S, 3, 5, 3) DENSE_SUMS(F, DENSE3, S, 1, 2) DENSE_SUMS(F, DENSE3, S, 2, 1)
 #endif
-#define ALL_SUMS(F) POINT_SUMS(F) ROW_SUMS(F, ROW1) ROW_SUMS(F, ROW2)
+// DENSE_ANY has those of DENSE1.
+#define ALL_SUMS(F) POINT_SUMS(F) ROW_SUMS(F, ROW1) ROW_SUMS(F, ROW2) F(OWN_ANY, ROW1, 1, 0, 1, 1, 1)
 #define FUNCTION(K, S, AT, FOURS, D, X, R) static __attribute__((noinline)) void sums_##K##_##S##_##AT##_##FOURS(const tile_sums *s) { \
-	if (OWN(K)) own_gradient(s, R, K, S); \
+	if (K == OWN_ANY) own_any_gradient(s); \
+	else if (OWN(K)) own_gradient(s, R, K, S); \
 	else tile_gradient(s, D, X, K, S); \
 }
 ALL_SUMS(FUNCTION)
@@ -612,14 +720,22 @@ static const gradient *gradient_of(const tile_pass *p, ns_tile chosen, int d, in
 	return steps_of(p, d, left, NULL);
 }
 
+// The pass whose kernels sum the gradients of a pass's weights: of any kernel those of a single tap.
+static tile_pass sums_of(tile_pass p) {
+	if (p.form == DENSE_ANY) p.form = DENSE1, p.taps = 1;
+	return p;
+}
+
 static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, const float *dy, float *w, int add) {
-	const tile_pass p = pass_of(s, 0);
-	const int pad = p.taps / 2, stride = p.mode == ROW2 ? 2 : 1, in = p.blocks, out = p.vectors;
+	const tile_pass p = pass_of(s, 0), q = sums_of(p);
+	const int pad = p.taps / 2, stride = p.stride, in = p.blocks, out = p.vectors;
 	const int most = chosen.vectors, steps = in * p.inputs;
 	const int64_t input = (int64_t)p.taps * p.lanes, row = in * p.inputs * input, vector = row * p.taps;
 	const int64_t in_image = p.groups * in * p.in_map, out_image = p.groups * out * p.out_map;
 	tile_sums a = {.x_image = in_image, .d_image = out_image, .x_row = (int64_t)p.iw * BLOCK, .d_row = (int64_t)p.ow * BLOCK,
-		.d_next = p.out_map, .x_block = p.in_map, .x_apart = in_image, .d_apart = out_image, .w_next = vector, .iw = p.iw, .ih = p.ih};
+		.d_next = p.out_map, .x_block = p.in_map, .x_apart = in_image, .d_apart = out_image, .w_next = vector, .iw = p.iw, .ih = p.ih,
+		.x_step = stride * BLOCK, .w_step = input, .taps = p.taps, .stride = stride};
+	if (p.form == DENSE_ANY) a.x_row *= stride;
 	// A piece is some images, or some rows of one (or two), or some positions of a single row.
 	const int area = p.oh * p.ow, rows = p.oh == 1 || p.ow >= POSITIONS ? 1 : area <= POSITIONS ? p.oh : POSITIONS / p.ow;
 	const int images = area >= POSITIONS ? p.together : (POSITIONS / area + p.together - 1) / p.together * p.together;
@@ -627,27 +743,36 @@ static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, cons
 	for (int n = 0; n < s->n; n += images)
 		for (int y = 0; y < p.oh; y += rows)
 			for (int c = 0; c < p.ow; c += columns) {
-				a.images = s->n - n < images ? s->n - n : images, a.ow = p.ow - c < columns ? p.ow - c : columns;
+				const int across = p.ow - c < columns ? p.ow - c : columns;
+				a.images = s->n - n < images ? s->n - n : images;
 				a.add = add || n || y || c;
 				for (int g = 0; g < p.groups; g++) {
 					for (int v = 0, d; v < p.vectors; v += d) {
 						d = p.vectors - v < most ? p.vectors - v : most;
-						const int at_once = gradient_of(&p, chosen, d, steps)->rows;
+						const int at_once = gradient_of(&q, chosen, d, steps)->rows;
 						for (int k = 0; k < p.taps; k += at_once) {
 							// The rows of outputs that read a row of inputs by this row of the kernel.
 							int y0 = y, y1 = y + rows < p.oh ? y + rows : p.oh;
 							while (!OWN(p.form) && y0 < y1 && y0 * stride + k < pad) y0++;
 							while (!OWN(p.form) && y1 > y0 && (y1 - 1) * stride + k - pad >= p.ih) y1--;
 							a.rows = y1 - y0, a.y0 = y0, a.k0 = k, a.k1 = k + at_once < p.taps ? k + at_once : p.taps;
-							a.d = dy + n * out_image + (int64_t)(g * out + v) * p.out_map + y0 * a.d_row + c * BLOCK;
-							const gradient *t;
-							for (int i = 0; i < steps; i += t->inputs) {
-								t = gradient_of(&p, chosen, d, steps - i);
-								a.x = x + n * in_image + (int64_t)(g * in + i / p.inputs) * p.in_map;
-								if (DENSE(p.form)) a.x += i % p.inputs * HALVES;
-								if (!OWN(p.form)) a.x += (y0 * stride + k - pad) * a.x_row + c * BLOCK;
-								a.w = w + (g * p.vectors + v) * vector + k * row + i * input;
-								t->run(&a);
+							for (int j = 0; j < (p.form == DENSE_ANY ? p.taps : 1); j++) {
+								// And the outputs that read an input by this tap.
+								int x0 = 0, x1 = across;
+								while (p.form == DENSE_ANY && x0 < x1 && x0 * stride + j < pad) x0++;
+								while (p.form == DENSE_ANY && x1 > x0 && (x1 - 1) * stride + j - pad >= p.iw) x1--;
+								a.d = dy + n * out_image + (int64_t)(g * out + v) * p.out_map + y0 * a.d_row + (c + x0) * BLOCK;
+								a.ow = x1 - x0;
+								const gradient *t;
+								for (int i = 0; i < steps; i += t->inputs) {
+									t = gradient_of(&q, chosen, d, steps - i);
+									a.x = x + n * in_image + (int64_t)(g * in + i / p.inputs) * p.in_map;
+									if (DENSE(p.form)) a.x += i % p.inputs * HALVES;
+									if (!OWN(p.form)) a.x += (int64_t)(y0 * stride + k - pad) * p.iw * BLOCK + c * BLOCK;
+									if (p.form == DENSE_ANY) a.x += (x0 * stride + j - pad) * BLOCK;
+									a.w = w + (g * p.vectors + v) * vector + k * row + i * input + j * p.lanes;
+									t->run(&a);
+								}
 							}
 						}
 					}
@@ -659,7 +784,8 @@ static ns_tile tile_choice(const ns_shape *s, int which) {
 	const tile_pass p = pass_of(s, which == NS_DATA);
 	if (which != NS_WEIGHTS) return choose(s, &p);
 	if (!DENSE(p.form)) return (ns_tile){1, p.inputs, 1};
-	const int d = vectors_of(&p);
-	return (ns_tile){d, steps_of(&p, d, p.blocks * p.inputs, NULL)->inputs * HALVES, 1};
+	const tile_pass q = sums_of(p);
+	const int d = vectors_of(&q);
+	return (ns_tile){d, steps_of(&q, d, q.blocks * q.inputs, NULL)->inputs * HALVES, 1};
 }
 #endif

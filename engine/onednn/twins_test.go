@@ -404,8 +404,8 @@ func TestTilesKeepBits(t *testing.T) {
 func TestTileEpilogues(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
 		for i, w := range []int{1, 7, 9, 29} {
-			for j, kernel := range []int{1, 3, 3, 5} {
-				width := []int{0, 0, 4, 1}[j] // of groups
+			for j, kernel := range []int{1, 3, 3, 5, 5, 9} {
+				width := []int{0, 0, 4, 1, 0, 1}[j] // of groups
 				for stride := 1; stride <= 2; stride++ {
 					for act := range graph.Sigmoid + 1 {
 						for bits := range 4 {
@@ -498,36 +498,39 @@ func (c convolution) fused(t *testing.T, e *Engine, block int, act graph.Activat
 	h.check(t, what, y, want, tolerance)
 }
 
-// direct.h: dense, groups and depthwise, forward and both ways back, wherever oneDNN leaves
-// a shape to scalar code; what it has kernels for is compared as well.
-func TestDirectKernels(t *testing.T) {
+// tile.h on kernels and strides that have no rows of their own: dense, in groups and depthwise, on maps smaller than the
+// kernel's reach and larger ones, with vectors and images left over.
+func TestAnyKernelAndStride(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
-		passes, seen := []string{"forward", "backward data", "backward weights"}, map[string]int{}
-		for i, size := range [][2]int{{1, 2}, {2, 1}, {2, 2}, {1, 3}, {3, 2}, {3, 3}, {4, 5}, {9, 7}} {
-			for _, k := range []int{3, 5, 7, 9} {
-				for stride := 1; stride <= 2; stride++ {
-					for j, kind := range []string{"dense", "groups", "depthwise"} {
-						c := convolution{in: 2*block - i%3, out: 3*block - i%2, h: size[0], w: size[1], kernel: k, stride: stride, groups: 1, chunk: 1 + (i+j+k)%6}
-						switch kind {
-						case "groups":
-							c.in, c.out, c.groups = 2*(block+3), 2*(block+3), 2
-						case "depthwise":
-							c.out, c.groups = c.in, c.in
+		tiles := map[string]bool{}
+		for i, size := range [][2]int{{1, 2}, {2, 1}, {2, 2}, {3, 2}, {4, 5}, {9, 7}, {6, 13}, {3, 29}} {
+			for j, k := range []int{1, 3, 5, 7, 9, 11, 31} {
+				for stride := 1; stride <= 4; stride++ {
+					n := i + j + stride
+					c := convolution{in: (1+n%2)*block - i%3, out: (1+n%4)*block - i%2, h: size[0], w: size[1], kernel: k, stride: stride, groups: 1, chunk: 1 + n%4}
+					kind := (n/2 + j) % 3
+					if k == 31 && size[1] > 5 || kind < 2 && k == 1 && c.h <= stride && c.w <= stride {
+						continue
+					}
+					switch kind {
+					case 1: // groups
+						c.in, c.out, c.groups = 2*(block+3), 2*(block+3), 2
+					case 2: // depthwise
+						c.out, c.groups = c.in, c.in
+					}
+					c.batch = c.chunk * (1 + i%2)
+					e.tile = [2]int{1 + n%4, 1}
+					for which, name := range c.compare(t, e, block) {
+						if lone := kind == 2 && e.wide && block == 8 && c.chunk == 1; !strings.HasPrefix(name, "tile ") && !lone {
+							t.Errorf("%+v runs on %s", c, name)
 						}
-						c.batch = c.chunk * (1 + i%2)
-						for which, name := range c.compare(t, e, block) {
-							if name == "direct" {
-								seen[passes[which]]++
-							}
-						}
+						tiles[fmt.Sprint(kind, which, " ", name)] = true
 					}
 				}
 			}
 		}
-		for _, which := range passes {
-			if seen[which] == 0 {
-				t.Errorf("%s runs on none", which)
-			}
+		if len(tiles) < 12 {
+			t.Errorf("only %d tiles: %v", len(tiles), tiles)
 		}
 	})
 }
