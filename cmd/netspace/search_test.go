@@ -146,12 +146,12 @@ func asTrainer() int {
 	}
 	v := 0.0
 	for e := 1; e <= last; e++ {
-		if v = 30 + float64(task.Network.Complexity.Flops%1000)/50 + float64(task.Seed%100)/50 + 10/float64(e); e <= done {
-			continue
+		// What was done is told again: who heard it may have been killed before it was kept.
+		if v = 30 + float64(task.Network.Complexity.Flops%1000)/50 + float64(task.Seed%100)/50 + 10/float64(e); e > done {
+			time.Sleep(10 * time.Millisecond)
 		}
-		time.Sleep(10 * time.Millisecond)
 		fmt.Printf("{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":2,\"train_error\":%v,\"val_loss\":2,\"val_error\":%v}\n", e, v, v)
-		if file != "" && (os.WriteFile(file+".new", []byte(strconv.Itoa(e)), 0o644) != nil || os.Rename(file+".new", file) != nil) {
+		if file != "" && e > done && (os.WriteFile(file+".new", []byte(strconv.Itoa(e)), 0o644) != nil || os.Rename(file+".new", file) != nil) {
 			return 1
 		}
 	}
