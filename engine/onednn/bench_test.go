@@ -46,7 +46,7 @@ func BenchmarkConvolutions(b *testing.B) {
 		c.batch = c.chunk
 		b.Run(fmt.Sprintf("%dx%d/%d-%d@%d/stride%d/groups%d", c.kernel, c.kernel, c.in, c.out, c.h, c.stride, c.groups), func(b *testing.B) {
 			block := 8
-			if e.wide && c.in%16 == 0 && c.out%16 == 0 {
+			if width := c.in / c.groups; e.wide && c.in%16 == 0 && c.out%16 == 0 && (width%16 == 0 || width < 8) { // as blockOf has it
 				block = 16
 			}
 			h := c.schedule(b, e, block)
