@@ -33,6 +33,12 @@ func held(unit float64) float64 { return math.Max(unit, engine.FP32.Unit()) }
 func Compare(t *testing.T, e engine.Engine, c Case, unit float64) {
 	t.Helper()
 	differences, err := Differences(e, c, unit)
+	tell(t, differences, err)
+}
+
+// tell reports the first few tensors that differ.
+func tell(t *testing.T, differences []string, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,8 @@
 // A tile is W vectors of output channels at M positions of a row, in each of Q images. For every
 // input channel it loads the weights of W vectors and, position by position, one input
 // that serves W vectors and all taps of a row of the kernel: each weight serves M×Q sums.
-// Every sum is taken in the same order whatever the tile: rows of the kernel, input
-// channels, taps. So the tile decides about speed alone.
+// Every sum is taken in the same order whatever the tile: parts of the input channels, rows
+// of the kernel, input channels, taps. So the tile decides about speed alone.
 #ifndef TILE_H
 #define TILE_H
 #pragma GCC optimize("O2") // what counts is unrolled by hand

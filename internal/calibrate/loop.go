@@ -288,8 +288,11 @@ func (s simulation) looped(ctx context.Context, p planted, images string, c loop
 	})
 }
 
-// share is a share in percent with two standard deviations.
+// share is a share in percent with two standard deviations; of nothing it is not known.
 func share(some, of float64) string {
+	if of == 0 {
+		return "–"
+	}
 	p := some / of
 	return fmt.Sprintf("%.1f ± %.1f", 100*p, 200*math.Sqrt(p*(1-p)/of))
 }
