@@ -4,7 +4,7 @@
 #pragma GCC target("avx512f,avx512vl,avx512dq,prefer-vector-width=512")
 #define LANES 16
 #define BLOCK 16
-#include "tile.h"
+#include "sums.h"
 const ns_tiles ns_tiles16 = {LANES, tile_choice, tile_product, tile_weights};
 #else
 const ns_tiles ns_tiles16;

@@ -1,5 +1,5 @@
 // Blocks of 8 channels on AVX2.
 #define LANES 8
 #define BLOCK 8
-#include "tile.h"
+#include "sums.h"
 const ns_tiles ns_tiles8 = {LANES, tile_choice, tile_product, tile_weights};

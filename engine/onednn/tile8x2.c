@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #define LANES 16
 #define BLOCK 8
-#include "tile.h"
+#include "sums.h"
 const ns_tiles ns_tiles8x2 = {LANES, tile_choice, tile_product, tile_weights};
 #else
 const ns_tiles ns_tiles8x2;
