@@ -305,10 +305,10 @@ done:
 
 int ns_conv_adds(const struct ns_conv *c) { return c->tiled; }
 
-int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d, void *scratch) {
+int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d, void *scratch, struct ns_ahead *ahead) {
 	if (c->tiled) {
 		int data = which == NS_DATA, gradient = which == NS_WEIGHTS || which == NS_WEIGHTS_ADD;
-		ns_tile_exec(&c->shape, c->tiles[gradient ? BWD_W : data ? BWD_D : FWD], which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, NULL, data ? a : gradient ? b : d, scratch);
+		ns_tile_exec(&c->shape, c->tiles[gradient ? BWD_W : data ? BWD_D : FWD], which, data ? d : a, gradient ? d : which == NS_TURN ? a : b, NULL, data ? a : gradient ? b : d, scratch, ahead);
 		return dnnl_success;
 	}
 	dnnl_stream_t st = c->stream[t];
@@ -333,9 +333,9 @@ int ns_conv_exec(struct ns_conv *c, int which, int t, void *a, void *b, void *d,
 	return dnnl.primitive_execute(c->prim[which], st, 4, args);
 }
 
-int ns_conv_fused(struct ns_conv *c, int t, void *x, void *w, void *bias, void *y, void *scratch) {
+int ns_conv_fused(struct ns_conv *c, int t, void *x, void *w, void *bias, void *y, void *scratch, struct ns_ahead *ahead) {
 	if (c->tiled) {
-		ns_tile_exec(&c->shape, c->tiles[FWD], NS_FORWARD, x, w, bias, y, scratch);
+		ns_tile_exec(&c->shape, c->tiles[FWD], NS_FORWARD, x, w, bias, y, scratch, ahead);
 		return dnnl_success;
 	}
 	dnnl_stream_t st = c->stream[t];

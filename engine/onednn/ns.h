@@ -154,6 +154,7 @@ typedef struct {
 	int64_t scratch_stride;
 	double *acc;            // threads * acc_stride doubles
 	int64_t acc_stride;
+	int64_t fetch;          // bytes of the next chunk to fetch ahead
 	double *spent;          // seconds in each op, of the first thread; NULL: not measured
 } ns_program;
 
@@ -200,10 +201,11 @@ int ns_conv_pack(struct ns_conv *c, float *plain, float *packed, int unpack);
 // gradient; NS_WEIGHTS, and NS_WEIGHTS_ADD where it adds: a input, b output gradient, d weight
 // gradient; NS_TURN: weights a of forward to d of backward data; NS_RELAYOUT: gradient a of weights to d in the forward layout.
 enum { NS_FORWARD, NS_DATA, NS_WEIGHTS, NS_TURN, NS_RELAYOUT, NS_WEIGHTS_ADD };
+struct ns_ahead; // what to fetch meanwhile; may be NULL
 int ns_conv_adds(const struct ns_conv *c);
-int ns_conv_exec(struct ns_conv *c, int which, int thread, void *a, void *b, void *d, void *scratch);
+int ns_conv_exec(struct ns_conv *c, int which, int thread, void *a, void *b, void *d, void *scratch, struct ns_ahead *ahead);
 // y = act(conv(x, w) + bias), with + y where the shape says sum; bias may be NULL where it says none.
-int ns_conv_fused(struct ns_conv *c, int thread, void *x, void *w, void *bias, void *y, void *scratch);
+int ns_conv_fused(struct ns_conv *c, int thread, void *x, void *w, void *bias, void *y, void *scratch, struct ns_ahead *ahead);
 void ns_version(int *major, int *minor, int *patch, int *isa);
 const char *ns_status(int status);
 
@@ -217,6 +219,9 @@ void ns_update(float *p, const float *g, float *m1, float *m2, float *ema, int64
 double ns_norm2(const float *g, int64_t n);
 void ns_ema(float *ema, const float *v, int64_t n, double decay);
 void ns_swap(float *a, float *b, int64_t n);
+
+// Bytes of the second-level cache that what comes next may take; 0 where its size is not known.
+int64_t ns_fetch_room(void);
 
 // The kernels of a block size, 8 or 16.
 const struct ns_kernels *ns_kernels_for(int block);

@@ -38,6 +38,30 @@ typedef struct ns_kernels {
 // Sixteen lanes are for processors with AVX-512 alone.
 extern const ns_kernels ns_kernels8, ns_kernels16;
 
+// What the next chunk reads and writes, in the order in which it does. Convolutions fetch it into the second-level cache, a line
+// at a time: they have little to do with memory, and the rest of a step waits for it.
+typedef struct {
+	const char *at;
+	int64_t bytes;
+} ns_range;
+enum { NS_RANGES = 32 };
+typedef struct ns_ahead {
+	ns_range ranges[NS_RANGES];
+	int count, now; // ranges there are, and the one that is being fetched
+} ns_ahead;
+
+// Where to begin with so many fetches, and how far each goes on: 0 where nothing is left, to what is in the cache anyway.
+static inline const char *ns_fetch(ns_ahead *a, int64_t fetches, int bytes, const void *cached, int *step) {
+	*step = 0;
+	if (!a || a->now == a->count) return cached;
+	ns_range *r = &a->ranges[a->now];
+	const char *at = r->at;
+	*step = bytes;
+	r->at += fetches * bytes, r->bytes -= fetches * bytes;
+	if (r->bytes <= 0) a->now++;
+	return at;
+}
+
 // A tile of tile.h: vectors of outputs by positions in so many images; of the weight gradient,
 // vectors of the outputs' gradient by input channels.
 typedef struct {
@@ -48,16 +72,16 @@ typedef struct {
 typedef struct {
 	int lanes;
 	ns_tile (*choice)(const ns_shape *s, int which);
-	void (*product)(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y);
-	void (*weights)(const ns_shape *s, ns_tile t, const float *x, const float *d, float *w, int add);
+	void (*product)(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y, ns_ahead *ahead);
+	void (*weights)(const ns_shape *s, ns_tile t, const float *x, const float *d, float *w, int add, ns_ahead *ahead);
 } ns_tiles;
 extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // a block of 8 to a vector, a block of 8 twice, a block of 16
 
-// Convolutions by tiles; which as in ns_conv_exec, t the choice for it. What a shape with fuse has forward to add and apply, tiles do; bias may be NULL.
+// Convolutions by tiles; which as in ns_conv_exec, t the choice for it. What a shape with fuse has forward to add and apply, tiles do; bias may be NULL, and ahead, too.
 int ns_tile_any(const ns_shape *s); // whether a shape has no tiles of its own, but those of any kernel and stride
 ns_tile ns_tile_choice(const ns_shape *s, int which);
 int64_t ns_tile_weights(const ns_shape *s, int which); // floats
 int64_t ns_tile_scratch(const ns_shape *s);            // bytes
 void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack);
-void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch);
+void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch, ns_ahead *ahead);
 #endif

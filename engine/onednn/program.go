@@ -357,6 +357,7 @@ func (p *program) emit(s *scheduler) error {
 		p.c.steps, p.c.evaluate = C.int32_t(s.steps), C.int32_t(s.steps)
 	}
 	p.c.nloops, p.c.batch, p.c.threads = C.int32_t(len(loops)), C.int32_t(p.opt.Batch), C.int32_t(threads)
+	p.c.fetch = C.ns_fetch_room()
 	p.c.arena, p.c.scratch, p.c.acc = (*C.float)(p.arena.p), (*C.float)(p.scratch.p), (*C.double)(p.sums.p)
 	p.c.scratch_stride, p.c.acc_stride = C.int64_t(scratchStride), C.int64_t(accStride)
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #endif
@@ -23,6 +24,7 @@ typedef struct {
 	int thread;
 	float *scratch;
 	double *acc;
+	ns_ahead ahead;
 } worker;
 
 static float *at(const worker *w, ns_ref r, int img) {
@@ -96,14 +98,14 @@ static int run_op(worker *w, const ns_op *o, int img, int n, int first) {
 	case NS_UNFOLD: k->unfold(o, q.g1, y, n); return 0;
 	case NS_SOFTMAX_F: k->softmax_f(o, ar, x, y, n); return 0;
 	case NS_SOFTMAX_B: k->softmax_b(o, ar, r, q.g1, y, n); return 0;
-	case NS_CONV_F: return ns_conv_exec(o->conv, NS_FORWARD, w->thread, x.p, ar + o->weight, y.p, opscratch);
-	case NS_CONV_E: return ns_conv_fused(o->conv, w->thread, x.p, ar + o->weight, o->t < 0 ? NULL : ar + o->t, y.p, opscratch);
-	case NS_CONV_D: return ns_conv_exec(o->conv, NS_DATA, w->thread, x.p, ar + o->weight, y.p, opscratch);
+	case NS_CONV_F: return ns_conv_exec(o->conv, NS_FORWARD, w->thread, x.p, ar + o->weight, y.p, opscratch, &w->ahead);
+	case NS_CONV_E: return ns_conv_fused(o->conv, w->thread, x.p, ar + o->weight, o->t < 0 ? NULL : ar + o->t, y.p, opscratch, &w->ahead);
+	case NS_CONV_D: return ns_conv_exec(o->conv, NS_DATA, w->thread, x.p, ar + o->weight, y.p, opscratch, &w->ahead);
 	case NS_CONV_W: {
 		float *dw = ar + o->dw + w->thread * o->dw_stride;
-		if (first || ns_conv_adds(o->conv)) return ns_conv_exec(o->conv, first ? NS_WEIGHTS : NS_WEIGHTS_ADD, w->thread, x.p, r.p, dw, opscratch);
+		if (first || ns_conv_adds(o->conv)) return ns_conv_exec(o->conv, first ? NS_WEIGHTS : NS_WEIGHTS_ADD, w->thread, x.p, r.p, dw, opscratch, &w->ahead);
 		float *tmp = w->scratch + o->of.conv_w.next;
-		int s = ns_conv_exec(o->conv, NS_WEIGHTS, w->thread, x.p, r.p, tmp, opscratch);
+		int s = ns_conv_exec(o->conv, NS_WEIGHTS, w->thread, x.p, r.p, tmp, opscratch, &w->ahead);
 		for (int64_t i = 0; i < o->of.conv_w.size; i += 8) store(dw + i, load(dw + i) + load(tmp + i));
 		return s;
 	}
@@ -180,7 +182,7 @@ static int fin_dw(worker *w, const ns_op *o, int threads) {
 	for (int t = 1; t < threads; t++)
 		for (int64_t i = 0; i < d.size; i += 8) store(dw + i, load(dw + i) + load(dw + t * o->dw_stride + i));
 	if (d.relayout) { // another layout than the forward one
-		int s = ns_conv_exec(o->conv, NS_RELAYOUT, w->thread, dw, 0, g, 0);
+		int s = ns_conv_exec(o->conv, NS_RELAYOUT, w->thread, dw, 0, g, 0, NULL);
 		if (s) return s;
 	} else if (dw != g) {
 		memcpy(g, dw, d.size * sizeof *g);
@@ -195,7 +197,7 @@ static int run_once(worker *w, const ns_op *o, int threads) {
 	case NS_FIN_STATS: fin_stats(w->p, w->a, o, threads); return 0;
 	case NS_FIN_GRAD: fin_grad(w->p, o, threads); return 0;
 	case NS_FIN_DW: return fin_dw(w, o, threads);
-	case NS_REORDER_D: return ns_conv_exec(o->conv, NS_TURN, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->of.reorder.to, 0);
+	case NS_REORDER_D: return ns_conv_exec(o->conv, NS_TURN, w->thread, w->p->arena + o->weight, 0, w->p->arena + o->of.reorder.to, 0, NULL);
 	}
 	return dnnl_invalid_arguments;
 }
@@ -263,6 +265,51 @@ static double spend(double *spent, double t0) {
 	return t;
 }
 
+// A thread's chunk of a loop, the number c of those it does: every other loop goes backwards, and so begins with what the one before
+// left in the caches.
+typedef struct {
+	int64_t lo, hi;
+	int back;
+} chunks;
+
+static chunks chunks_of(const ns_program *p, int from, int l, int thread, int threads) {
+	int64_t n = p->batch / p->loops[l].chunk;
+	return (chunks){n * thread / threads, n * (thread + 1) / threads, (l - from) % 2};
+}
+
+static int64_t image_of(const ns_loop *loop, chunks of, int64_t c) { return (of.back ? of.hi - 1 - c : of.lo + c) * loop->chunk; }
+
+// A third: the chunk at hand takes as much, and what its ops hand each other.
+int64_t ns_fetch_room(void) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+	long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+	return bytes > 0 ? bytes / 3 : 0;
+#else
+	return 0;
+#endif
+}
+
+// Lists what a chunk reads and writes for the convolutions before it to fetch, as much as leaves the second-level cache to them.
+static void look_ahead(worker *w, const ns_loop *loop, int64_t img) {
+	ns_ahead *a = &w->ahead;
+	int64_t room = w->p->fetch;
+	a->count = a->now = 0;
+	for (int i = loop->body; i < loop->post; i++) {
+		const ns_op *o = &w->p->ops[i];
+		const ns_ref refs[] = {o->x, o->r, o->r2, o->g1, o->g2, o->g3, o->h, o->y};
+		for (int k = 0; k < (int)(sizeof refs / sizeof *refs) && room > 0 && a->count < NS_RANGES; k++) {
+			if (refs[k].stride <= 0) continue;
+			const char *from = (const char *)at(w, refs[k], img);
+			int64_t bytes = refs[k].stride * loop->chunk * sizeof(float);
+			int listed = 0;
+			for (int j = 0; j < a->count; j++) listed |= a->ranges[j].at == from;
+			if (listed) continue;
+			a->ranges[a->count++] = (ns_range){from, bytes < room ? bytes : room};
+			room -= bytes;
+		}
+	}
+}
+
 static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 	worker w = {p, a, thread, p->scratch + thread * p->scratch_stride, p->acc + thread * p->acc_stride};
 	w.acc[0] = 0; // the loss
@@ -280,14 +327,18 @@ static void run_thread(ns_program *p, ns_run_args *a, int thread, int threads) {
 				}
 			if (threads > 1) meet(p->pool);
 		}
-		int64_t chunks = p->batch / loop->chunk, lo = chunks * thread / threads, hi = chunks * (thread + 1) / threads;
-		// Every other loop goes backwards: it begins with what the one before left in the caches.
-		for (int64_t c = lo; c < hi; c++)
+		const chunks all = chunks_of(p, from, l, thread, threads);
+		for (int64_t c = 0; c < all.hi - all.lo; c++) {
+			const int64_t img = image_of(loop, all, c);
+			w.ahead.count = w.ahead.now = 0;
+			if (c + 1 < all.hi - all.lo) look_ahead(&w, loop, image_of(loop, all, c + 1));
+			else if (l + 1 < to) look_ahead(&w, loop + 1, image_of(loop + 1, chunks_of(p, from, l + 1, thread, threads), 0));
 			for (int i = loop->body; i < loop->post; i++) {
-				int s = run_op(&w, &p->ops[i], ((l - from) % 2 ? lo + hi - 1 - c : c) * loop->chunk, loop->chunk, c == lo);
+				int s = run_op(&w, &p->ops[i], img, loop->chunk, c == 0);
 				if (s) fail(p, a, &p->ops[i], s);
 				if (spent) t0 = spend(&spent[i], t0);
 			}
+		}
 		if (threads > 1) meet(p->pool);
 		if (loop->post < loop->end) {
 			if (thread == 0)

@@ -15,6 +15,8 @@ typedef struct {
 	int y0, ih, k0, k1; // depthwise: the first output's row, rows of inputs, rows of the kernel
 	int64_t x_step, w_step; // DENSE1: from one output to the next, from one step over the inputs to the next
 	int taps, stride; // OWN_ANY
+	const char *ahead; // what to fetch at each position, and how far to go on
+	int fetch;
 } tile_sums;
 
 // To what is there, or in its place: a sum, or the one of two images.
@@ -38,6 +40,7 @@ INLINE vf gradient_at(const tile_sums *s, const float *d, int alone, int form) {
 // DENSE1: rows follow each other, ow is the length of all.
 INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) {
 	const int taps = TAPS(form);
+	const char *ahead = s->ahead;
 	vf acc[28];
 #pragma GCC unroll 28
 	for (int r = 0; r < D * X * taps; r++) acc[r] = splat(0);
@@ -54,6 +57,7 @@ INLINE void tile_gradient(const tile_sums *s, int D, int X, int form, int mode) 
 				for (int v = 0; v < D; v++) before[v] = splat(0), here[v] = gradient_at(s, d + v * s->d_next, alone, form);
 #pragma GCC unroll 2
 			for (int c = 0; c < s->ow; c++) {
+				FETCH(s, ahead);
 				if (form == DENSE1) {
 #pragma GCC unroll 4
 					for (int v = 0; v < D; v++) here[v] = gradient_at(s, d + v * s->d_next, alone, form);
@@ -130,6 +134,7 @@ INLINE void own_any_gradient(const tile_sums *s) {
 INLINE void own_gradient(const tile_sums *s, int R, int form, int mode) {
 	const int taps = TAPS(form), pad = taps / 2, stride = mode == ROW2 ? 2 : 1;
 	const int first = stride == 1 ? -pad : -(pad / 2), last = stride == 1 ? pad : (pad + 1) / 2;
+	const char *ahead = s->ahead;
 	vf acc[25];
 #pragma GCC unroll 25
 	for (int r = 0; r < R * taps; r++) acc[r] = splat(0);
@@ -147,6 +152,7 @@ INLINE void own_gradient(const tile_sums *s, int R, int form, int mode) {
 #pragma GCC unroll 7
 			for (int r = first; r < last; r++) near[r - first] = r < 0 ? splat(0) : GRADIENT(r);
 			for (int c = 0; c * stride < s->iw; c++, x += stride * BLOCK) {
+				FETCH(s, ahead);
 				near[last - first] = GRADIENT(c + last);
 #pragma GCC unroll 5
 				for (int k = 0; k < R; k++) {
@@ -257,7 +263,7 @@ static tile_pass sums_of(tile_pass p) {
 	return p;
 }
 
-static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, const float *dy, float *w, int add) {
+static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, const float *dy, float *w, int add, ns_ahead *ahead) {
 	const tile_pass p = pass_of(s, 0), q = sums_of(p);
 	const int pad = p.taps / 2, stride = p.stride, in = p.blocks, out = p.vectors;
 	const int most = chosen.vectors, steps = in * p.inputs;
@@ -302,6 +308,7 @@ static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, cons
 									if (!OWN(p.form)) a.x += (int64_t)(y0 * stride + k - pad) * p.iw * BLOCK + c * BLOCK;
 									if (p.form == DENSE_ANY) a.x += (x0 * stride + j - pad) * BLOCK;
 									a.w = w + (g * p.vectors + v) * vector + k * row + i * input + j * p.lanes;
+									a.ahead = ns_fetch(ahead, (int64_t)(a.images + p.together - 1) / p.together * a.rows * a.ow, LINE / 2, a.d, &a.fetch);
 									t->run(&a);
 								}
 							}

@@ -97,16 +97,16 @@ int64_t ns_tile_scratch(const ns_shape *s) {
 	return s->kernel > 1 || s->width || s->stride == 1 ? 0 : (int64_t)s->n * s->ic * s->oh * s->ow * sizeof(float);
 }
 
-void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch) {
+void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch, ns_ahead *ahead) {
 	const ns_tiles *k = tiles_of(s);
 	const int picked = s->kernel == 1 && !s->width && s->stride > 1 && which != NS_TURN;
 	float *x = picked ? scratch : src;
 	if (picked && which != NS_DATA) pick_positions(s, src, x, 0);
 	switch (which) {
-	case NS_FORWARD: k->product(s, t, 0, x, w, bias, dst); break;
-	case NS_DATA: k->product(s, t, 1, dst, w, NULL, x); break;
-	case NS_WEIGHTS: k->weights(s, t, x, dst, w, 0); break;
-	case NS_WEIGHTS_ADD: k->weights(s, t, x, dst, w, 1); break;
+	case NS_FORWARD: k->product(s, t, 0, x, w, bias, dst, ahead); break;
+	case NS_DATA: k->product(s, t, 1, dst, w, NULL, x, ahead); break;
+	case NS_WEIGHTS: k->weights(s, t, x, dst, w, 0, ahead); break;
+	case NS_WEIGHTS_ADD: k->weights(s, t, x, dst, w, 1, ahead); break;
 	case NS_TURN: turn(s, w, dst); break;
 	}
 	if (picked && which == NS_DATA) pick_positions(s, src, x, 1);

@@ -73,7 +73,14 @@ typedef struct {
 	// from one output to the next. Taps that any output has are first to last, those that all have inner to outer.
 	int taps, at, iw, apart, first, last, inner, outer;
 	int64_t w_tap;
+	const char *ahead; // what to fetch at each step over the inputs, and how far to go on
+	int fetch;
 } tile_part;
+
+// Fetches the next of what comes after this convolution. Between multiply-adds it costs nothing; many of them in a row would hold
+// up the loads of the next tile.
+#define FETCH(s, ahead) (__builtin_prefetch(ahead, 0, 2), (ahead) += (s)->fetch)
+enum { LINE = 64 };
 
 // For every lane the one that has input i of its group.
 INLINE vi place_of(int width, int i) {
@@ -191,19 +198,29 @@ INLINE void tile(const tile_part *s, int W, int Q, int M, int form, int mode) {
 #pragma GCC unroll 28
 			for (int r = 0; r < Q * M; r++) acc[v * Q * M + r] += bias;
 		}
+	const char *ahead = s->ahead;
 	for (int k = s->k0; k < s->k1; k++) {
 		const float *w = s->w + k * s->w_row;
 		for (int b = 0; b < s->blocks; b++) {
 			const float *x = s->x + k * s->x_row + b * s->x_block;
 			if (ANY(form))
-				for (int i = 0; i < s->width; i++, w += s->taps * (DENSE(form) ? LANES : BLOCK)) any_input(s, acc, x + i * HALVES, w, W, M, form);
+				for (int i = 0; i < s->width; i++, w += s->taps * (DENSE(form) ? LANES : BLOCK)) {
+					FETCH(s, ahead);
+					any_input(s, acc, x + i * HALVES, w, W, M, form);
+				}
 			else if (DENSE(form))
 #pragma GCC unroll 4
-				for (int i = 0; i < STEPS_OF_BLOCK; i++, w += TAPS(form) * LANES) tile_input(s, acc, x + i * HALVES, w, (vi){}, W, Q, M, form, mode);
-			else if (OWN(form)) tile_input(s, acc, x, w, (vi){}, W, Q, M, form, mode);
-			else
+				for (int i = 0; i < STEPS_OF_BLOCK; i++, w += TAPS(form) * LANES) {
+					FETCH(s, ahead);
+					tile_input(s, acc, x + i * HALVES, w, (vi){}, W, Q, M, form, mode);
+				}
+			else if (OWN(form)) {
+				FETCH(s, ahead);
+				tile_input(s, acc, x, w, (vi){}, W, Q, M, form, mode);
+			} else
 				for (int i = 0; i < s->width; i++, w += TAPS(form) * BLOCK) {
 					RELOAD(x);
+					FETCH(s, ahead);
 					tile_input(s, acc, x, w, s->places[i], W, Q, M, form, mode);
 				}
 		}
@@ -370,8 +387,15 @@ static __attribute__((noinline)) void activate(const tile_part *s, int W, int Q,
 			}
 }
 
+// One tile, and what follows it.
+static void tile_one(tile_part *s, const tile_pass *p, int w, int q, int m, ns_ahead *ahead) {
+	s->ahead = ns_fetch(ahead, (int64_t)(s->k1 - s->k0) * s->blocks * p->inputs, LINE, s->w, &s->fetch);
+	tiles[p->form][p->mode][w][q][m](s);
+	if (s->act > NS_RELU) activate(s, w, q, m);
+}
+
 // The rows of outputs of q images by tiles of w vectors.
-static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
+static void tile_rows(tile_part s, const tile_pass *p, int w, int q, ns_ahead *ahead) {
 	const float *x = s.x, *weights = s.w;
 	float *y = s.y;
 	const int mode = p->mode, taps = p->taps, pad = taps / 2, most = most_positions(p->form, mode, w, q);
@@ -388,8 +412,7 @@ static void tile_rows(tile_part s, const tile_pass *p, int w, int q) {
 			m = next_part(of, mode, most, p->ow - at);
 			const int in = mode == ROW2 ? 2 * at : mode == ROW2_BACK ? at / 2 : at;
 			s.left = in, s.right = p->iw - 1 - (mode == ROW1 ? at + m - 1 : mode == ROW2 ? 2 * (at + m - 1) : (at + m - 1) / 2);
-			of[m](&s);
-			if (s.act > NS_RELU) activate(&s, w, q, m);
+			tile_one(&s, p, w, q, m, ahead);
 			s.x = x + row * s.x_row + (mode == ROW2 ? 2 * (at + m) : mode == ROW2_BACK ? (at + m) / 2 : at + m) * BLOCK;
 			s.y += m * BLOCK;
 		}
@@ -406,7 +429,7 @@ static int first_input(const tile_pass *p, int o) {
 }
 
 // As tile_rows, of any kernel and stride. Of backward data go outputs together that are a stride apart: they have taps in common.
-static void any_rows(tile_part s, const tile_pass *p, int w) {
+static void any_rows(tile_part s, const tile_pass *p, int w, ns_ahead *ahead) {
 	const float *x = s.x, *weights = s.w;
 	float *y = s.y;
 	const int most = most_positions(p->form, ROW1, w, 1), apart = p->back ? p->stride : 1;
@@ -427,8 +450,7 @@ static void any_rows(tile_part s, const tile_pass *p, int w) {
 				s.first = end < 0 ? -end : 0, s.last = p->iw - s.at < taps ? p->iw - s.at : taps;
 				s.inner = s.at < 0 ? -s.at : 0, s.outer = p->iw - end < taps ? p->iw - end : taps;
 				s.x = x + above * s.x_row + s.at * BLOCK, s.y = y + ((int64_t)oy * p->ow + ox) * BLOCK;
-				of[m](&s);
-				if (s.act > NS_RELU) activate(&s, w, 1, m);
+				tile_one(&s, p, w, 1, m, ahead);
 			}
 		}
 	}
@@ -440,7 +462,7 @@ static void any_rows(tile_part s, const tile_pass *p, int w) {
 
 // Forward, or backward data. x, y: what is read and written; w: [groups][vectors][rows][inputs][taps][lanes];
 // bias: of the outputs, or NULL.
-static void tile_product(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y) {
+static void tile_product(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y, ns_ahead *ahead) {
 	const tile_pass p = pass_of(s, data);
 	const int64_t in_image = p.groups * p.blocks * p.in_map, out_image = p.groups * p.vectors * p.out_map;
 	const int64_t input = (int64_t)p.taps * p.lanes, row = p.blocks * p.inputs * input, vector = row * p.taps;
@@ -465,8 +487,8 @@ static void tile_product(const ns_shape *s, ns_tile t, int data, const float *x,
 					if (p.together == 2) a.x_apart = n + 1 < s->n ? in_image : 0, a.y_apart = n + 1 < s->n ? out_image : 0;
 					a.x = x + n * in_image + (int64_t)(g * p.blocks + b) * p.in_map;
 					a.y = y + n * out_image + (int64_t)(g * p.vectors + v) * p.out_map;
-					if (ANY(p.form)) any_rows(a, &p, m);
-					else tile_rows(a, &p, m, q);
+					if (ANY(p.form)) any_rows(a, &p, m, ahead);
+					else tile_rows(a, &p, m, q, ahead);
 				}
 			}
 		}
