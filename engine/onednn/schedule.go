@@ -234,13 +234,13 @@ func (s *scheduler) activate(o *op, e *expr) {
 }
 
 // chunkBudget bounds the floats of one image's tensors in a loop times the
-// chunk: about a third of the second-level cache of the machines at hand, so
-// that what one kernel writes the next one finds there.
-const chunkBudget = 96 << 10
+// chunk: an eighth of a second-level cache of a MiB, so that what one kernel writes the next one finds there,
+// beside what the chunk reads and writes in memory and the same of the next one, which is fetched meanwhile.
+const chunkBudget = 32 << 10
 
 // minPositions keeps weight-heavy layers from running on so few positions that reading
 // the weights costs more than using them.
-const minPositions = 392
+const minPositions = 98
 
 // chooseChunk picks how many images go through a root's loop at a time. It
 // depends on shapes alone: the same network gives the same bits on every

@@ -263,6 +263,9 @@ static tile_pass sums_of(tile_pass p) {
 	return p;
 }
 
+// Of so many the least parts of nearly the same size with at most so many each.
+static int even_part(int all, int most) { return (all + (all + most - 1) / most - 1) / ((all + most - 1) / most); }
+
 static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, const float *dy, float *w, int add, ns_ahead *ahead) {
 	const tile_pass p = pass_of(s, 0), q = sums_of(p);
 	const int pad = p.taps / 2, stride = p.stride, in = p.blocks, out = p.vectors;
@@ -274,9 +277,10 @@ static void tile_weights(const ns_shape *s, ns_tile chosen, const float *x, cons
 		.x_step = stride * BLOCK, .w_step = input, .taps = p.taps, .stride = stride};
 	if (p.form == DENSE_ANY) a.x_row *= stride;
 	// A piece is some images, or some rows of one (or two), or some positions of a single row.
-	const int area = p.oh * p.ow, rows = p.oh == 1 || p.ow >= POSITIONS ? 1 : area <= POSITIONS ? p.oh : POSITIONS / p.ow;
+	const int area = p.oh * p.ow, at_most = p.oh == 1 || p.ow >= POSITIONS ? 1 : area <= POSITIONS ? p.oh : POSITIONS / p.ow;
+	const int rows = even_part(p.oh, at_most);
 	const int images = area >= POSITIONS ? p.together : (POSITIONS / area + p.together - 1) / p.together * p.together;
-	const int columns = p.form == DENSE1 && p.ow > POSITIONS ? POSITIONS : p.ow;
+	const int columns = even_part(p.ow, p.form == DENSE1 && p.ow > POSITIONS ? POSITIONS : p.ow);
 	for (int n = 0; n < s->n; n += images)
 		for (int y = 0; y < p.oh; y += rows)
 			for (int c = 0; c < p.ow; c += columns) {
