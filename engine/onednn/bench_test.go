@@ -39,6 +39,10 @@ func BenchmarkConvolutions(b *testing.B) {
 		{in: 144, out: 144, h: 14, w: 14, kernel: 5, groups: 144},
 		{in: 144, out: 144, h: 14, w: 14, kernel: 5, stride: 2, groups: 144},
 		{in: 72, out: 72, h: 14, w: 14, kernel: 7, groups: 72},
+		{in: 1, out: 16, h: 28, w: 28, kernel: 3, planes: true},
+		{in: 3, out: 24, h: 32, w: 32, kernel: 3, planes: true},
+		{in: 3, out: 32, h: 96, w: 96, kernel: 3, stride: 2, planes: true},
+		{in: 3, out: 64, h: 224, w: 224, kernel: 7, stride: 2, planes: true},
 	} {
 		c.stride, c.groups = max(1, c.stride), max(1, c.groups)
 		area := c.h * c.w / c.stride / c.stride
@@ -46,7 +50,7 @@ func BenchmarkConvolutions(b *testing.B) {
 		c.batch = c.chunk
 		b.Run(fmt.Sprintf("%dx%d/%d-%d@%d/stride%d/groups%d", c.kernel, c.kernel, c.in, c.out, c.h, c.stride, c.groups), func(b *testing.B) {
 			block := 8
-			if width := c.in / c.groups; e.wide && c.in%16 == 0 && c.out%16 == 0 && (width%16 == 0 || width < 8) { // as blockOf has it
+			if width := c.in / c.groups; e.wide && (c.planes || c.in%16 == 0) && c.out%16 == 0 && (width%16 == 0 || width < 8) { // as blockOf has it
 				block = 16
 			}
 			h := c.schedule(b, e, block)

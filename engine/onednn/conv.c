@@ -140,11 +140,8 @@ fail:
 	if (attr) dnnl.primitive_attr_destroy(attr);
 }
 
-// What oneDNN does better than tiles, or alone: first convolutions, which read planes, and depthwise ones of a lone image on blocks of 8,
-// for which it has wide vectors.
-static int of_onednn(const ns_shape *s) {
-	return s->plain_src || (s->width == 1 && s->wide && s->block == 8 && s->n == 1);
-}
+// What oneDNN does better than tiles: depthwise convolutions of a lone image on blocks of 8, for which it has wide vectors.
+static int of_onednn(const ns_shape *s) { return s->width == 1 && s->wide && s->block == 8 && s->n == 1; }
 
 // Whether oneDNN has only reference code for a pass.
 static int scalar(const ns_conv_info *info) {
@@ -169,25 +166,19 @@ struct ns_conv *ns_conv_new(ns_engine *e, const ns_shape *s, ns_conv_info *info,
 		return c;
 	}
 	dnnl_dims_t src_dims = {s->n, s->ic, s->ih, s->iw}, dst_dims = {s->n, s->oc, s->oh, s->ow};
-	dnnl_dims_t w4 = {s->oc, s->ic, s->kernel, s->kernel};
 	dnnl_dims_t w5 = {s->groups, s->oc / s->groups, s->ic / s->groups, s->kernel, s->kernel};
 	dnnl_dims_t strides = {s->stride, s->stride};
 	int pad = (s->kernel - 1) / 2;
 	dnnl_dims_t lo = {pad, pad}, hi = {(s->oh - 1) * s->stride + s->kernel - s->ih - pad, (s->ow - 1) * s->stride + s->kernel - s->iw - pad};
 	dnnl_format_tag_t blocked = s->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
 	dnnl_memory_desc_t src, dst, w;
-	TRY("source layout", dnnl.memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, s->plain_src ? dnnl_nchw : blocked));
+	TRY("source layout", dnnl.memory_desc_init_by_tag(&src, 4, src_dims, dnnl_f32, blocked));
 	TRY("destination layout", dnnl.memory_desc_init_by_tag(&dst, 4, dst_dims, dnnl_f32, blocked));
-	if (s->groups > 1) {
-		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 5, w5, dnnl_f32, dnnl_format_tag_any));
-		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 5, w5, dnnl_f32, dnnl_goihw));
-	} else {
-		TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 4, w4, dnnl_f32, dnnl_format_tag_any));
-		TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 4, w4, dnnl_f32, dnnl_oihw));
-	}
+	TRY("weights layout", dnnl.memory_desc_init_by_tag(&w, 5, w5, dnnl_f32, dnnl_format_tag_any));
+	TRY("weights layout", dnnl.memory_desc_init_by_tag(&c->plain, 5, w5, dnnl_f32, dnnl_goihw));
 	describe(c, &src, &w, &dst, strides, lo, hi, info, what, status);
 	if (*status) goto fail;
-	if (scalar(info) && !s->plain_src) {
+	if (scalar(info)) {
 		describe_tiles(c, wanted, info);
 		ns_teams(before);
 		return c;

@@ -22,23 +22,16 @@ func TestFailureToMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	seen := 0
-	for shape, q := range p.shapes {
-		if q.info.adds != 0 {
-			continue // kernels of ours
-		}
-		seen++
-		_, rest, _ := strings.Cut(shapeString(shape), "x")
-		want := "convolution -1x" + rest
-		shape.n = -1
+	for shape := range p.shapes {
+		// A depthwise one of a lone image in blocks of 8 where there is AVX-512 is oneDNN's.
+		shape.n, shape.width, shape.wide, shape.block, shape.plain_src = 1, 1, 1, 8, 0
+		shape.groups, shape.ic, shape.oc, shape.ih = 8, 8, 8, -1
 		_, err := p.makePrims(shape)
 		var e *Error
-		if !errors.As(err, &e) || e.Primitive != "source layout" || e.Shape != want || e.Status != "invalid arguments" {
-			t.Errorf("error %v; want source layout of %s", err, want)
+		if !errors.As(err, &e) || e.Primitive != "source layout" || !strings.HasPrefix(e.Shape, "convolution 1x8x-1x") || e.Status != "invalid arguments" {
+			t.Errorf("error %v; want source layout of %s", err, shapeString(shape))
 		}
-	}
-	if seen == 0 {
-		t.Error("nothing of oneDNN in the network")
+		break
 	}
 }
 

@@ -77,6 +77,31 @@ func TestWeightMap(t *testing.T) {
 	}
 }
 
+// packed sets a weight and gets it back.
+func (h *handmade) packed(t *testing.T, param graph.Param, what string) {
+	t.Helper()
+	want := make([]float32, param.Size())
+	for i := range want {
+		want[i] = float32(i + 1)
+	}
+	got := make([]float32, len(want))
+	if err := h.Set(engine.Params, param.Name, want); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Get(engine.Params, param.Name, got); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: weights come back changed", what)
+	}
+	if n := nonzero(h.area(h.params)); n != len(want) {
+		t.Errorf("%s: %d weights are %d in the engine", what, len(want), n)
+	}
+	if err := h.touched(); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
 // Weights of groups of every width come back as they went in, and what pads them is zero.
 func TestPackedWeights(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
@@ -98,28 +123,7 @@ func TestPackedWeights(t *testing.T) {
 				if err := h.emit(h.scheduler); err != nil {
 					t.Fatal(err)
 				}
-				want := make([]float32, g.Params[1].Size())
-				for i := range want {
-					want[i] = float32(i + 1)
-				}
-				got := make([]float32, len(want))
-				name := g.Params[1].Name
-				if err := h.Set(engine.Params, name, want); err != nil {
-					t.Fatal(err)
-				}
-				if err := h.Get(engine.Params, name, got); err != nil {
-					t.Fatal(err)
-				}
-				what := fmt.Sprintf("%d groups of %d, kernel %d", groups, width, k)
-				if !slices.Equal(got, want) {
-					t.Errorf("%s: weights come back changed", what)
-				}
-				if n := nonzero(h.area(h.params)); n != len(want) {
-					t.Errorf("%s: %d weights are %d in the engine", what, len(want), n)
-				}
-				if err := h.touched(); err != nil {
-					t.Errorf("%s: %v", what, err)
-				}
+				h.packed(t, g.Params[1], fmt.Sprintf("%d groups of %d, kernel %d", groups, width, k))
 				h.Close()
 			}
 		}

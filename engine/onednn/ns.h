@@ -173,7 +173,7 @@ int ns_run(ns_program *p, ns_run_args *a);
 typedef struct {
 	int32_t n, groups, ic, oc, ih, iw, oh, ow, kernel, stride; // padded channels
 	int32_t block;
-	int32_t plain_src;  // the input is nchw: a stem
+	int32_t plain_src;  // the input is planes, [N][C][H][W]: a first convolution
 	int32_t width;      // of the groups, where lanes have inputs of their own: see groupWidth; else 0
 	int32_t wide;       // AVX-512 may be used
 	int32_t backward;   // 0: forward only; 1: weights; 2: weights and data

@@ -74,6 +74,10 @@ typedef struct {
 	ns_tile (*choice)(const ns_shape *s, int which);
 	void (*product)(const ns_shape *s, ns_tile t, int data, const float *x, const float *w, const float *bias, float *y, ns_ahead *ahead);
 	void (*weights)(const ns_shape *s, ns_tile t, const float *x, const float *d, float *w, int add, ns_ahead *ahead);
+	// Those of first convolutions.
+	ns_tile (*planes_choice)(const ns_shape *s, int which);
+	void (*planes)(const ns_shape *s, ns_tile t, const float *x, const float *w, const float *bias, float *y, float *scratch, ns_ahead *ahead);
+	void (*planes_weights)(const ns_shape *s, ns_tile t, const float *x, const float *d, float *w, int add, float *scratch, ns_ahead *ahead);
 } ns_tiles;
 extern const ns_tiles ns_tiles8, ns_tiles8x2, ns_tiles16; // a block of 8 to a vector, a block of 8 twice, a block of 16
 
@@ -82,6 +86,12 @@ int ns_tile_any(const ns_shape *s); // whether a shape has no tiles of its own, 
 ns_tile ns_tile_choice(const ns_shape *s, int which);
 int64_t ns_tile_weights(const ns_shape *s, int which); // floats
 int64_t ns_tile_scratch(const ns_shape *s);            // bytes
+// What a first convolution does at a time: so many rows of outputs; and the rows that they read, with zeros around them, of such a width.
+typedef struct {
+	int outputs, rows, width;
+} ns_band;
+enum { NS_PLANES_M = 14 }; // positions of the largest tile
+ns_band ns_plane_band(const ns_shape *s);
 void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack);
 void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch, ns_ahead *ahead);
 #endif

@@ -204,7 +204,7 @@ func (p *program) build() error {
 	s := &scheduler{lowering: l, p: p, softmaxes: map[int]*buffer{}}
 	if p.plainInput {
 		in := g.Input()
-		l.stored[0].buf.record = int64(plainChannels * in.H * in.W)
+		l.stored[0].buf.record = int64(in.C * in.H * in.W)
 		l.stored[0].buf.size = int64(ceil(int(l.stored[0].buf.record)*p.opt.Batch, 16))
 	}
 	for _, r := range l.roots {

@@ -11,21 +11,21 @@ int ns_tile_any(const ns_shape *s) {
 	return s->kernel == 1 ? s->width != 0 : !rows || s->stride > 2;
 }
 
-ns_tile ns_tile_choice(const ns_shape *s, int which) { return tiles_of(s)->choice(s, which); }
+ns_tile ns_tile_choice(const ns_shape *s, int which) { return s->plain_src ? tiles_of(s)->planes_choice(s, which) : tiles_of(s)->choice(s, which); }
 
-// The lanes of a vector that have weights of their own, how many of them each output has, outputs of a group in vectors, the inputs of
-// each, and the floats of one vector's weights for a row of the kernel. width: of groups that share a block, else 0.
+// The lanes of a vector that have weights of their own, how many of them each output has, and so its outputs; groups, inputs and outputs of
+// each, its vectors, and the floats of one vector's weights for a row of the kernel. width: of groups that share a block, else 0.
 typedef struct {
-	int lanes, each, groups, width, in, out, vectors;
+	int lanes, each, outputs, groups, width, in, out, vectors;
 	int64_t row;
 } layout;
 
 static layout layout_of(const ns_shape *s, int data) {
 	layout l = {.lanes = s->width ? s->block : tiles_of(s)->lanes, .width = s->width < s->block ? s->width : 0};
-	l.each = l.lanes / s->block;
+	l.each = s->plain_src ? 1 : l.lanes / s->block, l.outputs = l.lanes / l.each;
 	l.groups = s->width == 1 ? s->oc / s->block : s->groups;
 	l.in = l.width ? l.width : (data ? s->oc : s->ic) / l.groups, l.out = (data ? s->ic : s->oc) / l.groups;
-	l.vectors = (l.out + s->block - 1) / s->block, l.row = (int64_t)l.in * s->kernel * s->block;
+	l.vectors = (l.out + l.outputs - 1) / l.outputs, l.row = (int64_t)l.in * s->kernel * l.outputs;
 	return l;
 }
 
@@ -36,7 +36,7 @@ int64_t ns_tile_weights(const ns_shape *s, int which) {
 
 // Where a weight lies.
 static int64_t place(const ns_shape *s, const layout *l, int group, int out, int in, int row, int tap) {
-	return ((int64_t)(group * l->vectors + out / s->block) * s->kernel + row) * l->row + ((int64_t)in / l->each * s->kernel + tap) * l->lanes + out % s->block * l->each + in % l->each;
+	return ((int64_t)(group * l->vectors + out / l->outputs) * s->kernel + row) * l->row + ((int64_t)in / l->each * s->kernel + tap) * l->lanes + out % l->outputs * l->each + in % l->each;
 }
 
 void ns_tile_pack(const ns_shape *s, float *plain, float *packed, int unpack) {
@@ -93,12 +93,31 @@ static void pick_positions(const ns_shape *s, float *map, float *compact, int ba
 			}
 }
 
+// Rows of outputs, of which there are about so many at a time: they and what they read stay in the first-level cache.
+#define BAND_POSITIONS 192
+
+ns_band ns_plane_band(const ns_shape *s) {
+	const int some = BAND_POSITIONS / s->ow, outputs = some < 1 ? 1 : some < s->oh ? some : s->oh;
+	// The last tile of a row need not be full, and the last taps not there.
+	const int read = (s->ow + NS_PLANES_M) * s->stride + s->kernel + 1, there = (s->kernel - 1) / 2 + s->iw;
+	return (ns_band){outputs, (outputs - 1) * s->stride + s->kernel, read > there ? read : there};
+}
+
 int64_t ns_tile_scratch(const ns_shape *s) {
+	if (s->plain_src) {
+		const ns_band b = ns_plane_band(s);
+		return (int64_t)s->ic * b.rows * b.width * sizeof(float);
+	}
 	return s->kernel > 1 || s->width || s->stride == 1 ? 0 : (int64_t)s->n * s->ic * s->oh * s->ow * sizeof(float);
 }
 
 void ns_tile_exec(const ns_shape *s, ns_tile t, int which, float *src, float *w, const float *bias, float *dst, float *scratch, ns_ahead *ahead) {
 	const ns_tiles *k = tiles_of(s);
+	if (s->plain_src) {
+		if (which == NS_FORWARD) k->planes(s, t, src, w, bias, dst, scratch, ahead);
+		else k->planes_weights(s, t, src, dst, w, which == NS_WEIGHTS_ADD, scratch, ahead);
+		return;
+	}
 	const int picked = s->kernel == 1 && !s->width && s->stride > 1 && which != NS_TURN;
 	float *x = picked ? scratch : src;
 	if (picked && which != NS_DATA) pick_positions(s, src, x, 0);

@@ -5,7 +5,8 @@
 #define LANES 16
 #define BLOCK 16
 #include "sums.h"
-const ns_tiles ns_tiles16 = {LANES, tile_choice, tile_product, tile_weights};
+#include "planes.h"
+const ns_tiles ns_tiles16 = {LANES, tile_choice, tile_product, tile_weights, planes_choice, planes_product, planes_weights};
 #else
 const ns_tiles ns_tiles16;
 #endif

@@ -2,4 +2,5 @@
 #define LANES 8
 #define BLOCK 8
 #include "sums.h"
-const ns_tiles ns_tiles8 = {LANES, tile_choice, tile_product, tile_weights};
+#include "planes.h"
+const ns_tiles ns_tiles8 = {LANES, tile_choice, tile_product, tile_weights, planes_choice, planes_product, planes_weights};

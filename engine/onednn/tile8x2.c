@@ -6,7 +6,8 @@
 #define LANES 16
 #define BLOCK 8
 #include "sums.h"
-const ns_tiles ns_tiles8x2 = {LANES, tile_choice, tile_product, tile_weights};
+#include "planes.h"
+const ns_tiles ns_tiles8x2 = {LANES, tile_choice, tile_product, tile_weights, planes_choice, planes_product, planes_weights};
 #else
 const ns_tiles ns_tiles8x2;
 #endif

@@ -136,6 +136,8 @@ func (h *handmade) check(t *testing.T, what string, got *tensor, want values, to
 // convolution is a shape to run, and in groups of how many images.
 type convolution struct {
 	in, out, h, w, kernel, stride, groups, batch, chunk int
+
+	planes bool // it reads images as they come
 }
 
 // twin is the convolution of x, and the gradients of its input and weights that follow from dy.
@@ -175,23 +177,49 @@ func (c convolution) twin(x, w, dy values, oh, ow int) (y, dx, dw values) {
 type scheduled struct {
 	*handmade
 	g            *graph.Graph
-	x, y, dx, dy *tensor
+	x, y, dx, dy *tensor // dx: nil for images
 }
 
-func (c convolution) schedule(t testing.TB, e *Engine, block int) scheduled {
+// byHand is a program of one convolution, whose ops a test makes, and the node that it reads.
+func (c convolution) byHand(t testing.TB, e *Engine, block int, bias bool) (h *handmade, from int) {
 	t.Helper()
 	var rec graph.Recorder
-	// Behind a convolution that does not run: the lanes of images are given, those of its output are as the second one wants.
-	before := rec.Conv(graph.Name{Part: "before"}, rec.Input(c.in, c.h, c.w), graph.Conv{Out: c.in, Kernel: 1, Stride: 1, Groups: 1})
-	rec.Conv(graph.Name{Part: "conv"}, before, graph.Conv{Out: c.out, Kernel: c.kernel, Stride: c.stride, Groups: c.groups})
+	x := rec.Input(c.in, c.h, c.w)
+	if !c.planes {
+		// Behind a convolution that does not run: the lanes of images are given, those of its output are as the second one wants.
+		x, from = rec.Conv(graph.Name{Part: "before"}, x, graph.Conv{Out: c.in, Kernel: 1, Stride: 1, Groups: 1}), 1
+	}
+	rec.Conv(graph.Name{Part: "conv"}, x, graph.Conv{Out: c.out, Kernel: c.kernel, Stride: c.stride, Groups: c.groups, Bias: bias})
 	g, err := rec.Graph()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := byHand(e, g, block, c.batch)
-	s := scheduled{h, g, h.newTensor(1, "x"), h.newTensor(2, "y"), h.newTensor(1, "dx"), h.newTensor(2, "dy")}
-	k := &conv{node: 2, kind: h.kinds[2], root: &root{node: 1, grad: true, chunk: c.chunk}, raw: s.y, dz: s.dy.buf}
-	h.convs[2] = k
+	h = byHand(e, g, block, c.batch)
+	if c.planes {
+		h.plainInput, h.lanes[0] = true, naturalLanes(c.in, 1)
+	}
+	return h, from
+}
+
+// read is the tensor that the convolution reads: of images, planes.
+func (h *handmade) read(node int, kind string) *tensor {
+	t := h.newTensor(node, kind)
+	if h.plainInput {
+		t.block, t.blocks = 1, t.channels
+		t.buf = h.plan.perImage(kind, t.record())
+	}
+	return t
+}
+
+func (c convolution) schedule(t testing.TB, e *Engine, block int) scheduled {
+	t.Helper()
+	h, from := c.byHand(t, e, block, false)
+	s := scheduled{handmade: h, g: h.g, x: h.read(from, "x"), y: h.newTensor(from+1, "y"), dy: h.newTensor(from+1, "dy")}
+	if !c.planes {
+		s.dx = h.newTensor(from, "dx")
+	}
+	k := &conv{node: from + 1, kind: h.kinds[from+1], root: &root{node: from, grad: !c.planes, chunk: c.chunk}, raw: s.y, dz: s.dy.buf}
+	h.convs[from+1] = k
 	if err := h.makeWeights(h.lowering); err != nil {
 		t.Fatal(err)
 	}
@@ -209,13 +237,16 @@ func (c convolution) compare(t *testing.T, e *Engine, block int) (kernels []stri
 	g, x, y, dx, dy := h.g, h.x, h.y, h.dx, h.dy
 	r := rand.New(rand.NewPCG(uint64(c.in), uint64(c.h*c.w)))
 	oh, ow := y.h, y.w
-	name, weights := g.Params[1].Name, integers(r, g.Params[1].Size(), 3)
+	param := g.Params[len(g.Params)-1]
+	name, weights := param.Name, integers(r, param.Size(), 3)
 	in, gradient := integers(r, c.batch*c.in*c.h*c.w, 3), integers(r, c.batch*c.out*oh*ow, 3)
 	h.run(t, func() {
 		h.set(x, in)
 		h.set(dy, gradient)
 		h.set(y, nil)
-		h.set(dx, nil)
+		if dx != nil {
+			h.set(dx, nil)
+		}
 		w := make([]float32, len(weights))
 		for i := range w {
 			w[i] = float32(weights[i])
@@ -228,7 +259,9 @@ func (c convolution) compare(t *testing.T, e *Engine, block int) (kernels []stri
 	kernels = h.impls(h.weights[name])
 	what := fmt.Sprintf("%+v on %v", c, kernels)
 	h.check(t, what+": forward", y, wantY, 0)
-	h.check(t, what+": backward data", dx, wantDX, 0)
+	if dx != nil {
+		h.check(t, what+": backward data", dx, wantDX, 0)
+	}
 	dw := make([]float32, len(weights))
 	if err := h.Get(engine.Gradients, name, dw); err != nil {
 		t.Fatal(err)
@@ -353,6 +386,8 @@ func TestTiles(t *testing.T) {
 func TestTilesKeepBits(t *testing.T) {
 	vectors(t, func(t *testing.T, e *Engine, block int) {
 		for _, c := range []convolution{
+			{in: 3, out: 5 * block, h: 5, w: 29, kernel: 7, stride: 1, groups: 1, planes: true},
+			{in: 1, out: 4 * block, h: 9, w: 23, kernel: 3, stride: 2, groups: 1, planes: true},
 			{in: 5 * block, out: 4 * block, h: 3, w: 11, kernel: 1, stride: 1, groups: 1},
 			{in: 640, out: 4 * block, h: 1, w: 9, kernel: 1, stride: 2, groups: 1}, // weights in parts
 			{in: 8 * block, out: 8 * block, h: 4, w: 9, kernel: 3, stride: 1, groups: 2},
@@ -373,7 +408,8 @@ func TestTilesKeepBits(t *testing.T) {
 						}
 						return v
 					}
-					w := make([]float32, h.g.Params[1].Size())
+					param := h.g.Params[len(h.g.Params)-1]
+					w := make([]float32, param.Size())
 					for i := range w {
 						w[i] = float32(r.NormFloat64())
 					}
@@ -381,16 +417,21 @@ func TestTilesKeepBits(t *testing.T) {
 						h.set(h.x, reals(c.batch*c.in*c.h*c.w))
 						h.set(h.dy, reals(c.batch*c.out*h.y.area()))
 						h.set(h.y, nil)
-						h.set(h.dx, nil)
-						if err := h.Set(engine.Params, h.g.Params[1].Name, w); err != nil {
+						if h.dx != nil {
+							h.set(h.dx, nil)
+						}
+						if err := h.Set(engine.Params, param.Name, w); err != nil {
 							t.Fatal(err)
 						}
 					})
-					got := slices.Concat(h.area(h.y.buf), h.area(h.dx.buf), h.area(h.grads))
+					got := slices.Concat(h.area(h.y.buf), h.area(h.grads))
+					if h.dx != nil {
+						got = append(got, h.area(h.dx.buf)...)
+					}
 					if want == nil {
 						want = slices.Clone(got)
 					} else if !slices.Equal(got, want) {
-						t.Errorf("%+v: tiles of %d vectors and %d images give other bits on %v", c, vectors, images, h.impls(h.weights[h.g.Params[1].Name]))
+						t.Errorf("%+v: tiles of %d vectors and %d images give other bits on %v", c, vectors, images, h.impls(h.weights[param.Name]))
 					}
 					h.Close()
 				}
@@ -436,23 +477,16 @@ func TestTileEpilogues(t *testing.T) {
 // fused runs act(conv(x) + bias + y) as an inference program does.
 func (c convolution) fused(t *testing.T, e *Engine, block int, act graph.Activation, bias, sum bool) {
 	t.Helper()
-	var rec graph.Recorder
-	before := rec.Conv(graph.Name{Part: "before"}, rec.Input(c.in, c.h, c.w), graph.Conv{Out: c.in, Kernel: 1, Stride: 1, Groups: 1})
-	rec.Conv(graph.Name{Part: "conv"}, before, graph.Conv{Out: c.out, Kernel: c.kernel, Stride: c.stride, Groups: c.groups, Bias: bias})
-	g, err := rec.Graph()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := byHand(e, g, block, c.batch)
+	h, from := c.byHand(t, e, block, bias)
 	defer h.Close()
 	h.opt.Inference = true
-	x, y := h.newTensor(1, "x"), h.newTensor(2, "y")
-	k := &conv{node: 2, kind: h.kinds[2], root: &root{node: 1, chunk: c.chunk}, raw: y, epilogue: epilogue{on: true, act: act, sum: sum}}
+	x, y := h.read(from, "x"), h.newTensor(from+1, "y")
+	k := &conv{node: from + 1, kind: h.kinds[from+1], root: &root{node: from, chunk: c.chunk}, raw: y, epilogue: epilogue{on: true, act: act, sum: sum}}
 	if bias {
-		k.norm = &norm{node: 2, bias: true}
+		k.norm = &norm{node: from + 1, bias: true}
 		k.epilogue.bias = k.norm
 	}
-	h.convs[2] = k
+	h.convs[from+1] = k
 	if err := h.makeWeights(h.lowering); err != nil {
 		t.Fatal(err)
 	}
@@ -464,14 +498,15 @@ func (c convolution) fused(t *testing.T, e *Engine, block int, act graph.Activat
 	h.convForward(k, x.buf)
 	r := rand.New(rand.NewPCG(uint64(c.in), uint64(c.h*c.w)))
 	in, there := integers(r, c.batch*c.in*c.h*c.w, 3), integers(r, c.batch*c.out*y.area(), 3)
-	params := []values{integers(r, g.Params[1].Size(), 3), integers(r, c.out, 3)}
+	own := h.g.Params[from:]
+	params := []values{integers(r, own[0].Size(), 3), integers(r, c.out, 3)}
 	h.run(t, func() {
 		h.set(x, in)
 		h.set(y, nil)
 		if sum {
 			h.set(y, there)
 		}
-		for i, p := range g.Params[1:] {
+		for i, p := range own {
 			w := make([]float32, len(params[i]))
 			for j := range w {
 				w[j] = float32(params[i][j])

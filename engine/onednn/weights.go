@@ -96,7 +96,7 @@ func (p *program) primsFor(l *lowering, c *conv) (*prims, error) {
 	}
 	if p.readsPlain(c) {
 		shape.plain_src = 1
-		shape.ic = C.int32_t(plainChannels)
+		shape.ic = C.int32_t(in.C)
 	}
 	if e := &c.epilogue; e.on {
 		shape.fuse, shape.act = 1, C.int32_t(e.act)
@@ -142,7 +142,7 @@ func (p *program) makeWeights(l *lowering) error {
 		w := &weight{}
 		lanesIn := l.lanes[n.In[0]]
 		if p.readsPlain(c) {
-			lanesIn = plainLanes(in.C)
+			lanesIn = naturalLanes(in.C, 1)
 		}
 		w.at, w.plain, w.masked = weightMap(n, c.kind, lanesIn, l.lanes[c.node], in.C, p.block)
 		w.size = int64(w.plain)
@@ -267,17 +267,8 @@ func (p *program) staging(n int) []float32 {
 	return p.stage.floats()[:n]
 }
 
-// plainChannels: oneDNN's kernels for a first convolution read planes of 3
-// channels; a single channel is followed by two zero ones.
-const plainChannels = 3
-
-func plainLanes(c int) lanes {
-	l := lanes{-1, -1, -1}
-	for i := range c {
-		l[i] = i
-	}
-	return l
-}
+// plainChannels are the most that images have as planes: of more, a block is filled well enough.
+const plainChannels = 4
 
 // plainInputFits says whether the images can stay [N,C,H,W]: dense
 // convolutions of few channels are all that reads them.
