@@ -666,7 +666,8 @@ func (s *scheduler) passRoot(r *root, scratch []*buffer, direct *buffer) {
 			}
 			if e.addition {
 				o.mask, o.norm2 = e.mask, e.norm2
-				if e.r != nil {
+				// The sum before the activation, and the other norm's sums, ask for it; the ReLU's output says where it passed.
+				if e.r != nil && (owned(e.rConv, e.norm2) || e.act != graph.ReLU && e.act != graph.Identity) {
 					operands = append(operands, operandAt{&o.r, e.r})
 				}
 				if owned(e.rConv, e.norm2) {
