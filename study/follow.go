@@ -58,7 +58,7 @@ func (r *Run) Follow(ctx context.Context) (moved bool, err error) {
 		return false, err
 	}
 	r.history.takeEnded()
-	slices.SortStableFunc(f.heard, func(a, b heard) int { return cmp.Compare(a.at, b.at) })
+	slices.SortStableFunc(f.heard, inOrder)
 	tell := f.heard
 	f.heard = nil
 	for _, h := range tell {
@@ -117,6 +117,21 @@ func (f *follow) hear(in *follower, kind string, at int64, line []byte) {
 		h.trial, h.attempt = r.Lost.Trial, r.Lost.Attempt
 	}
 	f.heard = append(f.heard, h)
+}
+
+// inOrder compares what was heard by its time. Attempts may begin and end within the millisecond that journals tell, in the journals of a
+// worker and of its run, which were read one after the other: what is of one time comes attempt by attempt, its begin first and its end last.
+func inOrder(a, b heard) int {
+	stage := func(h heard) int {
+		switch {
+		case h.record.Start != nil:
+			return 0
+		case h.record.Epoch != nil:
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.attempt, b.attempt), cmp.Compare(stage(a), stage(b)))
 }
 
 // tell reports what was heard of a trial that has not ended as far as was told; moved tells whether the trial got on.

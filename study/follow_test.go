@@ -1,12 +1,38 @@
 package study
 
 import (
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 )
+
+// A worker that dies in the millisecond in which it began has lost the attempt after it began it, whichever journal was read first.
+func TestHeardInOrder(t *testing.T) {
+	start := func(at int64, attempt int) heard {
+		return heard{at: at, attempt: attempt, record: record{Start: &startRecord{Attempt: attempt}}}
+	}
+	epoch := func(at int64, attempt int) heard {
+		return heard{at: at, attempt: attempt, record: record{Epoch: &epochRecord{}}}
+	}
+	lost := func(at int64, attempt int) heard {
+		return heard{at: at, attempt: attempt, record: record{Lost: &lostRecord{Attempt: attempt}}}
+	}
+	want := []heard{start(1, 1), lost(2, 1), start(2, 2), epoch(2, 2), lost(2, 2), start(3, 3)}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		got := slices.Clone(want)
+		r.Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
+		slices.SortStableFunc(got, inOrder)
+		for i := range got {
+			if got[i].at != want[i].at || got[i].attempt != want[i].attempt || (got[i].record.Start == nil) != (want[i].record.Start == nil) || (got[i].record.Lost == nil) != (want[i].record.Lost == nil) {
+				t.Fatalf("number %d is %+v", i, got[i])
+			}
+		}
+	}
+}
 
 // leaders asks all runs at one time whether they lead.
 func leaders(t *testing.T, dir string, runs []*Run) []*Run {

@@ -63,7 +63,7 @@ static inline const char *ns_fetch(ns_ahead *a, int64_t fetches, int bytes, cons
 }
 
 // A tile of tile.h: vectors of outputs by positions in so many images; of the weight gradient,
-// vectors of the outputs' gradient by input channels.
+// vectors of the outputs' gradient by input channels; of a first convolution's, by the weights of each.
 typedef struct {
 	int vectors, positions, images;
 } ns_tile;
