@@ -1,5 +1,5 @@
 // The C side of the engine: an interpreter of loops over chunks of a batch,
-// oneDNN convolutions, and the element-wise kernels in between.
+// convolutions, and the element-wise kernels in between.
 //
 // Every tensor is [N][C/B][H*W][B] float32 with B = 8 or 16 ("nChw8c",
 // "nChw16c"), so that a chunk of images is one contiguous piece. Channels are

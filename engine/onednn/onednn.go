@@ -1,8 +1,8 @@
 //go:build cgo
 
 // Package onednn is the fast engine: it compiles a network's training step
-// into a list of loops over cache-sized chunks of the batch, of oneDNN
-// convolutions and element-wise kernels in C.
+// into a list of loops over cache-sized chunks of the batch, of convolutions
+// by register tiles and element-wise kernels in C. oneDNN has matrix products and a rare convolution.
 //
 // It is the only package that imports C.
 package onednn

@@ -265,7 +265,7 @@ static double spend(double *spent, double t0) {
 	return t;
 }
 
-// A thread's chunk of a loop, the number c of those it does: every other loop goes backwards, and so begins with what the one before
+// The chunks of a loop that a thread does: every other loop goes through them backwards, and so begins with what the one before
 // left in the caches.
 typedef struct {
 	int64_t lo, hi;
@@ -277,6 +277,7 @@ static chunks chunks_of(const ns_program *p, int from, int l, int thread, int th
 	return (chunks){n * thread / threads, n * (thread + 1) / threads, (l - from) % 2};
 }
 
+// The first image of number c of those, in the order in which they are done.
 static int64_t image_of(const ns_loop *loop, chunks of, int64_t c) { return (of.back ? of.hi - 1 - c : of.lo + c) * loop->chunk; }
 
 // A third: the chunk at hand takes as much, and what its ops hand each other.
@@ -289,11 +290,10 @@ int64_t ns_fetch_room(void) {
 #endif
 }
 
-// Lists what a chunk reads and writes for the convolutions before it to fetch, as much as leaves the second-level cache to them.
+// Adds what a chunk reads and writes to the list that the convolutions before it fetch, as much as leaves the second-level cache to them.
 static void look_ahead(worker *w, const ns_loop *loop, int64_t img) {
 	ns_ahead *a = &w->ahead;
 	int64_t room = w->p->fetch;
-	a->count = a->now = 0;
 	for (int i = loop->body; i < loop->post; i++) {
 		const ns_op *o = &w->p->ops[i];
 		const ns_ref refs[] = {o->x, o->r, o->r2, o->g1, o->g2, o->g3, o->h, o->y};
